@@ -1,0 +1,1 @@
+"""The nouns: values and protocols, standard library only, no I/O."""

@@ -1,0 +1,89 @@
+"""Sightings and frames: what a telescope showed us, and what we answer for."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import NewType
+
+from nightferry.core.night import Night
+from nightferry.core.store import StorePath
+
+#: 64 lower-case hexadecimal digits of BLAKE3-256 over a file's bytes.
+Digest = NewType("Digest", str)
+#: 32 lower-case hexadecimal digits that name one state of one file at one telescope.
+FrameId = NewType("FrameId", str)
+
+Fact = str | int | float | bool | None
+
+
+def fingerprint(*parts: str) -> str:
+    """Digest a few texts into 32 hexadecimal digits, unambiguous about where one ends and the next begins."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogateescape")
+        hasher.update(b"%d:" % len(raw))
+        hasher.update(raw)
+    return hasher.hexdigest()
+
+
+class Role(StrEnum):
+    """What a file is to us."""
+
+    RAW = "raw"
+    PREVIEW = "preview"
+    SIDECAR = "sidecar"
+    STANDARD = "standard"
+    CUBE = "cube"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a file's path says about it, read by the telescope's layout.
+
+    ``fields`` fill the archives' name templates. ``ignored`` names the rule by which the file is left where it
+    is; ``refused`` says why it can never be carried; both are empty for a file we want.
+    """
+
+    evening: date
+    role: Role = Role.RAW
+    fields: Mapping[str, str] = field(default_factory=dict)
+    ignored: str = ""
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One state of one file, as the telescope first showed it to us."""
+
+    night: Night
+    path: StorePath
+    size: int
+    mtime_us: int | None
+    seen_us: int
+    role: Role = Role.RAW
+    ignored: str = ""
+    refused: str = ""
+
+    @property
+    def id(self) -> FrameId:
+        """The frame's identity: telescope, path, size and time. The same file changed is another frame."""
+        stamp = "" if self.mtime_us is None else str(self.mtime_us)
+        return FrameId(fingerprint(self.night.telescope, self.path, str(self.size), stamp))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One file we answer for, whole on the shelf: immutable, for a step makes frames and never alters one."""
+
+    id: FrameId
+    digest: Digest
+    size: int
+    night: Night
+    name: StorePath
+    role: Role
+    file: Path
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    parents: tuple[FrameId, ...] = ()

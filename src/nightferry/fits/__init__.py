@@ -1,0 +1,1 @@
+"""File structure on the byte level: bytes in, findings out."""

@@ -1,0 +1,1 @@
+"""Where sightings and receipts are kept."""

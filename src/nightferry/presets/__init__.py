@@ -1,0 +1,1 @@
+"""Telescopes as data: one TOML file each."""

@@ -1,0 +1,1 @@
+"""Places that hold files, one module a protocol; all pass `nightferry.testing.conformance`."""

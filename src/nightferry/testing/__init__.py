@@ -1,0 +1,1 @@
+"""Shipped for those who extend nightferry: conformance suites, misbehaving servers, a simulated telescope."""
