@@ -55,7 +55,7 @@ def stage_name(step: str, target: str = "") -> str:
 
 def backoff_us(failures: int) -> int:
     """How long to wait after so many failures in a row, in microseconds."""
-    return min(FIRST_BACKOFF * 2 ** min(failures - 1, 20), LONGEST_BACKOFF) * 1_000_000
+    return min(FIRST_BACKOFF << min(max(failures - 1, 0), 20), LONGEST_BACKOFF) * 1_000_000
 
 
 def standing_of(sighting: Sighting, receipts: Iterable[Receipt], expected: Expectation) -> Standing:

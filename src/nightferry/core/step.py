@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from nightferry.core.frame import Frame, Sighting
 from nightferry.core.receipt import Result
 
-Input = TypeVar("Input", Sighting, Frame, contravariant=True)
+Input_contra = TypeVar("Input_contra", Sighting, Frame, contravariant=True)
 
 
 class Lane(StrEnum):
@@ -25,7 +25,7 @@ class Grouping(StrEnum):
     NIGHT = "night"
 
 
-class Step(Protocol[Input]):
+class Step(Protocol[Input_contra]):
     """One stage of a route.
 
     Called with a batch, it yields one result per input, in order. It raises only for what concerns the whole
@@ -57,6 +57,6 @@ class Step(Protocol[Input]):
         """What one call must see together."""
         ...
 
-    def __call__(self, batch: Sequence[Input]) -> Iterator[Result]:
+    def __call__(self, batch: Sequence[Input_contra]) -> Iterator[Result]:
         """Do the work on each input."""
         ...
