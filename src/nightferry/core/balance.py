@@ -7,6 +7,7 @@ that these functions can make again.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from nightferry.core.frame import Sighting
 from nightferry.core.night import Night
@@ -31,6 +32,7 @@ class Expectation:
     """What a telescope's route asks of each frame: its steps in order, and the archives to deliver to.
 
     ``versions`` maps each step's name to its present version: a frame held by an older version is open again.
+    A delivery may be named by its stage (``deliver to library``), because archives have settings of their own.
     """
 
     steps: tuple[str, ...]
@@ -47,6 +49,20 @@ class Standing:
     stage: str = ""
     next_try_us: int = 0
 
+    def due(self, now_us: int, *, retry: bool = False) -> bool:
+        """Whether the machine has work here now; ``retry`` does not wait for the back-off to end."""
+        if self.bin is Bin.FAILED:
+            return retry or self.next_try_us <= now_us
+        return self.bin is Bin.PENDING
+
+
+class OpenStage(NamedTuple):
+    """A stage that a frame has not passed: the step, the archive of a delivery, and where it stands there."""
+
+    step: str
+    target: str
+    standing: Standing
+
 
 def stage_name(step: str, target: str = "") -> str:
     """Name a step for people: ``pull``, or ``deliver to library``."""
@@ -59,61 +75,114 @@ def backoff_us(failures: int) -> int:
 
 
 def standing_of(sighting: Sighting, receipts: Iterable[Receipt], expected: Expectation) -> Standing:
-    """Tell where a frame stands from its sighting and its receipts, oldest receipt first."""
+    """Tell where a frame stands from its sighting and its receipts, oldest receipt first.
+
+    What every archive has is delivered, whatever a rule, a person or a new step says later: nothing is left
+    to do for it. Where a frame has several open deliveries, those that the machine can still work at come
+    before those that wait for a person, so that one archive's refusal never keeps a frame from another.
+    """
+    history = _read(receipts)
+    stages = _stages(expected)
+    open_here = _open(history, stages, expected)
+    if stages and not open_here:
+        return Standing(Bin.DELIVERED)
+    if history.dropped is not None:
+        return Standing(Bin.IGNORED, f"dropped: {history.dropped}", "release")
     if sighting.refused:
         return Standing(Bin.HELD, sighting.refused, "list")
     if sighting.ignored:
         return Standing(Bin.IGNORED, sighting.ignored, "list")
-    latest: dict[tuple[str, str], Receipt] = {}
-    failures: dict[tuple[str, str], int] = {}
+    if not stages:
+        return Standing(Bin.PENDING, "the telescope has no route yet")
+    return min((stage.standing for stage in open_here), key=_urgency)
+
+
+def open_stages(receipts: Iterable[Receipt], expected: Expectation) -> list[OpenStage]:
+    """List what a wanted frame has still to pass: its first open step, or all of its open deliveries."""
+    return _open(_read(receipts), _stages(expected), expected)
+
+
+def _urgency(standing: Standing) -> tuple[int, int]:
+    """Order open stages by who can act on them first: the machine now, the machine later, a person."""
+    return (Bin.PENDING, Bin.FAILED, Bin.HELD).index(standing.bin), standing.next_try_us
+
+
+_Key = tuple[str, str]  # (step, archive or "")
+
+
+@dataclass(slots=True)
+class _History:
+    """The last word on each stage, with people's releases and drops applied."""
+
+    latest: dict[_Key, Receipt] = field(default_factory=dict)
+    failures: dict[_Key, int] = field(default_factory=dict)
+    passed: set[_Key] = field(default_factory=set)
+    dropped: str | None = None
+
+
+def _read(receipts: Iterable[Receipt]) -> _History:
+    history = _History()
     for receipt in receipts:
-        place = (receipt.step, receipt.target)
         if receipt.step == "release":
-            if receipt.proof.get("drop"):
-                return Standing(Bin.IGNORED, f"dropped: {receipt.reason}", "release")
-            _lift(latest, failures, receipt)
+            _apply_release(history, receipt)
             continue
-        latest[place] = receipt
-        failures[place] = failures.get(place, 0) + 1 if receipt.outcome is Outcome.FAILED else 0
-    open_stages: list[Standing] = []
-    for place in _stages(expected):
-        last = latest.get(place)
-        if last is not None and last.outcome is Outcome.DONE:
+        key = (receipt.step, receipt.target)
+        # A proven delivery stays one: a later attempt that fails cannot take the bytes out of the archive.
+        # Any other step may be done again and fail (the shelf was lost, the telescope no longer has the file).
+        if receipt.step == "deliver" and key in history.passed:
             continue
-        open_stages.append(_open_standing(place, last, failures.get(place, 0), expected))
-        if place[0] != "deliver":  # deliveries do not wait for each other; everything else stands in line
-            break
-    if not open_stages:
-        return Standing(Bin.DELIVERED)
-    worst = (Bin.HELD, Bin.FAILED, Bin.PENDING)
-    return min(open_stages, key=lambda standing: worst.index(standing.bin))
+        history.latest[key] = receipt
+        if receipt.outcome is Outcome.DONE:
+            history.passed.add(key)
+        else:
+            history.passed.discard(key)
+        history.failures[key] = history.failures.get(key, 0) + 1 if receipt.outcome is Outcome.FAILED else 0
+    return history
 
 
-def _stages(expected: Expectation) -> list[tuple[str, str]]:
+def _apply_release(history: _History, release: Receipt) -> None:
+    """Apply a person's word: the verdict of `verify` is overruled, every other held stage is open again."""
+    if release.proof.get("drop"):
+        history.dropped = release.reason
+        return
+    history.dropped = None
+    for key, last in list(history.latest.items()):
+        if last.outcome not in {Outcome.HELD, Outcome.BROKEN}:
+            continue
+        del history.latest[key]
+        if key[0] == "verify":
+            history.passed.add(key)
+
+
+def _stages(expected: Expectation) -> list[_Key]:
     """List the stages a frame must pass: (step, archive or '')."""
     plain = [(step, "") for step in expected.steps if step not in {"deliver", "clear"}]
     return plain + [("deliver", archive) for archive in expected.archives]
 
 
-def _lift(latest: dict[tuple[str, str], Receipt], failures: dict[tuple[str, str], int], release: Receipt) -> None:
-    """Apply a person's release: the verdict of `verify` is overruled, every other held stage is open again."""
-    for place, last in list(latest.items()):
-        if last.outcome not in {Outcome.HELD, Outcome.BROKEN}:
+def _open(history: _History, stages: list[_Key], expected: Expectation) -> list[OpenStage]:
+    if expected.archives and all(("deliver", archive) in history.passed for archive in expected.archives):
+        return []
+    found: list[OpenStage] = []
+    for key in stages:
+        if key in history.passed:
             continue
-        failures[place] = 0
-        if place[0] == "verify":
-            latest[place] = release
-        else:
-            del latest[place]
+        found.append(OpenStage(*key, _open_standing(key, history, expected)))
+        if key[0] != "deliver":  # deliveries do not wait for each other; everything else stands in line
+            break
+    return found
 
 
-def _open_standing(place: tuple[str, str], last: Receipt | None, failures: int, expected: Expectation) -> Standing:
-    stage = stage_name(*place)
+def _open_standing(key: _Key, history: _History, expected: Expectation) -> Standing:
+    last = history.latest.get(key)
+    stage = stage_name(*key)
     if last is None:
         return Standing(Bin.PENDING, "", stage)
     if last.outcome is Outcome.FAILED:
-        return Standing(Bin.FAILED, last.reason, stage, last.started_us + backoff_us(failures))
-    if last.version != expected.versions.get(place[0], last.version):
+        ended_us = last.started_us + round(last.seconds * 1_000_000)
+        return Standing(Bin.FAILED, last.reason, stage, ended_us + backoff_us(history.failures[key]))
+    present = expected.versions.get(stage) or expected.versions.get(key[0]) or last.version
+    if last.version != present:
         return Standing(Bin.PENDING, "the step is a newer version than the one that held it", stage)
     return Standing(Bin.HELD, last.reason, stage)
 

@@ -4,23 +4,28 @@ A sighting is replaced by the next one of the same path (the file changed before
 A state of a file that was never pulled and is no longer there is not a frame; a state that was pulled is one
 for ever. So the frames of a night are: the last sighting of each path, and every earlier sighting whose pull
 is done.
+
+The same state may be sighted again: because a rule says something else about it now, or because the file
+changed and changed back. It is the same frame, told by its newest sighting, with the receipts it has.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nightferry.core.balance import Balance, Bin, Expectation, Standing
-from nightferry.core.frame import FrameId, Sighting
+from nightferry.core.frame import Digest, FrameId, Sighting
 from nightferry.core.night import Night
 from nightferry.core.receipt import Receipt
 from nightferry.core.store import StorePath
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The last sighting of a path, as much of it as a listing is compared with."""
+class Known(NamedTuple):
+    """The last sighting of a path, as much of it as a listing is compared with.
+
+    ``rule`` is why it is refused or ignored. (A tuple, because 100,000 of them are made on each pass.)
+    """
 
     id: FrameId
     evening: date
@@ -41,6 +46,26 @@ class Account:
     receipts: tuple[Receipt, ...]
 
 
+class Proof(NamedTuple):
+    """What proves that an archive has a frame: all that an audit or the clearing of the source must compare.
+
+    ``path``, ``size`` and ``mtime_us`` are the file's as the telescope showed it; ``digest`` is of the bytes in
+    the archive, which have the name ``name`` there. ``proven_us`` is when a delivery or an audit last found
+    them right. ``doubt`` says what an audit found since then; only an empty one lets anybody delete a source.
+    """
+
+    frame: FrameId
+    night: Night
+    path: StorePath
+    size: int
+    mtime_us: int | None
+    digest: Digest | None
+    name: str
+    proven_us: int
+    doubt: str
+    cleared: bool
+
+
 class Ledger(Protocol):
     """Where sightings and receipts are kept. One process writes; several may read."""
 
@@ -53,7 +78,7 @@ class Ledger(Protocol):
         ...
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
-        """Append sightings, in one durable transaction."""
+        """Append sightings, in one durable transaction; one that repeats its path's last is not written again."""
         ...
 
     def record(self, receipts: Sequence[Receipt]) -> None:
@@ -66,12 +91,26 @@ class Ledger(Protocol):
         """Tell the frames of telescope, nights and bins (None: any), ordered by night and path."""
         ...
 
+    def open_work(
+        self, telescope: str, evenings: Sequence[date] | None = None, *, now_us: int, retry: bool = False
+    ) -> Iterator[Account]:
+        """Yield the frames with work for the machine now, ordered by night, time of change and path.
+
+        Those are the pending ones and the failed ones whose back-off has ended (``retry``: all failed ones). The
+        choice is made at the first step; a frame that is no longer open when its turn comes is passed over.
+        """
+        ...
+
     def account(self, frame: FrameId) -> Account | None:
-        """Tell one frame by its identity."""
+        """Tell one frame by its identity; None when there is none, or it was replaced before it was pulled."""
         ...
 
     def find(self, text: str) -> Sequence[Account]:
         """Find frames by identity or digest (8 digits or more), path, file name, or name in an archive."""
+        ...
+
+    def proofs(self, telescope: str, archive: str, evenings: Sequence[date] | None = None) -> Iterator[Proof]:
+        """Yield the proof of each frame that was delivered to the archive, ordered by night and path."""
         ...
 
     def balances(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> Sequence[Balance]:
