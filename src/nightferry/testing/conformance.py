@@ -12,7 +12,7 @@ A store's author writes a `StoreStage`, the far side under the test's control, a
                 yield MyStage(server)
 
 pytest collects the subclass; tests for faults that are not offered and for abilities that are not there are
-not made at all. `nightferry.testing.stages` has a finished stage around the in-memory store to start from.
+not made at all. `nightferry.testing.conform_memory` has a stage around the in-memory store to start from.
 """
 
 from typing import ClassVar
