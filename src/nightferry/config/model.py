@@ -1,0 +1,216 @@
+"""The configuration's models: every key with its meaning, its unit and its default."""
+
+import ipaddress
+import re
+import string
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from nightferry.config.secrets import check_reference
+from nightferry.config.units import Duration, Height, Latitude, Longitude, Size
+from nightferry.core.layout import KINDS
+
+_SCHEMES = ("file", "ftp", "ftps")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+#: The fields that a name template may use; see `nightferry.core.layout`.
+TEMPLATE_FIELDS = ("object", "date", "time", "night", "stem", "file", "suffix", "folder", "index", "telescope", "role")
+
+
+def _check_template(template: str) -> str:
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+    except ValueError as err:
+        raise ValueError(f"{template!r} is no name template: {err}") from err
+    unknown = sorted(set(fields) - set(TEMPLATE_FIELDS))
+    if unknown:
+        raise ValueError(f"unknown field {{{unknown[0]}}}: expected {', '.join(TEMPLATE_FIELDS)}")
+    if template.startswith("/") or ".." in template.split("/"):
+        raise ValueError(f"{template!r} leaves the archive: expected a path below its root")
+    if not {"stem", "file"} & set(fields):
+        raise ValueError(f"{template!r} gives all frames of a session one name: expected {{stem}} in it")
+    return template
+
+
+def _check_take(value: object) -> object:
+    for kind in value if isinstance(value, list) else []:
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind {kind!r}: expected {', '.join(KINDS)}")
+    return value
+
+
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES:
+        raise ValueError(
+            f"{url!r}: expected a URL of a store we know ({', '.join(f'{scheme}://' for scheme in _SCHEMES)}); "
+            "a folder is written as file:///path"
+        )
+    if parts.password is not None:
+        raise ValueError(f"the URL of {parts.hostname} holds a password: put it in 'secret' as a reference")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{url!r}: '?' and '#' in a path are written %3F and %23")
+    if parts.scheme == "file":
+        if parts.netloc or not parts.path.strip("/"):
+            raise ValueError(f"{url!r}: a folder is written as file:///path, with three slashes")
+    elif not parts.hostname:
+        raise ValueError(f"{url!r}: the host is missing, as in {parts.scheme}://10.0.0.1/user")
+    try:
+        _ = parts.port
+    except ValueError as err:
+        raise ValueError(f"{url!r}: the port is not a number from 1 to 65535") from err
+    return url
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no good name: expected letters, digits, '-', '_' or '.', at most 64")
+    return name
+
+
+Template = Annotated[str, AfterValidator(_check_template)]
+Url = Annotated[str, AfterValidator(_check_url)]
+Secret = Annotated[str, AfterValidator(check_reference)]
+Name = Annotated[str, AfterValidator(_check_name)]
+Take = Annotated[list[str], BeforeValidator(_check_take)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class _StoreSection(_Section):
+    """What every store's section may say."""
+
+    user: str = ""
+    secret: Secret | None = None
+    insecure: bool = False  #: allow plain FTP to a public host
+    verify_tls: bool = True  #: check the server's certificate (ftps)
+    ca: Path | None = None  #: certificates to trust instead of the system's (ftps)
+    timeout: Duration = 30.0  #: longest wait for any answer
+    connections: Annotated[int, Field(ge=1, le=16)] | None = None
+
+    def address(self, url: str) -> SplitResult:
+        """Split the store's URL, with the path's blanks decoded."""
+        parts = urlsplit(url)
+        return parts._replace(path=unquote(parts.path, errors="surrogateescape"))
+
+
+class ArchiveConfig(_StoreSection):
+    """``[archive.NAME]``: where frames go."""
+
+    url: Url
+    name: Template | None = None  #: how frames are named there; the preset's template is the default
+    verify: Literal["reread", "server"] = "reread"  #: how the proof is obtained
+    conflict: Literal["hold"] = "hold"  #: what other bytes under the same name mean
+
+
+class ClearConfig(_Section):
+    """``[telescope.NAME.clear]``: delete at the source what is proven delivered."""
+
+    after: Duration
+
+
+class WatchConfig(_Section):
+    """``[telescope.NAME.watch]``: how ``nightferry watch`` looks."""
+
+    every: Duration = 300.0  #: pause between two passes
+    empty: Annotated[int, Field(ge=1)] | None = None  #: passes in a row without new frames, or without an answer
+    then: Literal["stop", "alert"] = "stop"  #: what happens after so many
+
+
+class TelescopeConfig(_StoreSection):
+    """``[telescope.NAME]``: one telescope."""
+
+    preset: str = "generic"
+    source: Url | None = None
+    archives: Annotated[list[Name], Field(min_length=1)]
+    site: str | None = None
+    settle: Duration | None = None
+    take: Take | None = None
+    clear: ClearConfig | None = None
+    watch: WatchConfig = WatchConfig()
+
+
+class SiteConfig(_Section):
+    """``[site.NAME]``: where on Earth; longitude is east positive."""
+
+    latitude: Latitude
+    longitude: Longitude
+    elevation: Height = 0.0
+
+
+class LedgerConfig(_Section):
+    """``[ledger]``: where sightings and receipts are kept."""
+
+    url: str = ""
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.url and not self.url.startswith("sqlite:///"):
+            raise ValueError("ledger.url: expected sqlite:////absolute/path/ledger.db")
+        return self
+
+
+class ShelfConfig(_Section):
+    """``[shelf]``: working files, kept until delivered and proven."""
+
+    path: Path | None = None
+    keep: Duration = 14 * 86400.0
+    floor: Size = 1_000_000_000
+
+
+class CrewConfig(_Section):
+    """``[crew]``: who does the computing."""
+
+    kind: Literal["threads", "processes"] = "processes"
+    workers: Annotated[int, Field(ge=1, le=256)] = 2
+
+
+class Config(_Section):
+    """The whole file."""
+
+    ledger: LedgerConfig = LedgerConfig()
+    shelf: ShelfConfig = ShelfConfig()
+    crew: CrewConfig = CrewConfig()
+    site: dict[Name, SiteConfig] = Field(default_factory=dict)
+    telescope: dict[Name, TelescopeConfig] = Field(default_factory=dict)
+    archive: dict[Name, ArchiveConfig] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for name, telescope in self.telescope.items():
+            for archive in telescope.archives:
+                if archive not in self.archive:
+                    raise ValueError(
+                        f"telescope.{name}.archives names {archive!r}, but there is no [archive.{archive}]"
+                    )
+            if telescope.site is not None and telescope.site not in self.site:
+                raise ValueError(
+                    f"telescope.{name}.site names {telescope.site!r}, but there is no [site.{telescope.site}]"
+                )
+        for name, telescope in self.telescope.items():
+            _require_secure(f"telescope.{name}", telescope, telescope.source)
+        for name, archive in self.archive.items():
+            _require_secure(f"archive.{name}", archive, archive.url)
+        return self
+
+
+def _require_secure(name: str, section: _StoreSection, url: str | None) -> None:
+    parts = urlsplit(url or "")
+    if parts.scheme == "ftp" and not section.insecure and not _is_near(parts.hostname or ""):
+        raise ValueError(
+            f"{name}: plain FTP to {parts.hostname} would send passwords and frames in clear text over a public "
+            "network: use ftps://, or say 'insecure = true' if you accept that"
+        )
+
+
+def _is_near(host: str) -> bool:
+    """Whether a host is on this machine or a local network, as far as its name tells."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or "." not in host or host.endswith((".local", ".lan", ".home.arpa"))
+    return address.is_private or address.is_loopback or address.is_link_local

@@ -1,0 +1,20 @@
+"""The telescope: configuration, not a class of its own for each maker."""
+
+from dataclasses import dataclass
+
+from nightferry.core.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Telescope:
+    """What the conductor must know of a telescope.
+
+    ``settle`` is for how many seconds a file's size and time must stay unchanged before it counts as written;
+    ``clear_after`` how many seconds after its proof a frame may be deleted at the source (None: never).
+    """
+
+    name: str
+    layout: Layout
+    archives: tuple[str, ...]
+    settle: float = 60.0
+    clear_after: float | None = None
