@@ -8,8 +8,9 @@
     |   +-- NoSpace        a disk is full, or filled to its floor
     |   +-- Busy           another nightferry holds what we need
     +-- Held               the data are at fault; a person must look    (outcome ``held``, exit code 1)
-        +-- Occupied       other bytes stand under the name already
-        +-- Gone           the file is no longer there
+    |   +-- Occupied       other bytes stand under the name already
+    |   +-- Gone           the file is no longer there
+    +-- Stopped            somebody asked us to stop; no receipt is left
 
 Anything else that is raised is a bug in nightferry (outcome ``broken``).
 A message says what was expected, what was found, where, and what to do.
@@ -54,3 +55,7 @@ class Occupied(Held):
 
 class Gone(Held):
     """The file is no longer where it was seen."""
+
+
+class Stopped(NightferryError):  # noqa: N818
+    """Somebody asked us to stop; the work in hand is left as it was and leaves no receipt."""
