@@ -1,0 +1,44 @@
+"""Inspect: choose the inspector that fits a file's name.
+
+The inspectors see a file's bytes once, while they stream by, and tell afterwards whether the file is whole. Bytes in,
+findings out: they open nothing, keep nothing of what they are fed, and need little memory whatever a file claims.
+"""
+
+from nightferry.fits.findings import Checksums, Findings, Inspector
+from nightferry.fits.flow import Inspection, Reader, read_anything
+from nightferry.fits.gz import GzipInspector
+from nightferry.fits.hdus import read_hdus
+from nightferry.fits.jpeg import read_jpeg
+from nightferry.fits.jsontext import read_json
+from nightferry.fits.png import read_png
+from nightferry.fits.tiff import read_tiff
+
+__all__ = ["Checksums", "Findings", "Inspector", "inspector_for"]
+
+_READERS: dict[str, tuple[str, Reader]] = {
+    "fits": ("fits", read_hdus),
+    "fit": ("fits", read_hdus),
+    "fts": ("fits", read_hdus),
+    "fz": ("fits", read_hdus),
+    "tif": ("tiff", read_tiff),
+    "tiff": ("tiff", read_tiff),
+    "jpg": ("jpeg", read_jpeg),
+    "jpeg": ("jpeg", read_jpeg),
+    "png": ("png", read_png),
+    "json": ("json", read_json),
+}
+
+
+def inspector_for(name: str, size: int) -> Inspector:
+    """Give the inspector for a file by the last suffix of its name, whatever its case.
+
+    ``size`` is the length in bytes that the store announced, negative if it told none; a file of another length
+    has a problem. A ``.gz`` file is unpacked in flight and judged by the suffix before. Files of unknown kinds get
+    an inspector that only counts.
+    """
+    stem, _, suffix = name.rpartition("/")[2].lower().rpartition(".")
+    if suffix == "gz":
+        kind, reader = _READERS.get(stem.rpartition(".")[2], ("other", read_anything))
+        return GzipInspector(f"{kind}.gz", size, Inspection(kind, -1, reader))
+    kind, reader = _READERS.get(suffix, ("other", read_anything))
+    return Inspection(kind, size, reader)
