@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from nightferry.core.balance import Balance, Bin, Expectation, Standing
 from nightferry.core.frame import Digest, FrameId, Sighting
 from nightferry.core.night import Night
-from nightferry.core.receipt import Receipt
+from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 
 
@@ -64,6 +64,42 @@ class Proof(NamedTuple):
     proven_us: int
     doubt: str
     cleared: bool
+
+
+def proof_of(account: Account, archive: str) -> Proof | None:
+    """Make the proof that an archive has a frame of all its receipts; None when it was never delivered there."""
+    pulled: Digest | None = None
+    delivery: Receipt | None = None
+    proven_us, doubt, cleared = 0, "", False
+    for receipt in account.receipts:
+        done = receipt.outcome is Outcome.DONE
+        if receipt.step == "pull" and done:
+            pulled = receipt.digest
+        elif receipt.step == "clear" and done:
+            cleared = True
+        elif receipt.target != archive:
+            continue
+        elif receipt.step == "deliver" and done:
+            delivery, proven_us, doubt = receipt, receipt.started_us, ""
+        elif receipt.step == "audit" and done:
+            proven_us, doubt = receipt.started_us, ""
+        elif receipt.step == "audit" and receipt.outcome is not Outcome.FAILED:  # a failed audit saw nothing
+            doubt = receipt.reason or receipt.outcome.value
+    if delivery is None:
+        return None
+    seen, name = account.sighting, delivery.proof.get("name")
+    return Proof(
+        frame=seen.id,
+        night=seen.night,
+        path=seen.path,
+        size=seen.size,
+        mtime_us=seen.mtime_us,
+        digest=delivery.digest or pulled,
+        name=name if isinstance(name, str) else "",
+        proven_us=proven_us,
+        doubt=doubt,
+        cleared=cleared,
+    )
 
 
 class Ledger(Protocol):

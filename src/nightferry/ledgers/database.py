@@ -1,0 +1,227 @@
+"""The ledger's SQLite database: opened safely, brought to this schema, and its errors sorted by who must act.
+
+Python's `sqlite3` starts transactions by itself, too late and never ``IMMEDIATE``; so it is told to start none,
+and every transaction here says its own ``BEGIN`` (https://docs.sqlalchemy.org/en/20/dialects/sqlite.html,
+"Serializable isolation / Savepoints / Transactional DDL"). A writer takes the lock when it begins, so that what
+it read stays true until it commits.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from nightferry.core.errors import Busy, Misconfigured, NightferryError, NoSpace, TryAgain
+from nightferry.ledgers.place import prepare_file
+from nightferry.ledgers.schema import HEAD
+
+#: Migrations that came before `HEAD`, oldest first.
+OLDER: tuple[str, ...] = ()
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BEGIN = "nightferry_begin"
+# FULL: a commit that was answered survives the loss of power. F_FULLFSYNC is macOS' only true sync; other systems
+# ignore it. 16 MB of cache keep the indexes of a few hundred thousand frames off the disk while they grow.
+_SETTINGS = (
+    "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = ON",
+    "PRAGMA checkpoint_fullfsync = ON",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cache_size = -16000",
+    "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open ledger database. ``wait`` is how many seconds a writer waits for another one."""
+
+    engine: Engine
+    path: Path
+    wait: float
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection on which all reads see one state; raises what `explain` makes of SQLite's errors."""
+        with self.explained(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give the one connection that may write; all of it is durable at the end, or none of it happened.
+
+        Raises `Busy` when another process writes for longer than ``wait``, and what `explain` makes of others.
+        """
+        writer = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        with self.explained(), writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Raise what `explain` makes of SQLite's errors."""
+        try:
+            yield
+        except (DatabaseError, sqlite3.DatabaseError) as err:
+            known = explain(err, self.path, self.wait)
+            if known is None:
+                raise
+            raise known from err
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def open_database(url: str, *, wait: float) -> Database:
+    """Open the database of a ledger URL, make it if it is not there, and migrate it if it is older.
+
+    Raises `Misconfigured` for a URL or file that can be no ledger, a network file system or a newer schema;
+    `Busy` when another process keeps it locked for ``wait`` seconds.
+    """
+    path = database_path(url)
+    prepare_file(path)
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": wait},
+        poolclass=QueuePool,
+        pool_reset_on_return="rollback",
+    )
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    database = Database(engine, path, wait)
+    try:
+        _bring_up(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def database_path(url: str) -> Path:
+    """Tell the file that a ledger URL names; raises `Misconfigured` when it names none."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as err:
+        raise Misconfigured(f"[ledger] url {url!r} is not a URL; expected sqlite:////path/to/ledger.db") from err
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite"}:
+        raise Misconfigured(
+            f"[ledger] url names {parsed.drivername!r}; this version keeps its ledger in SQLite: "
+            "expected sqlite:////path/to/ledger.db"
+        )
+    if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
+        raise Misconfigured(f"[ledger] url {url!r} names no file to keep; expected sqlite:////path/to/ledger.db")
+    if parsed.query or parsed.host:
+        raise Misconfigured(f"[ledger] url {url!r} has more than a path; expected sqlite:////path/to/ledger.db")
+    return Path(parsed.database).expanduser().absolute()
+
+
+def explain(err: DatabaseError | sqlite3.DatabaseError, path: Path, wait: float) -> NightferryError | None:
+    """Make of SQLite's error one that says who must act; None for those that only a bug can cause."""
+    origin = err.orig if isinstance(err, DatabaseError) else err
+    code = getattr(origin, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the rest its circumstances
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return Busy(f"the ledger {path} was locked by another process for {wait:g} s; tried again later")
+    if code == sqlite3.SQLITE_FULL:
+        return NoSpace(f"no room for the ledger {path}: {origin}; make room on its disk")
+    if code == sqlite3.SQLITE_IOERR:
+        return TryAgain(f"the disk of the ledger {path} failed: {origin}; look at the disk if this comes again")
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
+        return Misconfigured(
+            f"cannot open the ledger {path} for writing: {origin}; give this user the right to write that file and "
+            "its folder, or set [ledger] url to another file"
+        )
+    if code == sqlite3.SQLITE_NOTADB:
+        return Misconfigured(
+            f"{path} is not a ledger, for it is not an SQLite database; set [ledger] url to another file, or move "
+            "this one away"
+        )
+    if code == sqlite3.SQLITE_CORRUPT:
+        return Misconfigured(
+            f"the ledger {path} is damaged: {origin}; stop nightferry, keep a copy of the file and of those beside "
+            "it, then restore a backup, or save what can be read with: sqlite3 LEDGER .recover"
+        )
+    return None
+
+
+def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    """Prepare each new connection (SQLAlchemy calls this)."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    try:
+        for setting in _SETTINGS:
+            cursor.execute(setting)
+    finally:
+        cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """Start each transaction (SQLAlchemy calls this)."""
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def _bring_up(database: Database) -> None:
+    """Turn the write-ahead log on and bring the schema to `HEAD`."""
+    with database.reading() as connection:
+        outdated = _outdated(connection, database.path)
+    _write_ahead(database)
+    if not outdated:
+        return
+    with database.writing() as connection:
+        if _outdated(connection, database.path):  # else another process migrated it while we waited for the lock
+            _migrate(connection)
+
+
+def _outdated(connection: Connection, path: Path) -> bool:
+    """Whether the database needs migrations; raises `Misconfigured` when they could not help."""
+    tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+    if not tables:
+        return True
+    if "alembic_version" not in tables:
+        raise Misconfigured(
+            f"{path} is a database, but not a ledger (its tables: {', '.join(sorted(tables)[:5])}); set [ledger] "
+            "url to another file"
+        )
+    version: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    if version != HEAD and version not in OLDER:
+        raise Misconfigured(
+            f"the ledger {path} has schema {version}, and this nightferry knows {HEAD} at most: install the newer "
+            "nightferry that wrote it, or set [ledger] url to another file"
+        )
+    return version != HEAD
+
+
+def _write_ahead(database: Database) -> None:
+    """Turn the write-ahead log on, which the file then remembers; it cannot be done inside a transaction."""
+    with database.explained():
+        raw = database.engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute("PRAGMA journal_mode = WAL")
+            mode = cursor.fetchone()
+        finally:
+            raw.close()
+    if mode is None or mode[0] != "wal":
+        raise Misconfigured(
+            f"the disk of the ledger {database.path} offers no write-ahead log (SQLite answers {mode}); set "
+            "[ledger] url to a file on a local disk"
+        )
+
+
+def _migrate(connection: Connection) -> None:
+    """Run the migrations inside the caller's transaction, so that a kill leaves the old schema or the new one."""
+    from alembic import command  # noqa: PLC0415 - takes 0.1 s and is needed once in a ledger's life
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)

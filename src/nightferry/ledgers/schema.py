@@ -1,0 +1,114 @@
+"""The ledger's tables.
+
+``sightings`` and ``receipts`` are append-only, and the database itself sees to that (triggers, in the first
+migration). ``seq`` numbers their rows in the order in which they were committed. ``standings`` is derived: one
+row for each frame that counts, made by `core.balance.standing_of`. ``expectations`` is what the configuration
+last said of each telescope.
+
+A change here needs a migration in ``migrations/versions`` and its name in `HEAD`; a test proves that both make
+the same tables.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+from nightferry.ledgers.text import AnyText
+
+#: The migration that makes these tables.
+HEAD = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+# SQLite's own row number is called INTEGER; elsewhere a row number needs 64 bits to be as large.
+_RowNumber = BigInteger().with_variant(Integer(), "sqlite")
+
+sightings = Table(
+    "sightings",
+    metadata,
+    Column("seq", _RowNumber, primary_key=True, autoincrement=False),
+    Column("frame", Text, nullable=False),
+    Column("telescope", Text, nullable=False),
+    Column("evening", Date, nullable=False),
+    Column("path", AnyText, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_us", BigInteger),
+    Column("seen_us", BigInteger, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("ignored", AnyText, nullable=False),
+    Column("refused", AnyText, nullable=False),
+    Index("ix_sightings_frame", "frame", "seq"),
+    Index("ix_sightings_path", "telescope", "path", "seq"),
+    Index("ix_sightings_evening", "telescope", "evening"),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("seq", _RowNumber, primary_key=True, autoincrement=False),
+    Column("frame", Text, nullable=False),
+    Column("telescope", Text, nullable=False),
+    Column("evening", Date, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("digest", Text),
+    Column("stored", AnyText),  # proof["name"] of a delivery, where it can be searched
+    Column("proof", Text, nullable=False),  # a JSON object
+    Column("started_us", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("host", AnyText, nullable=False),
+    CheckConstraint("outcome IN ('done', 'held', 'failed', 'broken')", name="outcome"),
+    Index("ix_receipts_frame", "frame", "seq"),
+)
+#: What a person can have in hand is a file as it came, or as it stands in an archive. (SQLite uses the index only
+#: where a query says the same in the same words, without parameters.)
+DIGEST_INDEXED = "step IN ('pull', 'deliver')"
+Index("ix_receipts_digest", receipts.c.digest, sqlite_where=text(DIGEST_INDEXED))
+Index("ix_receipts_stored", receipts.c.stored, sqlite_where=receipts.c.stored.is_not(None))
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("sighting", _RowNumber, ForeignKey(sightings.c.seq), primary_key=True, autoincrement=False),
+    Column("frame", Text, nullable=False, unique=True),
+    Column("telescope", Text, nullable=False),
+    Column("evening", Date, nullable=False),
+    Column("last", Boolean, nullable=False),  # whether no other state of the file was seen since
+    Column("bin", Text, nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("next_try_us", BigInteger, nullable=False),
+    CheckConstraint("bin IN ('delivered', 'held', 'failed', 'ignored', 'pending')", name="bin"),
+    Index("ix_standings_night", "telescope", "evening", "bin"),
+)
+
+expectations = Table(
+    "expectations",
+    metadata,
+    Column("telescope", Text, primary_key=True),
+    Column("steps", Text, nullable=False),  # JSON array of names, in order
+    Column("archives", Text, nullable=False),  # JSON array of names
+    Column("versions", Text, nullable=False),  # JSON object: step to version
+)

@@ -1,0 +1,150 @@
+"""The ledger in an SQL database."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import delete, insert, select
+
+from nightferry.core.balance import Balance, Bin, Expectation
+from nightferry.core.frame import FrameId, Sighting
+from nightferry.core.ledger import Account, Known, Proof, proof_of
+from nightferry.core.night import Night
+from nightferry.core.receipt import Receipt
+from nightferry.core.store import StorePath
+from nightferry.ledgers import queries
+from nightferry.ledgers.database import Database, open_database
+from nightferry.ledgers.derive import expectations_of, pages, restate_all, restate_open
+from nightferry.ledgers.rows import expectation_row
+from nightferry.ledgers.schema import expectations, standings
+from nightferry.ledgers.writing import append_receipts, append_sightings
+
+#: How long a writer waits for another process' transaction, in seconds; the longest (100,000 sightings) takes a few.
+PATIENCE = 30.0
+
+
+def open_ledger(url: str, *, wait: float = PATIENCE) -> "SqlLedger":
+    """Open the ledger of a URL such as ``sqlite:////var/lib/nightferry/ledger.db``, and make it if it is not there.
+
+    ``wait`` is how many seconds a writer waits for another process. Raises `Misconfigured` when no ledger can be
+    there (a network file system, another program's database, a newer nightferry's), `Busy` when it is locked.
+    """
+    return SqlLedger(open_database(url, wait=wait))
+
+
+@dataclass(frozen=True, slots=True)
+class SqlLedger:
+    """Sightings and receipts in a database; the contract is `core.ledger.Ledger`'s.
+
+    Besides its own errors each method raises `Busy` when another process writes for too long, `NoSpace` when
+    the disk is full, `TryAgain` when it fails, and `Misconfigured` when the file is damaged or not writable.
+    Safe to use from several threads.
+    """
+
+    database: Database
+
+    def expect(self, telescope: str, expected: Expectation) -> None:
+        """Say what the telescope's route asks for; standings that depend on it are made anew if it changed."""
+        with self.database.reading() as connection:
+            before = expectations_of(connection).get(telescope)
+        if before is not None and expectation_row(telescope, before) == expectation_row(telescope, expected):
+            return
+        with self.database.writing() as connection:
+            before = expectations_of(connection).get(telescope)
+            connection.execute(delete(expectations).where(expectations.c.telescope == telescope))
+            connection.execute(insert(expectations), expectation_row(telescope, expected))
+            if before and (before.steps, before.archives) == (expected.steps, expected.archives):
+                restate_open(connection, telescope)
+            else:
+                restate_all(connection, telescope)
+
+    def known(self, telescope: str) -> dict[StorePath, Known]:
+        """Tell the last sighting of every path that the telescope ever showed."""
+        with self.database.reading() as connection:
+            return queries.known(connection, telescope)
+
+    def sight(self, sightings: Sequence[Sighting]) -> None:
+        """Append sightings, in one durable transaction; one that repeats its path's last is not written again."""
+        if sightings:
+            with self.database.writing() as connection:
+                append_sightings(connection, sightings)
+
+    def record(self, receipts: Sequence[Receipt]) -> None:
+        """Append receipts, in one durable transaction."""
+        if receipts:
+            with self.database.writing() as connection:
+                append_receipts(connection, receipts)
+
+    def accounts(
+        self, telescope: str | None = None, evenings: Sequence[date] | None = None, bins: Sequence[Bin] | None = None
+    ) -> list[Account]:
+        """Tell the frames of telescope, nights and bins (None: any), ordered by night and path."""
+        with self.database.reading() as connection:
+            seqs = queries.places(connection, queries.chosen(telescope, evenings, bins))
+            return queries.accounts_at(connection, seqs)
+
+    def open_work(
+        self, telescope: str, evenings: Sequence[date] | None = None, *, now_us: int, retry: bool = False
+    ) -> Iterator[Account]:
+        """Yield the frames with work for the machine now, ordered by night, time of change and path.
+
+        The choice is made at the first step; a frame that is no longer open when its turn comes is passed over.
+        No transaction stays open between two frames, so a slow reader never keeps the log from being emptied.
+        """
+        with self.database.reading() as connection:
+            seqs = queries.open_places(connection, telescope, evenings, now_us, retry=retry)
+        for account in self._stream(seqs):
+            if account.standing.due(now_us, retry=retry):
+                yield account
+
+    def account(self, frame: FrameId) -> Account | None:
+        """Tell one frame by its identity; None when there is none, or it was replaced before it was pulled."""
+        with self.database.reading() as connection:
+            seqs = connection.execute(select(standings.c.sighting).where(standings.c.frame == frame)).scalars().all()
+            return next(iter(queries.accounts_at(connection, seqs)), None)
+
+    def find(self, text: str) -> list[Account]:
+        """Find frames by identity or digest (8 digits or more), path, file name, or name in an archive.
+
+        A path may lack its first folders. What is found by identity or digest is not looked for by name.
+        """
+        with self.database.reading() as connection:
+            for condition in queries.finding(text):
+                seqs = queries.places(connection, condition)
+                if seqs:
+                    return queries.accounts_at(connection, seqs)
+        return []
+
+    def proofs(self, telescope: str, archive: str, evenings: Sequence[date] | None = None) -> Iterator[Proof]:
+        """Yield the proof of each frame that was delivered to the archive, ordered by night and path."""
+        with self.database.reading() as connection:
+            seqs = queries.places(connection, queries.chosen(telescope, evenings))
+        for account in self._stream(seqs):
+            proof = proof_of(account, archive)
+            if proof is not None:
+                yield proof
+
+    def balances(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> list[Balance]:
+        """Tell the balance of each night, oldest first."""
+        with self.database.reading() as connection:
+            return queries.balances(connection, telescope, evenings)
+
+    def nights(self, telescope: str) -> list[Night]:
+        """Tell the nights of a telescope, oldest first."""
+        with self.database.reading() as connection:
+            return queries.nights(connection, telescope)
+
+    def rebuild(self, telescope: str | None = None) -> None:
+        """Make the standings anew from sightings and receipts alone."""
+        with self.database.writing() as connection:
+            restate_all(connection, telescope)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    def _stream(self, seqs: Sequence[int]) -> Iterator[Account]:
+        for page in pages(seqs):
+            with self.database.reading() as connection:
+                accounts = queries.accounts_at(connection, page)
+            yield from accounts
