@@ -42,6 +42,8 @@ def plan_observations(
     evening: date, *, observations: int, lights: int, targets: Sequence[str] = (), clock: timezone = CLOCK
 ) -> list[Observation]:
     """Plan a night: when each observation starts, of what, and in which of the layouts it is kept."""
+    if observations < 0 or lights < 0:
+        raise Misconfigured(f"a night cannot have {observations} observations of {lights} frames")
     for name in targets:
         find_target(name)
     length = timedelta(seconds=90 + (lights + 1) * CADENCE)
