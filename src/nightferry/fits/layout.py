@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nightferry.fits.cards import BLOCK, CARD, Value, parse_card
+from nightferry.fits.cards import BLOCK, CARD, Card, Value, parse_card
 from nightferry.fits.findings import Plain, Unsound, plain_text
 
 BITPIX_LEGAL = (8, 16, 32, 64, -32, -64)
@@ -72,15 +72,23 @@ def read_layout(header: bytes, number: int) -> Layout:
 
 
 def pick_cards(header: bytes) -> dict[str, Value]:
-    """Read the cards of a header that matter for the layout and for people; the first of equals counts."""
+    """Read the cards of a header that matter for the layout and for people; the first of equals counts.
+
+    A value that breaks the rules of FITS comes as the characters that stand there.
+    """
     picked: dict[str, Value] = {}
     for start in range(0, len(header) - CARD + 1, CARD):
         keyword = header[start : start + 8]
         if keyword in _WANTED or keyword.startswith((b"NAXIS", b"ZNAXIS")):
             card = parse_card(header[start : start + CARD])
             if not card.commentary:
-                picked.setdefault(card.keyword, card.value)
+                picked.setdefault(card.keyword, _unread(card) if card.value is None else card.value)
     return picked
+
+
+def _unread(card: Card) -> str | None:
+    """Give the characters of a value that cannot be read, so that they can be told; None when there are none."""
+    return card.raw[10:].decode("latin-1").partition("/")[0].strip(" ") or None
 
 
 def _integer(cards: Mapping[str, Value], keyword: str, name: str, *, default: int = -1, most: int = -1) -> int:
@@ -98,7 +106,7 @@ def _integer(cards: Mapping[str, Value], keyword: str, name: str, *, default: in
 
 
 def _shown(value: Value) -> str:
-    return repr(plain_text(value)) if isinstance(value, str) else "not readable" if value is None else str(value)
+    return repr(plain_text(value)) if isinstance(value, str) else "left blank" if value is None else str(value)
 
 
 def shape_facts(layout: Layout) -> dict[str, Plain]:
