@@ -193,8 +193,8 @@ class Config(_Section):
                 )
         for name, telescope in self.telescope.items():
             _require_secure(f"telescope.{name}", telescope, telescope.source)
-        for name, archive in self.archive.items():
-            _require_secure(f"archive.{name}", archive, archive.url)
+        for name, place in self.archive.items():
+            _require_secure(f"archive.{name}", place, place.url)
         return self
 
 

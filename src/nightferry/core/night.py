@@ -67,6 +67,11 @@ class Nights:
         """Whether frames of this evening belong to the run (the newest is found by `settle_newest` first)."""
         return self.every or evening in self.named
 
+    @property
+    def evenings(self) -> list[date] | None:
+        """The named evenings, oldest first; None for all there are."""
+        return None if self.every else sorted(self.named)
+
     def settle_newest(self, seen: set[date]) -> "Nights":
         """Turn ``latest`` into the newest evening that was seen; any other choice stays as it is."""
         if not self.newest:

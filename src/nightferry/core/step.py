@@ -25,12 +25,8 @@ class Grouping(StrEnum):
     NIGHT = "night"
 
 
-class Step(Protocol[Input_contra]):
-    """One stage of a route.
-
-    Called with a batch, it yields one result per input, in order. It raises only for what concerns the whole
-    batch (`Unreachable`, `NoSpace`): inputs without a result then share that error.
-    """
+class Stage(Protocol):
+    """What a receipt says of the step that it comes from."""
 
     @property
     def name(self) -> str:
@@ -46,6 +42,14 @@ class Step(Protocol[Input_contra]):
     def target(self) -> str:
         """The archive that a delivery goes to; empty for other steps."""
         ...
+
+
+class Step(Stage, Protocol[Input_contra]):
+    """One stage of a route.
+
+    Called with a batch, it yields one result per input, in order. It raises only for what concerns the whole
+    batch (`Unreachable`, `NoSpace`): inputs without a result then share that error.
+    """
 
     @property
     def lane(self) -> Lane:

@@ -36,6 +36,7 @@ class Clearance:
     reason: str = ""
     proof: Mapping[str, Fact] | None = None
     seconds: float = 0.0
+    archive: str = ""  #: the archive whose copy is in doubt
 
 
 def why_kept(candidate: Candidate, archives: Sequence[str], after: float, now_us: int) -> str:
@@ -99,10 +100,11 @@ class Clear:
     ) -> Clearance:
         for name, answer in answers.items():
             if isinstance(answer, NightferryError):
-                return Clearance(candidate, Outcome.FAILED, f"{name} could not be read back: {answer}", {}, seconds)
+                outcome = Outcome.HELD if isinstance(answer, Gone) else Outcome.FAILED
+                return Clearance(candidate, outcome, f"{name} could not be read back: {answer}", {}, seconds, name)
             if answer != candidate.proofs[name].digest:
                 reason = f"{name} holds other bytes now (BLAKE3 {answer[:16]}): the source may be the last good copy"
-                return Clearance(candidate, Outcome.HELD, reason, {"found": answer}, seconds)
+                return Clearance(candidate, Outcome.HELD, reason, {"found": answer}, seconds, name)
         if entry is None:
             return Clearance(candidate, Outcome.DONE, "", {"was_gone": True}, seconds)
         if not entry.agrees_with(candidate.size, candidate.mtime_us):

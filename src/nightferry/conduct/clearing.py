@@ -1,0 +1,107 @@
+"""Clearing: find what may be deleted at the source, have it deleted, and say why not for the rest."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from nightferry.conduct.attempt import host_name
+from nightferry.conduct.route import Route, now_us
+from nightferry.core.balance import Bin
+from nightferry.core.errors import TryAgain
+from nightferry.core.frame import FrameId
+from nightferry.core.ledger import Ledger, Proof
+from nightferry.core.night import Night
+from nightferry.core.progress import Onlooker
+from nightferry.core.receipt import Outcome, Receipt
+from nightferry.steps.clear import Candidate, Clear, Clearance, why_kept
+
+_BATCH = 32
+
+
+def clear(
+    route: Route,
+    ledger: Ledger,
+    evenings: Sequence[date] | None,
+    *,
+    onlooker: Onlooker,
+    dry_run: bool = False,
+) -> list[Clearance]:
+    """Delete what is proven delivered; answer for every frame of the nights that is not cleared yet.
+
+    The caller holds the route's lock and has checked that the configuration asks for clearing at all. Receipts
+    are written batch by batch, so that a crash forgets no deletion but the last few, which the next clearing
+    finds as gone. Raises nothing for a store out of reach: the frames concerned are answered with it.
+    """
+    after = route.telescope.clear_after
+    if after is None:
+        return []
+    answers: list[Clearance] = _not_delivered(route, ledger, evenings)
+    ready: list[tuple[Night, Candidate]] = []
+    for night, candidate in _candidates(route, ledger, evenings):
+        reason = why_kept(candidate, tuple(route.deliveries), after, now_us())
+        if reason:
+            answers.append(Clearance(candidate, None, reason))
+        else:
+            ready.append((night, candidate))
+    step = route.clearing()
+    for start in range(0, len(ready), _BATCH):
+        batch = ready[start : start + _BATCH]
+        try:
+            cleared = list(step([candidate for _, candidate in batch], dry_run=dry_run))
+        except TryAgain as err:
+            onlooker.note(str(err))
+            answers.extend(Clearance(candidate, None, str(err)) for _, candidate in ready[start:])
+            break
+        if not dry_run:
+            receipts = [
+                _receipt(step, night, clearance)
+                for (night, _), clearance in zip(batch, cleared, strict=True)
+                if clearance.outcome is not None
+            ]
+            ledger.record(receipts)
+        answers.extend(cleared)
+    return answers
+
+
+def _candidates(route: Route, ledger: Ledger, evenings: Sequence[date] | None) -> list[tuple[Night, Candidate]]:
+    """Gather the proofs of all archives for each frame that is still at the source, as far as we know."""
+    proofs: dict[FrameId, dict[str, Proof]] = {}
+    for archive in route.deliveries:
+        for proof in ledger.proofs(route.telescope.name, archive, evenings):
+            if not proof.cleared:
+                proofs.setdefault(proof.frame, {})[archive] = proof
+    found = []
+    for frame, by_archive in proofs.items():
+        one = next(iter(by_archive.values()))
+        found.append((one.night, Candidate(frame, one.path, one.size, one.mtime_us, by_archive)))
+    return found
+
+
+def _not_delivered(route: Route, ledger: Ledger, evenings: Sequence[date] | None) -> list[Clearance]:
+    """Say why frames stay that have no proof at all."""
+    bins = (Bin.PENDING, Bin.FAILED, Bin.HELD)
+    return [
+        Clearance(
+            Candidate(account.sighting.id, account.sighting.path, account.sighting.size, account.sighting.mtime_us, {}),
+            None,
+            f"{account.standing.bin}: {account.standing.reason or 'not carried yet'}",
+        )
+        for account in ledger.accounts(route.telescope.name, evenings, bins)
+    ]
+
+
+def _receipt(step: Clear, night: Night, clearance: Clearance) -> Receipt:
+    """Make the receipt of a deletion, or of the doubt that prevented it."""
+    doubtful = clearance.outcome is Outcome.HELD and clearance.archive
+    return Receipt(
+        frame=clearance.candidate.frame,
+        night=night,
+        step="audit" if doubtful else step.name,
+        version=step.version,
+        outcome=clearance.outcome or Outcome.FAILED,
+        reason=clearance.reason,
+        target=clearance.archive if doubtful else "",
+        proof=clearance.proof or {},
+        started_us=now_us(),
+        seconds=clearance.seconds,
+        host=host_name(),
+    )

@@ -1,0 +1,224 @@
+"""A pass: list, sight, let settle, carry, clear, and strike the balance."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from nightferry.conduct.carry import Tally, carry
+from nightferry.conduct.clearing import clear
+from nightferry.conduct.route import Route, now_us
+from nightferry.conduct.scan import Scan, gone_receipt, scan
+from nightferry.conduct.tidying import tidy
+from nightferry.core.balance import Balance
+from nightferry.core.errors import NightferryError, TryAgain
+from nightferry.core.frame import Sighting
+from nightferry.core.ledger import Account, Ledger
+from nightferry.core.night import Night, Nights
+from nightferry.core.progress import Onlooker
+from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.store import StorePath
+
+#: How often one pass waits for files that keep changing; what still changes then is left for the next pass.
+_SETTLE_ROUNDS = 3
+STEPS = ("pull", "verify", "deliver", "clear")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a dry run would do with a frame."""
+
+    night: Night
+    path: StorePath
+    size: int
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass found and did.
+
+    ``listed`` files were shown, ``news`` of them not seen before; ``pulled`` frames of ``moved`` bytes came;
+    ``cleared`` were deleted at the source. ``trouble`` is what kept the pass from doing all it should.
+    """
+
+    balances: Sequence[Balance] = ()
+    seconds: float = 0.0
+    listed: int = 0
+    news: int = 0
+    pulled: int = 0
+    moved: int = 0
+    cleared: int = 0
+    odd: int = 0
+    trouble: NightferryError | None = None
+    plan: Sequence[Planned] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether the telescope had nothing for us, or did not answer."""
+        return not self.news and not self.pulled
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """How a pass is to be done.
+
+    ``until`` names the last step; ``patient`` honours the back-off of failed frames; ``settle`` waits here for
+    files that are too fresh, instead of leaving them for the next pass.
+    """
+
+    until: str = "clear"
+    patient: bool = False
+    settle: bool = True
+    dry_run: bool = False
+
+
+def run_pass(
+    route: Route, ledger: Ledger, nights: Nights, orders: Orders, *, onlooker: Onlooker, stop: threading.Event
+) -> Pass:
+    """Carry a telescope's nights as far as they can be carried now.
+
+    Raises `Busy` when another nightferry is at this telescope and `Misconfigured` when the telescope's store
+    refuses us. A telescope out of reach is told as the pass' trouble: what is on the shelf already is delivered
+    all the same.
+    """
+    started = time.perf_counter()
+    name = route.telescope.name
+    with route.locked():
+        ledger.expect(name, route.expectation)
+        found, trouble = _scan(route, ledger, nights, onlooker)
+        chosen = nights.settle_newest({found.newest} if found.newest else set())
+        if orders.dry_run:
+            plan = _plan(route, ledger, found, chosen)
+            return _report(route, ledger, found, chosen, Pass(trouble=trouble, plan=plan), started)
+        ledger.sight(found.news)
+        ledger.record(_never_pulled(ledger, found.gone))
+        tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
+        cleared = _clear(route, ledger, chosen, orders, onlooker) if trouble is None and not stop.is_set() else 0
+        tidy(route, ledger)
+        done = Pass(pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble or tally.trouble)
+        return _report(route, ledger, found, chosen, done, started)
+
+
+def _report(route: Route, ledger: Ledger, found: Scan, chosen: Nights, done: Pass, started: float) -> Pass:
+    """Add to what was done what was found, and the balances."""
+    return replace(
+        done,
+        balances=_balances(ledger, route.telescope.name, chosen),
+        seconds=time.perf_counter() - started,
+        listed=found.listed,
+        news=len(found.news),
+        odd=found.odd,
+    )
+
+
+def _scan(route: Route, ledger: Ledger, nights: Nights, onlooker: Onlooker) -> tuple[Scan, NightferryError | None]:
+    try:
+        return scan(route, ledger.known(route.telescope.name), nights, onlooker), None
+    except TryAgain as err:
+        onlooker.note(str(err))
+        return Scan(0, (), (), None, 0), err
+
+
+def _never_pulled(ledger: Ledger, gone: Sequence[Receipt]) -> list[Receipt]:
+    """Leave out the frames that are on our side already: those need their telescope no more."""
+    found = [(receipt, ledger.account(receipt.frame)) for receipt in gone]
+    return [receipt for receipt, account in found if account is not None and account.standing.stage == "pull"]
+
+
+def _carry(
+    route: Route,
+    ledger: Ledger,
+    chosen: Nights,
+    orders: Orders,
+    *,
+    onlooker: Onlooker,
+    stop: threading.Event,
+    reachable: bool,
+) -> Tally:
+    """Carry what has settled; wait for the rest to settle, a few times at the most."""
+    total = Tally()
+    for turn in range(_SETTLE_ROUNDS):
+        fresh: list[Account] = []
+        work = ledger.open_work(
+            route.telescope.name, chosen.evenings, now_us=now_us(), retry=turn == 0 and not orders.patient
+        )
+        tally = carry(
+            route,
+            ledger,
+            _settled(work, route.telescope.settle, fresh),
+            onlooker=onlooker,
+            stop=stop,
+            until=orders.until,
+            retry=turn == 0 and not orders.patient,
+            reachable=reachable,
+        )
+        total = Tally(total.bytes + tally.bytes, total.pulled + tally.pulled, tally.trouble)
+        if not fresh or not orders.settle or not reachable or stop.is_set():
+            break
+        _let_settle(route, ledger, fresh, onlooker, stop)
+    return total
+
+
+def _settled(accounts: Iterable[Account], settle: float, fresh: list[Account]) -> Iterator[Account]:
+    """Let through the frames that nobody writes any more; keep the others in ``fresh``."""
+    for account in accounts:
+        if account.sighting.seen_us + settle * 1e6 > now_us() and account.standing.stage == "pull":
+            fresh.append(account)
+        else:
+            yield account
+
+
+def _let_settle(
+    route: Route, ledger: Ledger, fresh: Sequence[Account], onlooker: Onlooker, stop: threading.Event
+) -> None:
+    """Wait until the files are old enough, then look whether they are still the same."""
+    newest = max(account.sighting.seen_us for account in fresh)
+    seconds = max(0.0, newest / 1e6 + route.telescope.settle - now_us() / 1e6)
+    onlooker.settling(len(fresh), seconds)
+    if stop.wait(seconds):
+        return
+    changed: list[Sighting] = []
+    gone: list[Receipt] = []
+    entries = route.source.stat([account.sighting.path for account in fresh])
+    for account, entry in zip(fresh, entries, strict=True):
+        sighting = account.sighting
+        if entry is None:
+            gone.append(gone_receipt(route, sighting.id, sighting.night, sighting.path))
+        elif (entry.size, entry.mtime_us) != (sighting.size, sighting.mtime_us):
+            changed.append(replace(sighting, size=entry.size, mtime_us=entry.mtime_us, seen_us=now_us()))
+    ledger.sight(changed)
+    ledger.record(gone)
+
+
+def _clear(route: Route, ledger: Ledger, chosen: Nights, orders: Orders, onlooker: Onlooker) -> int:
+    """Delete at the source what the configuration lets us, and tell how many frames it was."""
+    if route.telescope.clear_after is None or orders.until != "clear":
+        return 0
+    cleared = clear(route, ledger, chosen.evenings, onlooker=onlooker)
+    return sum(clearance.outcome is Outcome.DONE for clearance in cleared)
+
+
+def _balances(ledger: Ledger, telescope: str, chosen: Nights) -> Sequence[Balance]:
+    """Strike the balance of each night; one that was asked for and has no frames is told as empty."""
+    found = {balance.night: balance for balance in ledger.balances(telescope, chosen.evenings)}
+    for evening in chosen.named:
+        night = Night(telescope, evening)
+        found.setdefault(night, Balance(night))
+    return [found[night] for night in sorted(found)]
+
+
+def _plan(route: Route, ledger: Ledger, found: Scan, chosen: Nights) -> list[Planned]:
+    """Tell what a pass would do, and write nothing."""
+    plan = [
+        Planned(sighting.night, sighting.path, sighting.size, "pull")
+        for sighting in found.news
+        if not sighting.ignored and not sighting.refused and chosen.wants(sighting.night.date)
+    ]
+    replaced = {sighting.path for sighting in found.news}
+    plan += [
+        Planned(account.sighting.night, account.sighting.path, account.sighting.size, account.standing.stage)
+        for account in ledger.open_work(route.telescope.name, chosen.evenings, now_us=now_us(), retry=True)
+        if account.sighting.path not in replaced
+    ]
+    return plan

@@ -1,0 +1,166 @@
+"""Scan: list the telescope, compare with the ledger, and sight what is new, changed or gone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from nightferry.conduct.attempt import host_name
+from nightferry.conduct.route import Route, now_us
+from nightferry.core.balance import Bin
+from nightferry.core.frame import FrameId, Role, Sighting
+from nightferry.core.layout import Layout, sidecar_owner, suffix_of
+from nightferry.core.ledger import Known
+from nightferry.core.night import Night, Nights
+from nightferry.core.progress import Onlooker
+from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.store import Entry, Oddity, StorePath
+
+_TELL_EVERY = 5000
+_ODD = {
+    "link": "a link; links are never followed",
+    "special": "a device, socket or pipe, not a file",
+    "name": "its name could do harm, so nothing under it is read",
+    "line": "this line of the telescope's listing could not be read; it may hide a file",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a listing told.
+
+    ``news`` are states of files not sighted before, ``gone`` the receipts of open
+    frames that are no longer there, ``newest``
+    the newest evening with a wanted file, ``odd`` how many entries could not be carried at all.
+    """
+
+    listed: int
+    news: Sequence[Sighting]
+    gone: Sequence[Receipt]
+    newest: date | None
+    odd: int
+
+
+def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooker: Onlooker) -> Scan:
+    """List the telescope and compare with what is known of it.
+
+    Folders of nights that nobody asked for are not listed. A listing that fails raises, so a file is only ever
+    called gone by one that worked.
+    """
+    layout = route.telescope.layout
+    open_paths = {path for path, last in known.items() if last.bin in {Bin.PENDING, Bin.FAILED}}
+    seen = _Seen(sidecars="sidecars" in layout.take)
+    for item in route.source.list(lambda folder: _enters(layout, nights, folder)):
+        if isinstance(item, Oddity):
+            seen.odd.append(item)
+            continue
+        seen.take(item, known.get(item.path))
+        open_paths.discard(item.path)
+        if not seen.listed % _TELL_EVERY:
+            onlooker.listed(seen.listed)
+    onlooker.listed(seen.listed)
+    candidates = [*_exact(route, seen.candidates), *seen.ignored]
+    news = [
+        sighting
+        for sighting in (*_sight(route, candidates, seen.stems), *_sight_odd(route, seen.odd))
+        if _is_news(sighting, known.get(sighting.path))
+    ]
+    newest = max((sighting.night.date for sighting in news if not sighting.ignored), default=None)
+    gone = [
+        gone_receipt(route, known[path].id, Night(route.telescope.name, known[path].evening), path)
+        for path in sorted(open_paths)
+        if _was_listed(layout, nights, path)
+    ]
+    return Scan(seen.listed, news, gone, _later(seen.newest, newest), len(seen.odd))
+
+
+class _Seen:
+    """What the listing shows, as it comes by: only what may be news is kept."""
+
+    def __init__(self, *, sidecars: bool) -> None:
+        self.listed = 0
+        self.newest: date | None = None
+        self.candidates: list[Entry] = []
+        self.ignored: list[Entry] = []
+        self.odd: list[Oddity] = []
+        self.stems: set[str] | None = set() if sidecars else None
+
+    def take(self, entry: Entry, last: Known | None) -> None:
+        self.listed += 1
+        if self.stems is not None and not entry.path.endswith(".json"):
+            self.stems.add(entry.path[: len(entry.path) - len(suffix_of(entry.path.rpartition("/")[2]))])
+        if last is None or not entry.agrees_with(last.size, last.mtime_us):
+            self.candidates.append(entry)
+        elif last.bin is Bin.IGNORED:
+            # what is ignored depends on the configuration, so the rules are asked on every pass
+            self.ignored.append(Entry(entry.path, last.size, last.mtime_us))
+        elif self.newest is None or last.evening > self.newest:
+            self.newest = last.evening
+
+
+def _enters(layout: Layout, nights: Nights, folder: StorePath) -> bool:
+    evening = layout.evening_of_folder(folder) if nights.named else None
+    return evening is None or nights.wants(evening)
+
+
+def _was_listed(layout: Layout, nights: Nights, path: StorePath) -> bool:
+    return _enters(layout, nights, StorePath(path.rpartition("/")[0]))
+
+
+def _exact(route: Route, candidates: Sequence[Entry]) -> Iterator[Entry]:
+    """Ask for exact times where the listing tells only minutes or days; what vanished meanwhile is left out."""
+    if route.source.traits.exact_times:
+        yield from candidates
+        return
+    for entry in route.source.stat([entry.path for entry in candidates]):
+        if entry is not None:
+            yield entry
+
+
+def _sight(route: Route, entries: Sequence[Entry], stems: set[str] | None) -> Iterator[Sighting]:
+    seen_us = now_us()
+    for entry in entries:
+        place = route.telescope.layout.place(entry.path, entry.mtime_us, seen_us)
+        ignored = place.ignored
+        if place.role is Role.SIDECAR and not ignored and stems is not None and not stems & sidecar_owner(entry.path):
+            ignored = "a JSON file that belongs to no frame"
+        night = Night(route.telescope.name, place.evening)
+        yield Sighting(night, entry.path, entry.size, entry.mtime_us, seen_us, place.role, ignored)
+
+
+def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[Sighting]:
+    """Sight what cannot be carried, so that the balance shows it: ignored, or held for a person to look at."""
+    seen_us = now_us()
+    for oddity in odd:
+        path = StorePath(f"{oddity.folder}/{oddity.text}" if oddity.folder else oddity.text)
+        place = route.telescope.layout.place(path, None, seen_us)
+        harmless = oddity.kind in {"link", "special"} or (oddity.kind == "name" and place.ignored)
+        night = Night(route.telescope.name, place.evening)
+        reason = f"{_ODD[oddity.kind]}: {oddity.text!r}"
+        yield Sighting(
+            night, path, 0, None, seen_us, place.role, reason if harmless else "", "" if harmless else reason
+        )
+
+
+def _is_news(sighting: Sighting, last: Known | None) -> bool:
+    if last is None or sighting.id != last.id:
+        return True
+    return (sighting.ignored or sighting.refused) != last.rule
+
+
+def _later(one: date | None, other: date | None) -> date | None:
+    return max(one, other) if one and other else one or other
+
+
+def gone_receipt(route: Route, frame: FrameId, night: Night, path: StorePath) -> Receipt:
+    """Make the receipt of a frame that vanished from the telescope before it was pulled."""
+    return Receipt(
+        frame=frame,
+        night=night,
+        step=route.pull.name,
+        version=route.pull.version,
+        outcome=Outcome.HELD,
+        reason=f"{path} is no longer at the telescope and was never pulled; if it is not wanted, drop it with: "
+        "nightferry release FRAME --drop --why TEXT",
+        started_us=now_us(),
+        host=host_name(),
+    )

@@ -1,0 +1,55 @@
+"""Watching: one pass after the other, until somebody says stop or too many in a row were empty."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from nightferry.conduct.passes import Orders, Pass, run_pass
+from nightferry.conduct.route import Route
+from nightferry.core.errors import Busy
+from nightferry.core.ledger import Ledger
+from nightferry.core.night import Nights
+from nightferry.core.progress import Onlooker
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One look at the telescope. ``limit_reached`` is true once, when so many in a row were empty."""
+
+    result: Pass
+    empty_in_a_row: int
+    limit_reached: bool = False
+
+
+def watch(
+    route: Route,
+    ledger: Ledger,
+    *,
+    every: float,
+    empty: int | None,
+    then: Literal["stop", "alert"],
+    onlooker: Onlooker,
+    stop: threading.Event,
+) -> Iterator[Watched]:
+    """Look every so many seconds and carry what is new; yield after each look.
+
+    A pass that found nothing new, or no telescope, is an empty one. After ``empty`` of them in a row the watch
+    ends, or says so once and goes on, until something comes again.
+    """
+    empty_in_a_row = 0
+    orders = Orders(patient=True, settle=False)
+    while not stop.is_set():
+        try:
+            result = run_pass(route, ledger, Nights(every=True), orders, onlooker=onlooker, stop=stop)
+        except Busy as err:
+            onlooker.note(str(err))
+            stop.wait(every)
+            continue
+        empty_in_a_row = empty_in_a_row + 1 if result.empty else 0
+        reached = empty is not None and empty_in_a_row == empty
+        yield Watched(result, empty_in_a_row, reached)
+        if reached and then == "stop":
+            return
+        pause = min(every, max(route.telescope.settle, 1.0)) if result.news else every
+        stop.wait(pause)
