@@ -16,16 +16,16 @@ from nightferry.fits.tiff import read_tiff
 __all__ = ["Checksums", "Findings", "Inspector", "inspector_for"]
 
 _READERS: dict[str, tuple[str, Reader]] = {
-    "fits": ("fits", read_hdus),
-    "fit": ("fits", read_hdus),
-    "fts": ("fits", read_hdus),
-    "fz": ("fits", read_hdus),
-    "tif": ("tiff", read_tiff),
-    "tiff": ("tiff", read_tiff),
-    "jpg": ("jpeg", read_jpeg),
-    "jpeg": ("jpeg", read_jpeg),
-    "png": ("png", read_png),
-    "json": ("json", read_json),
+    ".fits": ("fits", read_hdus),
+    ".fit": ("fits", read_hdus),
+    ".fts": ("fits", read_hdus),
+    ".fz": ("fits", read_hdus),
+    ".tif": ("tiff", read_tiff),
+    ".tiff": ("tiff", read_tiff),
+    ".jpg": ("jpeg", read_jpeg),
+    ".jpeg": ("jpeg", read_jpeg),
+    ".png": ("png", read_png),
+    ".json": ("json", read_json),
 }
 
 
@@ -36,9 +36,15 @@ def inspector_for(name: str, size: int) -> Inspector:
     has a problem. A ``.gz`` file is unpacked in flight and judged by the suffix before. Files of unknown kinds get
     an inspector that only counts.
     """
-    stem, _, suffix = name.rpartition("/")[2].lower().rpartition(".")
-    if suffix == "gz":
-        kind, reader = _READERS.get(stem.rpartition(".")[2], ("other", read_anything))
+    name = name.rpartition("/")[2].lower()
+    if name.endswith(".gz"):
+        kind, reader = _reader_of(name.removesuffix(".gz"))
         return GzipInspector(f"{kind}.gz", size, Inspection(kind, -1, reader))
-    kind, reader = _READERS.get(suffix, ("other", read_anything))
+    kind, reader = _reader_of(name)
     return Inspection(kind, size, reader)
+
+
+def _reader_of(name: str) -> tuple[str, Reader]:
+    """Tell the kind of a file and who reads it."""
+    _, dot, suffix = name.rpartition(".")
+    return _READERS.get(dot + suffix, ("other", read_anything))
