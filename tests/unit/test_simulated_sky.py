@@ -240,6 +240,14 @@ def test_jpeg_holds_the_picture() -> None:
     assert grey == pytest.approx([8 * (luma - 128), 0, 0], abs=6)
 
 
+def test_jpeg_holds_no_byte_that_reads_as_a_marker() -> None:
+    board = np.random.default_rng(1).integers(0, 2, (16, 16, 1), dtype=np.uint8) * np.uint8(255)
+    raw = jpeg_rgb8(board.repeat(8, 0).repeat(8, 1).repeat(3, 2), step=1)  # steps of 2040: eight ones in a row
+    start = raw.index(b"\xff\xda")
+    scan = raw[start + 2 + struct.unpack_from(">H", raw, start + 2)[0] : -2]
+    assert scan.count(b"\xff") == scan.count(b"\xff\0") > 0
+
+
 def test_preview_is_small_dark_and_shows_the_brightest_star_where_it_is() -> None:
     target = TARGETS["M45"]
     view = View(target.ra, target.dec)

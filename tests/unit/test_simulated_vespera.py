@@ -14,8 +14,8 @@ from blake3 import blake3
 from nightferry.core.errors import Misconfigured
 from nightferry.core.night import evening_of
 from nightferry.testing.observations import CADENCE, LATITUDE, LONGITUDE, horizon, plan_observations
-from nightferry.testing.sky import TARGETS, Target
-from nightferry.testing.vespera import Kind, NightPlan, build_night
+from nightferry.testing.sky import TARGETS, Target, make_sensor
+from nightferry.testing.vespera import Kind, NightPlan, build_night, light_files
 
 EVENING = date(2026, 9, 12)
 TINY = (32, 18)
@@ -170,6 +170,22 @@ def test_turned_sensor_turns_picture_and_mosaic(night: NightPlan) -> None:
         "img-0003r.fits": "BGGR",
         "img-0004r.fits": "BGGR",
     }
+
+
+def test_frame_of_a_turned_sensor_is_the_same_frame_turned() -> None:
+    sensor, pixels = make_sensor((320, 180), seed=1), []
+    for stem in ("img-0001", "img-0001r"):
+        frame, sidecar = light_files(
+            stem,
+            number=1,
+            target=TARGETS["M42"],
+            start=datetime(2026, 9, 12, 22, tzinfo=UTC),
+            sensor=sensor,
+            rng=np.random.default_rng(1),
+        )
+        assert (frame.path, sidecar.path) == (f"{stem}.fits", "img-0001.json")
+        pixels.append(np.frombuffer(frame.data, ">u2", 320 * 180, 2880).reshape(180, 320))
+    assert np.array_equal(pixels[1], pixels[0][::-1, ::-1])
 
 
 def test_sidecar_tells_where_the_telescope_pointed(night: NightPlan) -> None:
