@@ -90,21 +90,21 @@ def run_pass(
         chosen = nights.settle_newest({found.newest} if found.newest else set())
         if orders.dry_run:
             plan = _plan(route, ledger, found, chosen)
-            return _report(route, ledger, found, chosen, Pass(trouble=trouble, plan=plan), started)
+            return _report(found, Pass(trouble=trouble, plan=plan), _balances(ledger, name, chosen), started)
         ledger.sight(found.news)
         ledger.record(_never_pulled(ledger, found.gone))
         tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
         cleared = _clear(route, ledger, chosen, orders, onlooker) if trouble is None and not stop.is_set() else 0
         tidy(route, ledger)
         done = Pass(pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble or tally.trouble)
-        return _report(route, ledger, found, chosen, done, started)
+        return _report(found, done, _balances(ledger, name, chosen), started)
 
 
-def _report(route: Route, ledger: Ledger, found: Scan, chosen: Nights, done: Pass, started: float) -> Pass:
+def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float) -> Pass:
     """Add to what was done what was found, and the balances."""
     return replace(
         done,
-        balances=_balances(ledger, route.telescope.name, chosen),
+        balances=balances,
         seconds=time.perf_counter() - started,
         listed=found.listed,
         news=len(found.news),

@@ -1,0 +1,202 @@
+"""What the commands do, callable from Python.
+
+::
+
+    from nightferry import api
+
+    config = api.load()
+    with api.open_ledger(config) as ledger:
+        done = api.run(config, ledger, "vespera", ["all"])
+        for balance in done.balances:
+            print(balance.night, balance.delivered, balance.closed)
+
+Every function raises `nightferry.core.errors.Misconfigured` for what a person must change first, and other
+`NightferryError` as its docstring says.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+
+from nightferry.assemble import Hands, idle_hands, open_ledger, open_route, telescope_names
+from nightferry.conduct import Finding, Orders, Pass, Route, Watched, run_pass
+from nightferry.conduct import audit as audit_route
+from nightferry.conduct import clear as clear_route
+from nightferry.conduct import watch as watch_route
+from nightferry.conduct.attempt import host_name
+from nightferry.conduct.route import now_us
+from nightferry.config import Config, load, loads
+from nightferry.core.balance import Bin
+from nightferry.core.errors import Misconfigured
+from nightferry.core.ledger import Account, Ledger
+from nightferry.core.night import Nights
+from nightferry.core.receipt import Outcome, Receipt
+from nightferry.steps.clear import Clearance
+
+__all__ = [
+    "Hands",
+    "Orders",
+    "audit",
+    "clear",
+    "find_one",
+    "load",
+    "loads",
+    "open_ledger",
+    "release",
+    "retry",
+    "run",
+    "telescope_names",
+    "watch",
+]
+
+
+def run(
+    config: Config,
+    ledger: Ledger,
+    telescope: str,
+    nights: Sequence[str] = ("last",),
+    orders: Orders | None = None,
+    *,
+    take: list[str] | None = None,
+    hands: Hands | None = None,
+) -> Pass:
+    """Make one pass over a telescope's nights (``YYYYMMDD``, ``last``, ``latest``, ``all``).
+
+    Raises `Busy` when another nightferry is at this telescope. What else kept it from doing all is told as the
+    pass' ``trouble``, and frame by frame in the ledger.
+    """
+    with _route(config, telescope, take, hands) as (route, given):
+        wanted = _nights(nights, route)
+        return run_pass(route, ledger, wanted, orders or Orders(), onlooker=given.onlooker, stop=given.stop)
+
+
+def retry(config: Config, ledger: Ledger, telescope: str, *, hands: Hands | None = None) -> Pass:
+    """Try again now what failed, on all nights, without waiting for the back-off to end."""
+    failed = {account.sighting.night.date for account in ledger.accounts(telescope, None, [Bin.FAILED])}
+    words = [evening.isoformat() for evening in sorted(failed)]
+    return run(config, ledger, telescope, words, hands=hands) if words else Pass()
+
+
+def watch(
+    config: Config, ledger: Ledger, telescope: str, *, take: list[str] | None = None, hands: Hands | None = None
+) -> Iterator[Watched]:
+    """Make pass after pass until told to stop; yields after each."""
+    rules = config.telescope[telescope].watch
+    with _route(config, telescope, take, hands) as (route, given):
+        yield from watch_route(
+            route,
+            ledger,
+            every=rules.every,
+            empty=rules.empty,
+            then=rules.then,
+            onlooker=given.onlooker,
+            stop=given.stop,
+        )
+
+
+def clear(
+    config: Config,
+    ledger: Ledger,
+    telescope: str,
+    nights: Sequence[str] = ("all",),
+    *,
+    dry_run: bool = False,
+    hands: Hands | None = None,
+) -> list[Clearance]:
+    """Delete at the source what is proven delivered; answer for every frame that is not cleared yet."""
+    with _route(config, telescope, None, hands) as (route, given):
+        if route.telescope.clear_after is None:
+            raise Misconfigured(
+                f"telescope.{telescope} is not to be cleared: to delete frames at the source once they are proven "
+                f'delivered, add [telescope.{telescope}.clear] with after = "7 d"'
+            )
+        with route.locked():
+            ledger.expect(telescope, route.expectation)
+            evenings = _nights(nights, route).evenings
+            return clear_route(route, ledger, evenings, onlooker=given.onlooker, dry_run=dry_run)
+
+
+def audit(
+    config: Config,
+    ledger: Ledger,
+    telescope: str,
+    nights: Sequence[str] = ("all",),
+    *,
+    sample: float = 1.0,
+    hands: Hands | None = None,
+) -> Iterator[Finding]:
+    """Read back what was delivered and compare it with the ledger; yields a finding for each frame and archive.
+
+    Raises `Unreachable` when an archive is.
+    """
+    salt = datetime.now(UTC).date().isoformat()
+    with _route(config, telescope, None, hands) as (route, given), route.locked():
+        ledger.expect(telescope, route.expectation)
+        evenings = _nights(nights, route).evenings
+        yield from audit_route(route, ledger, evenings, sample=sample, salt=salt, stop=given.stop)
+
+
+def find_one(ledger: Ledger, text: str, telescope: str | None = None) -> Account:
+    """Find the one frame that a person means; raises `Misconfigured` when it is none or several."""
+    found = [
+        account for account in ledger.find(text) if telescope is None or account.sighting.night.telescope == telescope
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Misconfigured(
+            f"the ledger knows no frame {text!r}: give its path at the telescope, its file name, its name in an "
+            "archive, or 8 digits or more of its digest"
+        )
+    shown = "\n".join(
+        f"  {account.sighting.id[:12]}  {account.sighting.night}  {account.sighting.path}" for account in found[:20]
+    )
+    more = f"\n  ... and {len(found) - 20} more" if len(found) > 20 else ""  # noqa: PLR2004 - a screenful
+    raise Misconfigured(f"{text!r} may be any of {len(found)} frames; name one by its identity:\n{shown}{more}")
+
+
+def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Account:
+    """Release a held frame, with a person's reason; ``drop`` leaves it out of all further work instead.
+
+    A frame that `verify` held goes on as it is; one that another step held is tried there again.
+    """
+    account = find_one(ledger, frame)
+    if not why.strip():
+        raise Misconfigured("a release needs a reason: --why TEXT")
+    if account.standing.bin is not Bin.HELD and not (drop and account.standing.bin is Bin.FAILED):
+        raise Misconfigured(f"{account.sighting.path} is not held; it is {account.standing.bin}")
+    receipt = Receipt(
+        frame=account.sighting.id,
+        night=account.sighting.night,
+        step="release",
+        version="1",
+        outcome=Outcome.DONE,
+        reason=why,
+        proof={"drop": True} if drop else {},
+        started_us=now_us(),
+        host=host_name(),
+    )
+    ledger.record([receipt])
+    return ledger.account(account.sighting.id) or account
+
+
+def evenings_of(words: Sequence[str], longitude: float | None = None) -> list[date] | None:
+    """Read nights for a question to the ledger: None for all of them."""
+    return Nights.parse(list(words), now=datetime.now(UTC), longitude=longitude).evenings
+
+
+def _nights(words: Sequence[str], route: Route) -> Nights:
+    return Nights.parse(list(words), now=datetime.now(UTC), longitude=route.telescope.layout.longitude)
+
+
+@contextmanager
+def _route(
+    config: Config, telescope: str, take: list[str] | None, hands: Hands | None
+) -> Iterator[tuple[Route, Hands]]:
+    (name,) = telescope_names(config, [telescope])
+    given = hands or idle_hands()
+    route = open_route(config, name, take=take, hands=given)
+    try:
+        yield route, given
+    finally:
+        route.close()

@@ -1,0 +1,165 @@
+"""Assemble: turn the configuration into stores, steps, routes and a ledger that work."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from nightferry.conduct.route import Route
+from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, load_preset
+from nightferry.config.load import effective_source
+from nightferry.config.presets import Preset
+from nightferry.config.secrets import read_secret
+from nightferry.core.errors import Misconfigured
+from nightferry.core.frame import Frame
+from nightferry.core.layout import Layout
+from nightferry.core.ledger import Ledger
+from nightferry.core.naming import archive_name
+from nightferry.core.progress import Nobody, Onlooker
+from nightferry.core.store import Store, StorePath
+from nightferry.core.telescope import Telescope
+from nightferry.ledgers.sql import open_ledger as open_sql_ledger
+from nightferry.steps.deliver import Deliver
+from nightferry.steps.pull import Pull
+from nightferry.steps.shelf import Shelf
+from nightferry.steps.verify import Verify
+
+
+class Hands(NamedTuple):
+    """What a route shares with whoever started it: somebody who looks on, and a way to stop."""
+
+    onlooker: Onlooker
+    stop: threading.Event
+
+
+def idle_hands() -> Hands:
+    """Make hands for a route that nobody looks at and nobody stops."""
+    return Hands(Nobody(), threading.Event())
+
+
+#: A server on this port speaks TLS from the first byte (RFC 4217 speaks of the other kind only).
+IMPLICIT_TLS_PORT = 990
+
+
+def ledger_url(config: Config) -> str:
+    """Tell where the ledger is."""
+    return config.ledger.url or f"sqlite:///{data_folder() / 'ledger.db'}"
+
+
+@contextmanager
+def open_ledger(config: Config) -> Iterator[Ledger]:
+    """Open the configured ledger, and make it if it is not there yet."""
+    ledger = open_sql_ledger(ledger_url(config))
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def telescope_names(config: Config, chosen: Sequence[str] = ()) -> list[str]:
+    """Check telescopes' names against the configuration; all of them when none is chosen."""
+    for name in chosen:
+        if name not in config.telescope:
+            raise Misconfigured(
+                f"there is no telescope {name!r} in the configuration; it has {', '.join(config.telescope) or 'none'}"
+            )
+    return list(dict.fromkeys(chosen)) or list(config.telescope)
+
+
+def make_store(section: TelescopeConfig | ArchiveConfig, url: str, *, user: str = "", connections: int = 4) -> Store:
+    """Make the store of a URL; its secret is read now, so that a missing one is told before anything starts."""
+    address = section.address(url)
+    if address.scheme == "file":
+        from nightferry.stores.local import LocalStore  # noqa: PLC0415 - only the stores in use are loaded
+
+        return LocalStore(Path(address.path), connections=section.connections or connections)
+    from nightferry.stores.ftp import FtpStore  # noqa: PLC0415
+    from nightferry.stores.ftp_address import FtpAddress  # noqa: PLC0415
+
+    name = section.user or address.username or user or "anonymous"
+    secure = address.scheme == "ftps"
+    settings = FtpAddress(
+        host=address.hostname or "",
+        port=address.port or 21,
+        root=address.path.strip("/"),
+        user=name,
+        password=read_secret(section.secret, user=name) if section.secret else "nightferry@",
+        tls="none" if not secure else "implicit" if address.port == IMPLICIT_TLS_PORT else "explicit",
+        verify=section.verify_tls,
+        ca_file=section.ca,
+        timeout=section.timeout,
+        connections=section.connections or connections,
+    )
+    return FtpStore(settings)
+
+
+def telescope_store(telescope: TelescopeConfig) -> Store:
+    """Make the store of a telescope."""
+    preset = load_preset(telescope.preset)
+    url = effective_source(telescope, preset)
+    return make_store(telescope, url, user=preset.user, connections=preset.connections)
+
+
+def archive_store(archive: ArchiveConfig) -> Store:
+    """Make the store of an archive."""
+    return make_store(archive, archive.url)
+
+
+def shelf_of(config: Config) -> Shelf:
+    """Tell where working files are."""
+    return Shelf((config.shelf.path or data_folder() / "shelf").expanduser(), config.shelf.floor)
+
+
+def open_route(config: Config, name: str, *, take: list[str] | None = None, hands: Hands | None = None) -> Route:
+    """Put one telescope's route together; ``take`` overrides what kinds of files are carried."""
+    section = config.telescope[name]
+    preset = load_preset(section.preset)
+    hands = hands or idle_hands()
+    longitude = config.site[section.site].longitude if section.site else None
+    layout = preset.as_layout(take or section.take, longitude)
+    telescope = Telescope(
+        name=name,
+        layout=layout,
+        archives=tuple(section.archives),
+        settle=preset.settle if section.settle is None else section.settle,
+        clear_after=section.clear.after if section.clear else None,
+    )
+    shelf = shelf_of(config)
+    source = telescope_store(section)
+    return Route(
+        telescope=telescope,
+        source=source,
+        shelf=shelf,
+        pull=Pull(source, shelf, hands.onlooker, hands.stop),
+        verify=Verify(),
+        deliveries={key: _delivery(config, key, preset, layout) for key in telescope.archives},
+        lock=_lock_path(config, name),
+        keep=config.shelf.keep,
+    )
+
+
+def _delivery(config: Config, archive: str, preset: Preset, layout: Layout) -> Deliver:
+    section = config.archive[archive]
+    return Deliver(archive_store(section), archive, naming(section.name or preset.name, layout), section.verify)
+
+
+def naming(template: str, layout: Layout) -> Callable[[Frame], StorePath]:
+    """Make the function that names frames in an archive."""
+
+    def name(frame: Frame) -> StorePath:
+        fields = dict(layout.place(frame.name, None, 0).fields)
+        # where no folder tells them, date and night are those that the sighting was given
+        evening = frame.night.date.isoformat()
+        fields |= {"night": evening, "telescope": frame.night.telescope, "role": str(frame.role)}
+        if "time" not in fields:
+            fields["date"] = evening
+        return archive_name(template, fields)
+
+    return name
+
+
+def _lock_path(config: Config, telescope: str) -> Path:
+    """Tell the lock of a telescope: beside the ledger, because who shares the ledger shares the work."""
+    ledger = Path(ledger_url(config).removeprefix("sqlite:///"))
+    return ledger.with_name(f"{ledger.name}.{telescope}.lock")

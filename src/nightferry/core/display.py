@@ -1,0 +1,20 @@
+"""Text from outside, made harmless to show: on a terminal, in a log, in a message."""
+
+import re
+
+# Control characters could drive a terminal, bidirectional marks could show one name as another, and halves of
+# surrogate pairs stand for bytes that are no UTF-8.
+_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_ESCAPED_BYTES = range(0xDC80, 0xDD00)
+
+
+def display(text: str) -> str:
+    r"""Show control characters, invisible marks and undecodable bytes as escapes such as ``\x1b``."""
+    return _HARMFUL.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code in _ESCAPED_BYTES:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - two digits or four
