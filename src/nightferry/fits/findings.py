@@ -1,5 +1,6 @@
 """Findings: what an inspector can tell about a file from its bytes alone."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -12,6 +13,7 @@ Plain = str | int | float | bool
 LONGEST_TEXT = 68
 #: Warnings kept for one file; a hostile file must not fill the ledger.
 MOST_WARNINGS = 12
+_UNPRINTABLE = re.compile(r"[^ -~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +80,4 @@ def escaped(raw: bytes, longest: int = 40) -> str:
 
 def plain_text(text: str) -> str:
     """Make text from a file safe to show and store: printable ASCII, everything else ``?``, at most 68 characters."""
-    kept = "".join(letter if " " <= letter <= "~" else "?" for letter in text[:LONGEST_TEXT])
-    return kept.strip()
+    return _UNPRINTABLE.sub("?", text[:LONGEST_TEXT]).strip(" ")

@@ -114,11 +114,12 @@ def _read_header(flow: Flow, block: bytes, name: str, report: Report) -> Reading
 
 
 def _find_end(block: bytes) -> int:
-    """Find the END card in a block, at a card's start and whole; -1 where there is none."""
-    at = block.find(b"END     ")
-    while at >= 0 and at % CARD:
-        at = block.find(b"END     ", at + 1)
-    return at if 0 <= at <= len(block) - CARD else -1
+    """Find the END card in a block, whole; -1 where there is none."""
+    initials = block[::CARD]
+    card = initials.find(b"E")
+    while card >= 0 and block[card * CARD : card * CARD + 8] != b"END     ":
+        card = initials.find(b"E", card + 1)
+    return card * CARD if 0 <= card * CARD <= len(block) - CARD else -1
 
 
 def _read_data(flow: Flow, layout: Layout, report: Report) -> Reading[int]:

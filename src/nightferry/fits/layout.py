@@ -5,7 +5,7 @@ cards costs little more than one of 60; whatever else stands in a header is judg
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nightferry.fits.cards import BLOCK, CARD, Card, Value, parse_card
@@ -15,13 +15,22 @@ BITPIX_LEGAL = (8, 16, 32, 64, -32, -64)
 MOST_AXES = 999
 #: No file system holds more, in bytes; a header that tells of more is wrong, and its numbers are too long to print.
 LONGEST_DATA = 2**63
-#: Cards that tell the layout of the data, the sums, and what the frame is about.
-LAYOUT = frozenset(
-    {b"SIMPLE", b"XTENSION", b"BITPIX", b"NAXIS", b"PCOUNT", b"GCOUNT", b"GROUPS", b"NEXTEND", b"BZERO"}
-    | {b"CHECKSUM", b"DATASUM", b"ZIMAGE", b"ZBITPIX", b"ZNAXIS"}
-)
-ABOUT = frozenset({b"DATE-OBS", b"OBJECT", b"IMAGETYP", b"EXPTIME", b"EXPOSURE", b"FILTER", b"INSTRUME", b"TELESCOP"})
-_WANTED = frozenset(keyword.ljust(8) for keyword in LAYOUT | ABOUT)
+#: Cards that tell the layout of the data, their sums, the shape of a compressed picture, what a frame is about.
+LAYOUT = ("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", "NEXTEND", "BZERO")
+SUMS = ("CHECKSUM", "DATASUM")
+PACKED = ("ZIMAGE", "ZBITPIX", "ZNAXIS")
+ABOUT = ("DATE-OBS", "EXPOSURE", "EXPTIME", "FILTER", "IMAGETYP", "INSTRUME", "OBJECT", "TELESCOP")
+#: Axes whose cards are picked out at once; headers with more are rare and read twice.
+USUAL_AXES = 9
+_AXES = tuple(f"{prefix}NAXIS{axis}" for prefix in ("", "Z") for axis in range(1, USUAL_AXES + 1))
+
+
+def _openings(keywords: Iterable[str]) -> frozenset[bytes]:
+    """Give the first ten bytes of the value cards with these keywords."""
+    return frozenset(f"{keyword:<8}= ".encode() for keyword in keywords)
+
+
+_WANTED = _openings((*LAYOUT, *SUMS, *PACKED, *ABOUT, *_AXES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,8 @@ def read_layout(header: bytes, number: int) -> Layout:
     if bitpix not in BITPIX_LEGAL:
         raise Unsound(f"BITPIX of {name} is {bitpix}, expected one of {', '.join(map(str, BITPIX_LEGAL))}")
     dimensions = _integer(cards, "NAXIS", name, most=MOST_AXES)
+    if dimensions > USUAL_AXES:
+        cards |= pick_cards(header, _openings(f"NAXIS{axis}" for axis in range(1, dimensions + 1)))
     axes = tuple(_integer(cards, f"NAXIS{axis}", name) for axis in range(1, dimensions + 1))
     groups = _integer(cards, "GCOUNT", name, default=1)
     parameters = _integer(cards, "PCOUNT", name, default=0)
@@ -71,18 +82,15 @@ def read_layout(header: bytes, number: int) -> Layout:
     return Layout(name, bitpix, axes, length, cards)
 
 
-def pick_cards(header: bytes) -> dict[str, Value]:
+def pick_cards(header: bytes, openings: frozenset[bytes] = _WANTED) -> dict[str, Value]:
     """Read the cards of a header that matter for the layout and for people; the first of equals counts.
 
     A value that breaks the rules of FITS comes as the characters that stand there.
     """
     picked: dict[str, Value] = {}
-    for start in range(0, len(header) - CARD + 1, CARD):
-        keyword = header[start : start + 8]
-        if keyword in _WANTED or keyword.startswith((b"NAXIS", b"ZNAXIS")):
-            card = parse_card(header[start : start + CARD])
-            if not card.commentary:
-                picked.setdefault(card.keyword, _unread(card) if card.value is None else card.value)
+    for start in [at for at in range(0, len(header), CARD) if header[at : at + 10] in openings]:
+        card = parse_card(header[start : start + CARD])
+        picked.setdefault(card.keyword, _unread(card) if card.value is None else card.value)
     return picked
 
 
@@ -117,15 +125,15 @@ def shape_facts(layout: Layout) -> dict[str, Plain]:
     bitpix, dimensions = layout.card(f"{prefix}BITPIX"), layout.card(f"{prefix}NAXIS")
     if not isinstance(bitpix, int) or not isinstance(dimensions, int):
         return {}
-    axes = [layout.card(f"{prefix}NAXIS{axis}") for axis in range(1, min(dimensions, 9) + 1)]
+    axes = [layout.card(f"{prefix}NAXIS{axis}") for axis in range(1, min(dimensions, USUAL_AXES) + 1)]
     return {"bitpix": bitpix, "naxis": "x".join(plain_text(str(axis)) for axis in axes)}
 
 
 def about_facts(layout: Layout) -> dict[str, Plain]:
     """Tell what the header says the frame is, in values that are safe to show and to store."""
     facts: dict[str, Plain] = {}
-    for keyword in sorted(key.decode() for key in ABOUT):
-        value = layout.card(keyword)
+    for keyword in ABOUT:
+        value = layout.cards.get(keyword)
         if isinstance(value, str) and (text := plain_text(value)):
             facts[keyword] = text
         elif isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63):
