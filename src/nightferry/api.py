@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
+from nightferry import alerts
 from nightferry.assemble import Hands, idle_hands, open_ledger, open_route, telescope_names
 from nightferry.conduct import Finding, Orders, Pass, Route, Watched, run_pass
 from nightferry.conduct import audit as audit_route
@@ -26,6 +27,7 @@ from nightferry.conduct import watch as watch_route
 from nightferry.conduct.attempt import host_name
 from nightferry.conduct.route import now_us
 from nightferry.config import Config, load, loads
+from nightferry.config.secrets import read_secret
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Misconfigured
 from nightferry.core.ledger import Account, Ledger
@@ -36,9 +38,13 @@ from nightferry.steps.clear import Clearance
 __all__ = [
     "Hands",
     "Orders",
+    "Pass",
+    "Watched",
+    "alert",
     "audit",
     "clear",
     "find_one",
+    "idle_hands",
     "load",
     "loads",
     "open_ledger",
@@ -134,6 +140,12 @@ def audit(
         ledger.expect(telescope, route.expectation)
         evenings = _nights(nights, route).evenings
         yield from audit_route(route, ledger, evenings, sample=sample, salt=salt, stop=given.stop)
+
+
+def alert(config: Config, title: str, body: str) -> None:
+    """Tell people, through the configured channels; without any it says nothing."""
+    if config.alerts.urls:
+        alerts.send([read_secret(reference) for reference in config.alerts.urls], title, body)
 
 
 def find_one(ledger: Ledger, text: str, telescope: str | None = None) -> Account:

@@ -169,12 +169,19 @@ class CrewConfig(_Section):
     workers: Annotated[int, Field(ge=1, le=256)] = 2
 
 
+class AlertsConfig(_Section):
+    """``[alerts]``: whom to tell. The Apprise URLs are secrets, so they are references."""
+
+    urls: list[Secret] = Field(default_factory=list)
+
+
 class Config(_Section):
     """The whole file."""
 
     ledger: LedgerConfig = LedgerConfig()
     shelf: ShelfConfig = ShelfConfig()
     crew: CrewConfig = CrewConfig()
+    alerts: AlertsConfig = AlertsConfig()
     site: dict[Name, SiteConfig] = Field(default_factory=dict)
     telescope: dict[Name, TelescopeConfig] = Field(default_factory=dict)
     archive: dict[Name, ArchiveConfig] = Field(default_factory=dict)

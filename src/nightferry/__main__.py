@@ -1,0 +1,5 @@
+"""Run nightferry as ``python -m nightferry``."""
+
+from nightferry.cli.app import main
+
+main()

@@ -1,0 +1,232 @@
+"""The command line: options in, calls to `nightferry.api`, answers and exit codes out.
+
+Only what every start needs is imported at the top; the rest waits for its command, so that ``--help`` is quick.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nightferry import __version__
+
+app = typer.Typer(
+    name="nightferry",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Carries each night's frames from a telescope to its archives, and proves that nothing was lost on the way.",
+)
+
+Telescopes = Annotated[list[str] | None, typer.Argument(help="Names from the configuration; all when none is given.")]
+Telescope = Annotated[str, typer.Argument(help="A telescope's name from the configuration.")]
+OneNight = Annotated[str, typer.Argument(help="YYYYMMDD or YYYY-MM-DD (the evening's date), last, or latest.")]
+NightOption = Annotated[
+    list[str] | None,
+    typer.Option("--night", help="YYYYMMDD, YYYY-MM-DD, last (yesterday evening), latest (newest there), all."),
+]
+TakeOption = Annotated[
+    str | None, typer.Option("--take", help="Kinds of files, with commas: fits, tiff, previews, sidecars.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, and nothing else there.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+FrameArgument = Annotated[
+    str, typer.Argument(help="Path at the telescope, file name, name in an archive, or digits of its digest.")
+]
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nightferry {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The configuration file.", envvar="NIGHTFERRY_CONFIG")
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Remember what all commands share."""
+    context.obj = config
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    preset: Annotated[str | None, typer.Option(help="The make of telescope; see the presets' names.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the telescope.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where its files are, e.g. ftp://10.0.0.1/user.")] = None,
+    library: Annotated[Path | None, typer.Option(help="The folder for the library.")] = None,
+    user: Annotated[str | None, typer.Option(help="The user to log in as.")] = None,
+    secret: Annotated[str | None, typer.Option(help="Where the password is: env:NAME, file:PATH.")] = None,
+    test: Annotated[bool, typer.Option("--test/--no-test", help="Try the connection.")] = True,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Write a commented configuration: asks what it must, tests the connection."""
+    from nightferry.cli.setup import Wishes, init_command
+
+    init_command(context.obj, Wishes(preset, name, source, library, user, secret, test=test, dry_run=dry_run))
+
+
+@app.command()
+def check(context: typer.Context, telescopes: Telescopes = None, as_json: JsonOption = False) -> None:
+    """Check configuration, secrets, stores, free space and ledger."""
+    from nightferry.cli.checking import check_command
+
+    check_command(context.obj, telescopes or [], as_json=as_json)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    telescopes: Telescopes = None,
+    night: NightOption = None,
+    until: Annotated[str, typer.Option(help="The last step: pull, verify, deliver or clear.")] = "clear",
+    take: TakeOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make one pass: carry the nights' frames as far as they can be carried now."""
+    from nightferry.cli.carrying import run_command
+
+    run_command(
+        context.obj, telescopes or [], night or ["last"], until=until, take=take, dry_run=dry_run, as_json=as_json
+    )
+
+
+@app.command()
+def retry(context: typer.Context, telescopes: Telescopes = None, as_json: JsonOption = False) -> None:
+    """Try again now what failed, without waiting for the next try."""
+    from nightferry.cli.carrying import retry_command
+
+    retry_command(context.obj, telescopes or [], as_json=as_json)
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    telescopes: Telescopes = None,
+    take: TakeOption = None,
+    every: Annotated[str | None, typer.Option(help="Pause between two looks, e.g. '5 min'.")] = None,
+    empty: Annotated[int | None, typer.Option(min=1, help="Stop (or alert) after so many empty looks.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Carry frames as they come, until stopped."""
+    from nightferry.cli.carrying import watch_command
+
+    watch_command(context.obj, telescopes or [], take=take, every=every, empty=empty, as_json=as_json)
+
+
+@app.command()
+def nights(
+    context: typer.Context,
+    telescope: Annotated[str | None, typer.Argument(help="A telescope's name; all when none is given.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the balance of every night."""
+    from nightferry.cli.asking import nights_command
+
+    nights_command(context.obj, telescope, as_json=as_json)
+
+
+@app.command()
+def night(
+    context: typer.Context,
+    telescope: Telescope,
+    night: OneNight,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what became of each frame of one night."""
+    from nightferry.cli.asking import night_command
+
+    night_command(context.obj, telescope, night, as_json=as_json)
+
+
+@app.command()
+def why(context: typer.Context, frame: FrameArgument, as_json: JsonOption = False) -> None:
+    """Show one frame's whole history."""
+    from nightferry.cli.asking import why_command
+
+    why_command(context.obj, frame, as_json=as_json)
+
+
+@app.command()
+def held(
+    context: typer.Context,
+    telescope: Annotated[str | None, typer.Argument(help="A telescope's name; all when none is given.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the frames that wait for a person, and why."""
+    from nightferry.cli.asking import held_command
+
+    held_command(context.obj, telescope, as_json=as_json)
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    frame: FrameArgument,
+    why: Annotated[str, typer.Option("--why", help="The reason, kept in the ledger.")],
+    drop: Annotated[bool, typer.Option("--drop", help="Leave the frame out from now on.")] = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a held frame go on, or drop it, for a reason."""
+    from nightferry.cli.asking import release_command
+
+    release_command(context.obj, frame, why, drop=drop, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def clear(
+    context: typer.Context,
+    telescope: Telescope,
+    night: NightOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete at the source what is proven delivered, and say why not for the rest."""
+    from nightferry.cli.proving import clear_command
+
+    clear_command(context.obj, telescope, night or ["all"], dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def audit(
+    context: typer.Context,
+    telescope: Annotated[str | None, typer.Argument(help="A telescope's name; all when none is given.")] = None,
+    night: NightOption = None,
+    sample: Annotated[str, typer.Option(help="The share of frames to read, e.g. 5%.")] = "100%",
+    as_json: JsonOption = False,
+) -> None:
+    """Read back what was delivered and compare it with the ledger."""
+    from nightferry.cli.proving import audit_command
+
+    audit_command(context.obj, telescope, night or ["all"], sample=sample, as_json=as_json)
+
+
+@app.command()
+def demo(
+    into: Annotated[Path | None, typer.Option(help="A new folder for telescope, library and ledger.")] = None,
+    quirks: Annotated[bool, typer.Option("--quirks/--no-quirks", help="With awkward and damaged files.")] = True,
+) -> None:
+    """Carry a night from a simulated Vespera, on this machine alone."""
+    from nightferry.cli.demo import demo_command
+
+    demo_command(into, quirks=quirks)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``nightferry`` command."""
+    from nightferry.cli.exits import guarded
+
+    guarded(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""The commands that ask the ledger: nights, night, why, held; and release, which answers it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nightferry import api
+from nightferry.cli.exits import HELD
+from nightferry.cli.show import (
+    COLOURS,
+    Cell,
+    Json,
+    balance_json,
+    instant_json,
+    instant_text,
+    say,
+    say_json,
+    show_balances,
+    size_text,
+    span_text,
+    table,
+)
+from nightferry.config import Config
+from nightferry.core.balance import Balance, Bin
+from nightferry.core.errors import Misconfigured
+from nightferry.core.frame import Fact
+from nightferry.core.ledger import Account, Ledger
+from nightferry.core.night import Night
+from nightferry.core.receipt import Outcome, Receipt
+
+_OUTCOMES = {Outcome.DONE: "green", Outcome.HELD: "red", Outcome.FAILED: "yellow", Outcome.BROKEN: "bold red"}
+
+
+def nights_command(place: Path | None, telescope: str | None, *, as_json: bool) -> None:
+    """Print the balance of every night."""
+    config = api.load(place)
+    api.telescope_names(config, [telescope] if telescope else [])
+    with api.open_ledger(config) as ledger:
+        balances = ledger.balances(telescope)
+    if as_json:
+        for balance in balances:
+            say_json(balance_json(balance))
+    elif balances:
+        show_balances(balances)
+    else:
+        say("no nights yet; carry some with: nightferry run --night all")
+
+
+def night_command(place: Path | None, telescope: str, word: str, *, as_json: bool) -> None:
+    """Print one night's frames and its balance."""
+    config = api.load(place)
+    api.telescope_names(config, [telescope])
+    with api.open_ledger(config) as ledger:
+        night = _one_night(config, ledger, telescope, word)
+        accounts = ledger.accounts(telescope, [night.date])
+        balance = next(iter(ledger.balances(telescope, [night.date])), Balance(night))
+    if as_json:
+        for account in accounts:
+            say_json(_account_json(account))
+        return
+    if accounts:
+        table(
+            ("frame", "size", "standing", "reason"), [_account_row(account) for account in accounts], numbers=("size",)
+        )
+    show_balances([balance])
+
+
+def _one_night(config: Config, ledger: Ledger, telescope: str, word: str) -> Night:
+    if word == "all":
+        raise Misconfigured("one night at a time, please: YYYYMMDD, YYYY-MM-DD, last or latest")
+    if word == "latest":
+        known = ledger.nights(telescope)
+        if not known:
+            raise Misconfigured(f"no night of {telescope} is known yet; carry one with: nightferry run {telescope}")
+        return known[-1]
+    site = config.telescope[telescope].site
+    evenings = api.evenings_of([word], config.site[site].longitude if site else None)
+    return Night(telescope, (evenings or [])[0])
+
+
+def _account_row(account: Account) -> list[Cell]:
+    sighting, standing = account.sighting, account.standing
+    reason = standing.reason if standing.bin is not Bin.DELIVERED else ", ".join(_names(account))
+    if standing.bin is Bin.FAILED:
+        reason = f"{standing.stage}: {reason}; next try {instant_text(standing.next_try_us)}"
+    return [sighting.path, size_text(sighting.size), (str(standing.bin), COLOURS[standing.bin]), reason]
+
+
+def _names(account: Account) -> list[str]:
+    """List where a frame was delivered."""
+    done = (receipt for receipt in account.receipts if receipt.step == "deliver" and receipt.outcome is Outcome.DONE)
+    return list({receipt.target: f"{receipt.target}: {receipt.proof.get('name', '')}" for receipt in done}.values())
+
+
+def _account_json(account: Account) -> dict[str, Json]:
+    sighting, standing = account.sighting, account.standing
+    delivered = {
+        receipt.target: str(receipt.proof.get("name", ""))
+        for receipt in account.receipts
+        if receipt.step == "deliver" and receipt.outcome is Outcome.DONE
+    }
+    return {
+        "frame": sighting.id,
+        "telescope": sighting.night.telescope,
+        "night": sighting.night.date.isoformat(),
+        "name": sighting.path,
+        "size": sighting.size,
+        "digest": _digest(account),
+        "standing": str(standing.bin),
+        "stage": standing.stage,
+        "reason": standing.reason,
+        "delivered": delivered,
+    }
+
+
+def _digest(account: Account) -> str | None:
+    digests = [receipt.digest for receipt in account.receipts if receipt.step == "pull" and receipt.digest]
+    return digests[-1] if digests else None
+
+
+def why_command(place: Path | None, text: str, *, as_json: bool) -> None:
+    """Print one frame's whole history."""
+    config = api.load(place)
+    with api.open_ledger(config) as ledger:
+        account = api.find_one(ledger, text)
+    if as_json:
+        say_json(_why_json(account))
+        return
+    sighting, standing = account.sighting, account.standing
+    changed = "unknown" if sighting.mtime_us is None else instant_text(sighting.mtime_us)
+    say(sighting.path, "bold")
+    say(f"  telescope  {sighting.night.telescope}, night of {sighting.night.date}")
+    say(f"  identity   {sighting.id}")
+    say(f"  BLAKE3     {_digest(account) or 'not pulled yet'}")
+    say(f"  at source  {sighting.size:,} bytes, changed {changed}, first seen {instant_text(sighting.seen_us)}")
+    say(f"  standing   {standing.bin}{f': {standing.reason}' if standing.reason else ''}", COLOURS[standing.bin])
+    rows: list[Sequence[Cell]] = [_receipt_row(receipt) for receipt in account.receipts]
+    if rows:
+        say("")
+        table(("when", "step", "outcome", "took", "what was found"), rows, numbers=("took",))
+
+
+def _receipt_row(receipt: Receipt) -> list[Cell]:
+    step = f"{receipt.step} to {receipt.target}" if receipt.target else receipt.step
+    found = receipt.reason or ", ".join(
+        f"{key} {value}" for key, value in receipt.proof.items() if _is_told(key, value)
+    )
+    outcome = (str(receipt.outcome), _OUTCOMES[receipt.outcome])
+    return [instant_text(receipt.started_us), step, outcome, span_text(receipt.seconds), found]
+
+
+def _is_told(key: str, value: Fact) -> bool:
+    return value not in {"", None} and key != "traceback"
+
+
+def _why_json(account: Account) -> dict[str, Json]:
+    sighting = account.sighting
+    return {
+        "name": sighting.path,
+        "night": sighting.night.date.isoformat(),
+        "telescope": sighting.night.telescope,
+        "frame": sighting.id,
+        "standing": str(account.standing.bin),
+        "reason": account.standing.reason,
+        "receipts": [
+            {
+                "step": receipt.step,
+                "target": receipt.target,
+                "outcome": str(receipt.outcome),
+                "reason": receipt.reason,
+                "proof": dict(receipt.proof),
+                "started": instant_json(receipt.started_us),
+                "seconds": round(receipt.seconds, 6),
+                "host": receipt.host,
+            }
+            for receipt in account.receipts
+        ],
+    }
+
+
+def held_command(place: Path | None, telescope: str | None, *, as_json: bool) -> None:
+    """List what waits for a person; exits with 1 when anything does."""
+    config = api.load(place)
+    api.telescope_names(config, [telescope] if telescope else [])
+    with api.open_ledger(config) as ledger:
+        accounts = ledger.accounts(telescope, None, [Bin.HELD])
+    if as_json:
+        for account in accounts:
+            say_json(_account_json(account))
+    elif accounts:
+        columns = ("frame", "night", "path", "step", "reason")
+        table(columns, [_held_row(account) for account in accounts])
+        say("let one go on with: nightferry release FRAME --why TEXT (or leave it out with --drop)", "dim")
+    else:
+        say("nothing is held", "green")
+    sys.exit(HELD if accounts else 0)
+
+
+def _held_row(account: Account) -> list[Cell]:
+    sighting, standing = account.sighting, account.standing
+    return [sighting.id[:12], str(sighting.night), sighting.path, standing.stage, standing.reason]
+
+
+def release_command(place: Path | None, text: str, reason: str, *, drop: bool, dry_run: bool, as_json: bool) -> None:
+    """Release one held frame."""
+    config = api.load(place)
+    with api.open_ledger(config) as ledger:
+        account = api.find_one(ledger, text) if dry_run else api.release(ledger, text, reason, drop=drop)
+    if as_json:
+        say_json(_account_json(account))
+        return
+    path = account.sighting.path
+    if dry_run:
+        say(f"{path} would be {'dropped' if drop else 'released'}; nothing was changed")
+    elif drop:
+        say(f"{path} is left out from now on")
+    else:
+        say(f"{path} is released; it goes on with the next run")

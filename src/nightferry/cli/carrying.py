@@ -1,0 +1,204 @@
+"""The commands that carry: run, retry, watch."""
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nightferry import api
+from nightferry.cli.exits import DONE, FAILED, HELD, code_of, code_of_balances
+from nightferry.cli.progress import onlooker
+from nightferry.cli.show import balance_json, say, say_json, show_balances, size_text, span_text, table
+from nightferry.conduct import Orders, Pass
+from nightferry.conduct.passes import STEPS
+from nightferry.config import Config
+from nightferry.config.units import seconds
+from nightferry.core.errors import Misconfigured, TryAgain
+from nightferry.core.layout import KINDS
+from nightferry.core.ledger import Ledger
+from nightferry.core.progress import Onlooker
+
+Carry = Callable[[Config, Ledger, str, api.Hands], Pass]
+
+
+def run_command(
+    place: Path | None,
+    telescopes: Sequence[str],
+    nights: Sequence[str],
+    *,
+    until: str,
+    take: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Make one pass over each telescope and exit with what it means."""
+    if until not in STEPS:
+        raise Misconfigured(f"--until {until!r}: expected one of {', '.join(STEPS)}")
+    kinds = read_take(take)
+    orders = Orders(until=until, dry_run=dry_run)
+
+    def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
+        return api.run(config, ledger, name, nights, orders, take=kinds, hands=hands)
+
+    _carry_each(place, telescopes, carry, as_json=as_json, dry_run=dry_run)
+
+
+def retry_command(place: Path | None, telescopes: Sequence[str], *, as_json: bool) -> None:
+    """Try again what failed and exit with what came of it."""
+
+    def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
+        return api.retry(config, ledger, name, hands=hands)
+
+    _carry_each(place, telescopes, carry, as_json=as_json, dry_run=False)
+
+
+def _carry_each(place: Path | None, telescopes: Sequence[str], carry: Carry, *, as_json: bool, dry_run: bool) -> None:
+    """Carry one telescope after the other; trouble with one keeps no other waiting."""
+    config = api.load(place)
+    names = api.telescope_names(config, telescopes)
+    codes = []
+    with api.open_ledger(config) as ledger:
+        for name in names:
+            with onlooker(quiet=as_json) as watcher:
+                done = _carry_one(config, ledger, name, carry, watcher)
+            _tell(name, done, as_json=as_json, dry_run=dry_run)
+            codes.append(_code(done, dry_run=dry_run))
+    sys.exit(_worst(codes))
+
+
+def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, watcher: Onlooker) -> Pass:
+    try:
+        return carry(config, ledger, name, api.Hands(watcher, threading.Event()))
+    except (TryAgain, Misconfigured) as err:
+        watcher.note(f"{name}: {err}")
+        return Pass(trouble=err)
+
+
+def _code(done: Pass, *, dry_run: bool) -> int:
+    if done.trouble is not None and isinstance(done.trouble, Misconfigured):
+        return code_of(done.trouble)
+    balances = DONE if dry_run else code_of_balances(done.balances)
+    return balances or (code_of(done.trouble) if done.trouble else DONE)
+
+
+def _worst(codes: Sequence[int]) -> int:
+    """Choose the exit code of several telescopes: misconfigured, then what needs a person, then the rest."""
+    return next((code for code in (2, HELD, FAILED) if code in codes), DONE)
+
+
+def _tell(name: str, done: Pass, *, as_json: bool, dry_run: bool) -> None:
+    """Print the summary of a pass: what would be done, or what was, and the balances."""
+    if as_json:
+        for balance in done.balances:
+            say_json(balance_json(balance, done.seconds))
+        return
+    if dry_run:
+        rows = [[str(plan.night.date), plan.stage, size_text(plan.size), plan.path] for plan in done.plan]
+        if rows:
+            table(("night", "next step", "size", "frame"), rows, numbers=("size",))
+        say(f"{name}: {len(rows):,} frames would be carried; nothing was changed")
+        return
+    if done.balances:
+        show_balances(done.balances)
+    say(summary(name, done), "" if done.trouble is None else "yellow")
+
+
+def summary(name: str, done: Pass) -> str:
+    """Say in one line what a pass found and did."""
+    speed = f" at {size_text(done.moved / done.seconds)}/s" if done.moved and done.seconds else ""
+    parts = [f"{done.listed:,} files listed", f"{done.news:,} new"]
+    parts.append(f"{done.pulled:,} frames pulled ({size_text(done.moved)}{speed})" if done.pulled else "nothing pulled")
+    if done.cleared:
+        parts.append(f"{done.cleared:,} deleted at the source")
+    if done.odd:
+        parts.append(f"{done.odd:,} entries could not be carried (see: nightferry held, nightferry night)")
+    if done.trouble is not None:
+        parts.append(f"not all could be done: {done.trouble}")
+    return f"{name}: {', '.join(parts)} in {span_text(done.seconds)}"
+
+
+def watch_command(
+    place: Path | None,
+    telescopes: Sequence[str],
+    *,
+    take: str | None,
+    every: str | None,
+    empty: int | None,
+    as_json: bool,
+) -> None:
+    """Watch telescopes, each in a thread of its own, until Ctrl-C or until all have stopped."""
+    config = _with_watch_rules(api.load(place), every, empty)
+    names = api.telescope_names(config, telescopes)
+    kinds = read_take(take)
+    stop = threading.Event()
+    codes: dict[str, int] = {}
+    with api.open_ledger(config) as ledger, onlooker(quiet=as_json) as watcher:
+
+        def follow(name: str) -> None:
+            hands = api.Hands(watcher, stop)
+            try:
+                for seen in api.watch(config, ledger, name, take=kinds, hands=hands):
+                    codes[name] = _code(seen.result, dry_run=False)
+                    _tell_watched(config, name, seen, watcher, as_json=as_json)
+            except (TryAgain, Misconfigured) as err:
+                watcher.note(f"{name}: {err}")
+                codes[name] = code_of(err)
+
+        threads = [threading.Thread(target=follow, args=(name,), name=f"watch {name}") for name in names]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.5)  # a join without an end would not let Ctrl-C through on Windows
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    sys.exit(_worst(list(codes.values())))
+
+
+def _tell_watched(config: Config, name: str, seen: api.Watched, watcher: Onlooker, *, as_json: bool) -> None:
+    if as_json:
+        _tell(name, seen.result, as_json=True, dry_run=False)
+    elif not seen.result.empty or seen.empty_in_a_row == 1:
+        watcher.note(summary(name, seen.result))
+    if seen.limit_reached:
+        rules = config.telescope[name].watch
+        what = f"{name}: {seen.empty_in_a_row} looks in a row brought nothing new"
+        if rules.then == "stop":
+            watcher.note(f"{what}; the watch ends")
+        else:
+            watcher.note(f"{what}; the watch goes on")
+            try:
+                api.alert(config, f"nightferry: {name} brings nothing", what)
+            except TryAgain as err:
+                watcher.note(str(err))
+
+
+def _with_watch_rules(config: Config, every: str | None, empty: int | None) -> Config:
+    """Put the command line's interval and limit in place of the configuration's."""
+    changes: dict[str, float | int] = {}
+    if every is not None:
+        try:
+            changes["every"] = seconds(every)
+        except ValueError as err:
+            raise Misconfigured(f"--every: {err}") from err
+    if empty is not None:
+        changes["empty"] = empty
+    changed = {
+        name: telescope.model_copy(update={"watch": telescope.watch.model_copy(update=changes)})
+        for name, telescope in config.telescope.items()
+    }
+    return config.model_copy(update={"telescope": changed})
+
+
+def read_take(words: str | None) -> list[str] | None:
+    """Read ``--take fits,tiff``; None leaves the choice to configuration and preset."""
+    if words is None:
+        return None
+    kinds = [word.strip() for word in words.split(",") if word.strip()]
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise Misconfigured(f"--take {words!r}: expected kinds of files, with commas: {', '.join(KINDS)}")
+    return kinds

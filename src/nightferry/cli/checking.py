@@ -1,0 +1,102 @@
+"""The command that checks: configuration, secrets, stores, free space, ledger."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from nightferry import api
+from nightferry.assemble import archive_store, ledger_url, shelf_of, telescope_store
+from nightferry.cli.exits import DONE, FAILED, MISCONFIGURED
+from nightferry.cli.show import Cell, say, say_json, size_text, table
+from nightferry.config import Config, load_preset
+from nightferry.config.load import effective_source
+from nightferry.core.errors import Misconfigured, NightferryError
+from nightferry.core.store import Entry, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. ``code`` is the exit code that it asks for."""
+
+    what: str
+    found: str
+    code: int = DONE
+
+
+def check_command(place: Path | None, telescopes: Sequence[str], *, as_json: bool) -> None:
+    """Look at everything that a run needs, and say what is wrong with it."""
+    config = api.load(place)
+    checks = []
+    for check in _checks(config, api.telescope_names(config, telescopes)):
+        checks.append(check)
+        if as_json:
+            say_json({"check": check.what, "ok": check.code == DONE, "found": check.found})
+    if not as_json:
+        table(("", "check", "found"), [_row(check) for check in checks])
+        bad = sum(check.code != DONE for check in checks)
+        say(
+            f"{bad} of {len(checks)} checks failed" if bad else f"all {len(checks)} checks passed",
+            "red" if bad else "green",
+        )
+    sys.exit(next((code for code in (MISCONFIGURED, FAILED) if any(check.code == code for check in checks)), DONE))
+
+
+def _row(check: Check) -> list[Cell]:
+    mark = ("ok", "green") if check.code == DONE else ("FAIL", "bold red")
+    return [mark, check.what, check.found]
+
+
+def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
+    if not config.telescope:
+        yield Check("telescopes", "the configuration names none; add one with: nightferry init", MISCONFIGURED)
+    yield _try("ledger", lambda: _ledger(config))
+    yield _try("shelf", lambda: _shelf(config))
+    archives = dict.fromkeys(archive for name in telescopes for archive in config.telescope[name].archives)
+    for name in telescopes:
+        section = config.telescope[name]
+        url = effective_source(section, load_preset(section.preset))
+        yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section)))  # type: ignore[misc] # mypy cannot type a bound default
+    for name in archives:
+        archive = config.archive[name]
+        yield _try(f"archive {name}: {archive.url}", lambda archive=archive: _archive(archive_store(archive)))  # type: ignore[misc] # as above
+
+
+def _try(what: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(what, look())
+    except Misconfigured as err:
+        return Check(what, str(err), MISCONFIGURED)
+    except NightferryError as err:
+        return Check(what, str(err), FAILED)
+
+
+def _ledger(config: Config) -> str:
+    with api.open_ledger(config) as ledger:
+        nights = sum(1 for _ in ledger.balances())
+    return f"{ledger_url(config)}: {nights:,} nights"
+
+
+def _shelf(config: Config) -> str:
+    shelf = shelf_of(config)
+    shelf.require_room(0)
+    return f"{shelf.root}: {size_text(shutil.disk_usage(shelf.root).free)} free, floor {size_text(shelf.floor)}"
+
+
+def _lists(store: Store) -> str:
+    try:
+        found = list(islice(store.list(), 1000))
+    finally:
+        store.close()
+    files = sum(isinstance(item, Entry) for item in found)
+    return f"reached; {files:,}{' or more' if len(found) == 1000 else ''} files"  # noqa: PLR2004 - a look, not a count
+
+
+def _archive(store: Store) -> str:
+    try:
+        next(iter(store.list()), None)
+    finally:
+        store.close()
+    return "reached"

@@ -1,0 +1,55 @@
+"""Exit codes, and the errors that lead to them."""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from nightferry.core.balance import Balance
+from nightferry.core.display import display
+from nightferry.core.errors import Held, Misconfigured, NightferryError
+
+DONE, HELD, MISCONFIGURED, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def guarded(command: Callable[[], object]) -> None:
+    """Run the command line and turn what is raised into a sentence on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        command()
+    except NightferryError as err:
+        say_error(str(err))
+        sys.exit(code_of(err))
+    except KeyboardInterrupt:
+        say_error("stopped; nothing is half-written, and the same command goes on from here")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # whoever read our output has seen enough
+        sys.stderr.close()
+        sys.exit(DONE)
+
+
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def say_error(text: str) -> None:
+    """Print a message for the operator on stderr, each line made harmless."""
+    lines = "\n".join(display(line) for line in text.splitlines())
+    print(f"nightferry: {lines}", file=sys.stderr, flush=True)  # noqa: T201 - this is where errors are printed
+
+
+def code_of(err: NightferryError) -> int:
+    """Tell the exit code of an error, by who must act."""
+    if isinstance(err, Misconfigured):
+        return MISCONFIGURED
+    return HELD if isinstance(err, Held) else FAILED
+
+
+def code_of_balances(balances: Sequence[Balance]) -> int:
+    """Tell the exit code of nights: what needs a person comes before what mends itself."""
+    if any(balance.held or not balance.balanced for balance in balances):
+        return HELD
+    if any(balance.failed or balance.pending for balance in balances):
+        return FAILED
+    return DONE

@@ -1,0 +1,123 @@
+"""Showing: the one way to a terminal, where nothing from outside can act.
+
+Consoles read no markup, emoji codes or highlighting out of text, and every text from outside passes through
+`nightferry.core.display.display` first.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeAlias, Union
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nightferry.core.balance import Balance, Bin
+from nightferry.core.display import display
+
+Json: TypeAlias = Union[bool, int, float, str, Sequence["Json"], Mapping[str, "Json"], None]  # noqa: UP007 - a string cannot be joined with | here
+Cell: TypeAlias = str | tuple[str, str]
+
+COLOURS = {Bin.DELIVERED: "green", Bin.HELD: "red", Bin.FAILED: "yellow", Bin.IGNORED: "dim", Bin.PENDING: "cyan"}
+_MICROSECONDS = 1_000_000
+
+
+def console() -> Console:
+    """Give the console for answers."""
+    return Console(markup=False, highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+
+
+def say(text: str, style: str = "") -> None:
+    """Print one line of an answer."""
+    console().print(Text(display(text), style=style))
+
+
+def say_json(value: Json) -> None:
+    """Print one object as a line of JSON; bytes that are no UTF-8 are escaped as JSON does."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Sequence[str] = ()) -> None:
+    """Print a table; a cell is text, or text and style. ``numbers`` names the columns set flush right."""
+    grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        right = column in numbers
+        grid.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for row in rows:
+        grid.add_row(
+            *(Text(display(cell)) if isinstance(cell, str) else Text(display(cell[0]), cell[1]) for cell in row)
+        )
+    console().print(grid)
+
+
+def show_balances(balances: Sequence[Balance]) -> None:
+    """Print the balance sheet of nights."""
+    columns = ("telescope", "night", "seen", "delivered", "held", "failed", "ignored", "pending", "size", "")
+    table(columns, [_balance_row(balance) for balance in balances], numbers=columns[2:9])
+
+
+def _balance_row(balance: Balance) -> list[Cell]:
+    counts = (
+        (balance.delivered, Bin.DELIVERED),
+        (balance.held, Bin.HELD),
+        (balance.failed, Bin.FAILED),
+        (balance.ignored, Bin.IGNORED),
+        (balance.pending, Bin.PENDING),
+    )
+    numbers: list[Cell] = [(f"{count:,}", COLOURS[place] if count else "dim") for count, place in counts]
+    verdict = ("closed", "green") if balance.closed else ("open", "yellow")
+    if not balance.balanced:
+        verdict = ("DOES NOT BALANCE", "bold red")
+    elif not balance.seen:
+        verdict = ("nothing seen", "dim")
+    night = balance.night
+    return [night.telescope, night.date.isoformat(), f"{balance.seen:,}", *numbers, size_text(balance.bytes), verdict]
+
+
+def balance_json(balance: Balance, seconds: float | None = None) -> dict[str, Json]:
+    """Tell a balance in the contract's words."""
+    told: dict[str, Json] = {
+        "telescope": balance.night.telescope,
+        "night": balance.night.date.isoformat(),
+        "seen": balance.seen,
+        "delivered": balance.delivered,
+        "held": balance.held,
+        "failed": balance.failed,
+        "ignored": balance.ignored,
+        "pending": balance.pending,
+        "balanced": balance.balanced,
+        "bytes": balance.bytes,
+    }
+    return told if seconds is None else told | {"seconds": round(seconds, 3)}
+
+
+def size_text(size: float) -> str:
+    """Write a size as people read it, in powers of ten."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:  # noqa: PLR2004 - powers of ten
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} TB"
+
+
+def span_text(seconds: float) -> str:
+    """Write a duration as people read it."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100:  # noqa: PLR2004 - three digits are enough
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"  # noqa: PLR2004
+
+
+def instant_text(instant_us: int) -> str:
+    """Write an instant in UTC, to the second."""
+    return datetime.fromtimestamp(instant_us / _MICROSECONDS, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def instant_json(instant_us: int) -> str:
+    """Write an instant in UTC as ISO 8601, to the microsecond."""
+    moment = datetime.fromtimestamp(instant_us // _MICROSECONDS, UTC).replace(microsecond=instant_us % _MICROSECONDS)
+    return moment.isoformat().replace("+00:00", "Z")
