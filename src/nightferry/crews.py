@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnContext
 from typing import Literal, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -25,21 +26,43 @@ class SturdyProcesses(Executor):
     """Worker processes, of which a dead one costs a retry and not the pool.
 
     The standard pool breaks as a whole when one worker dies (a crash in native code, the system's memory
-    killer). This one hires a new pool and gives each unfinished task one more chance; a task that was under way
-    in two broken pools is answered with `BrokenProcessPool`, for it may well be the killer. Workers are spawned,
-    so they share nothing with the conductor, on every system alike.
+    killer), and cannot tell whose task it was. This one hires a new pool for what comes next, and gives each
+    task that was under way one more chance, alone with a worker of its own: the innocent pass, and the one
+    that kills again is answered with `BrokenProcessPool`. Workers are spawned, so they share nothing with the
+    conductor, on every system alike.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._lock = threading.Lock()
+        self._quarantine = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
+        self._suspects: set[threading.Thread] = set()
         self._closed = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedule a call; the function and its arguments must be picklable."""
         outer: Future[T] = Future()
-        self._start(outer, lambda pool: pool.submit(fn, *args, **kwargs), chances=2)
+
+        def start(pool: ProcessPoolExecutor) -> Future[T]:
+            return pool.submit(fn, *args, **kwargs)
+
+        def hand_over(done: Future[T]) -> None:
+            if isinstance(error := done.exception(), BrokenProcessPool):
+                # a callback must not keep the dying pool's own thread
+                suspect = threading.Thread(target=self._alone, args=(outer, start))
+                with self._lock:
+                    self._suspects.add(suspect)
+                suspect.start()
+            else:
+                _answer(outer, done, error)
+
+        pool = self._hire()
+        try:
+            inner = start(pool)
+        except BrokenProcessPool:  # it broke between two tasks, when nothing of ours was under way in it
+            inner = start(self._hire(pool))
+        inner.add_done_callback(hand_over)
         return outer
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - Executor's signature
@@ -49,6 +72,10 @@ class SturdyProcesses(Executor):
             pool = self._pool
         if pool is not None:
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+        while wait and self._suspects:
+            for suspect in list(self._suspects):
+                suspect.join()
+                self._suspects.discard(suspect)
 
     def _hire(self, broken: ProcessPoolExecutor | None = None) -> ProcessPoolExecutor:
         """Give the present pool, or a new one when there is none or the one known to the caller broke."""
@@ -56,47 +83,22 @@ class SturdyProcesses(Executor):
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if self._pool is None or self._pool is broken:
-                self._pool = ProcessPoolExecutor(self._workers, mp_context=multiprocessing.get_context("spawn"))
+                self._pool = ProcessPoolExecutor(self._workers, mp_context=_spawning())
             return self._pool
 
-    def _start(
-        self,
-        outer: Future[T],
-        task: Callable[[ProcessPoolExecutor], Future[T]],
-        chances: int,
-        broken: ProcessPoolExecutor | None = None,
-    ) -> None:
-        pool = self._hire(broken)
-        try:
-            inner = task(pool)
-        except BrokenProcessPool:  # it broke between two tasks: nothing of ours was under way in it
-            pool = self._hire(pool)
-            inner = task(pool)
+    def _alone(self, outer: Future[T], start: Callable[[ProcessPoolExecutor], Future[T]]) -> None:
+        """Give a task its second chance, one at a time, where it can hurt no other."""
+        with self._quarantine, ProcessPoolExecutor(1, mp_context=_spawning()) as lone:
+            done = start(lone)
+            _answer(outer, done, done.exception())
 
-        def hand_over(done: Future[T]) -> None:
-            if done.cancelled():
-                outer.cancel()
-                outer.set_running_or_notify_cancel()
-                return
-            error = done.exception()
-            if isinstance(error, BrokenProcessPool) and chances > 1:
-                # a callback must not block the dying pool's own thread
-                threading.Thread(target=self._again, args=(outer, task, chances - 1, pool), daemon=True).start()
-            elif error is not None:
-                outer.set_exception(error)
-            else:
-                outer.set_result(done.result())
 
-        inner.add_done_callback(hand_over)
+def _answer(outer: Future[T], done: Future[T], error: BaseException | None) -> None:
+    if error is not None:
+        outer.set_exception(error)
+    else:
+        outer.set_result(done.result())
 
-    def _again(
-        self,
-        outer: Future[T],
-        task: Callable[[ProcessPoolExecutor], Future[T]],
-        chances: int,
-        broken: ProcessPoolExecutor,
-    ) -> None:
-        try:
-            self._start(outer, task, chances, broken)
-        except (RuntimeError, BrokenProcessPool) as err:
-            outer.set_exception(err)
+
+def _spawning() -> SpawnContext:
+    return multiprocessing.get_context("spawn")

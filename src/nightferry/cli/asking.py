@@ -188,7 +188,7 @@ def held_command(place: Path | None, telescope: str | None, *, as_json: bool) ->
         for account in accounts:
             say_json(_account_json(account))
     elif accounts:
-        columns = ("frame", "night", "path", "step", "reason")
+        columns = ("frame id", "night", "path", "step", "reason")
         table(columns, [_held_row(account) for account in accounts])
         say("let one go on with: nightferry release FRAME --why TEXT (or leave it out with --drop)", "dim")
     else:

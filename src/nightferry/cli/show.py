@@ -22,16 +22,20 @@ Cell: TypeAlias = str | tuple[str, str]
 
 COLOURS = {Bin.DELIVERED: "green", Bin.HELD: "red", Bin.FAILED: "yellow", Bin.IGNORED: "dim", Bin.PENDING: "cyan"}
 _MICROSECONDS = 1_000_000
+_WIDE = 100_000
+#: Columns whose short values are never broken over lines.
+_WHOLE = {"telescope", "night", "standing", "outcome", "when", "frame id", ""}
 
 
 def console() -> Console:
-    """Give the console for answers."""
-    return Console(markup=False, highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    """Give the console for answers; where no terminal sets a width, lines are not folded."""
+    width = None if sys.stdout.isatty() else _WIDE
+    return Console(markup=False, highlight=False, emoji=False, width=width)
 
 
 def say(text: str, style: str = "") -> None:
     """Print one line of an answer."""
-    console().print(Text(display(text), style=style))
+    console().print(Text(display(text), style=style), soft_wrap=True)
 
 
 def say_json(value: Json) -> None:
@@ -44,7 +48,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Se
     grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
         right = column in numbers
-        grid.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
+        grid.add_column(
+            column, justify="right" if right else "left", overflow="fold", no_wrap=right or column in _WHOLE
+        )
     for row in rows:
         grid.add_row(
             *(Text(display(cell)) if isinstance(cell, str) else Text(display(cell[0]), cell[1]) for cell in row)

@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 from typing import get_origin
@@ -139,13 +139,17 @@ def _model_in(annotation: object) -> object:
 
 def _line_of(text: str, path: list[str]) -> int:
     """Tell the line of a key, or of the nearest section above it that stands in the text."""
-    sections: Mapping[str, int] = {}
+    sections: dict[str, int] = {}
     keys: dict[str, int] = {}
+    entries: Counter[str] = Counter()
     section = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if found := _SECTION.match(line):
             section = found[1].replace('"', "").replace(" ", "")
-            sections = {section: number, **sections}
+            if line.lstrip().startswith("[["):  # an entry of a list: told apart by its number
+                entries[section] += 1
+                section = f"{section}.{entries[section] - 1}"
+            sections[section] = number
         elif "=" in line and not line.lstrip().startswith("#"):
             key = line.partition("=")[0].strip().strip('"')
             keys.setdefault(f"{section}.{key}" if section else key, number)
