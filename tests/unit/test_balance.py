@@ -245,7 +245,7 @@ def test_frame_that_was_never_delivered_to_an_archive_has_no_proof() -> None:
 def test_proof_tells_source_and_copy() -> None:
     delivery = told("deliver", target="eso", digest="bb", proof={"name": "2026/x.fits"}, started_us=7)
     assert proof(told("pull", digest="aa"), delivery) == Proof(
-        WANTED.id, NIGHT, WANTED.path, 2880, 1_000_000, Digest("bb"), "2026/x.fits", 7, doubt="", cleared=False
+        WANTED.id, NIGHT, WANTED.path, 2880, 1_000_000, Digest("bb"), "2026/x.fits", 7, 7, doubt="", cleared=False
     )
 
 
@@ -258,19 +258,35 @@ def test_audit_renews_a_proof_or_casts_doubt_on_it() -> None:
     delivery = told("deliver", target="eso", started_us=1)
     good = told("audit", target="eso", started_us=2)
     bad = told("audit", Outcome.HELD, "eso", reason="digest differs", started_us=3)
-    assert proof(delivery, good)[7:9] == (2, "")
-    assert proof(delivery, good, bad)[7:9] == (2, "digest differs")
-    assert proof(delivery, bad, good)[7:9] == (2, "")
+    assert proof(delivery, good)[8:10] == (2, "")
+    assert proof(delivery, good, bad)[8:10] == (2, "digest differs")
+    assert proof(delivery, bad, good)[8:10] == (2, "")
 
 
 def test_audit_that_saw_nothing_or_looked_elsewhere_changes_no_proof() -> None:
     delivery = told("deliver", target="eso", started_us=1)
     unreachable = told("audit", Outcome.FAILED, "eso", started_us=4)
     elsewhere = told("audit", Outcome.HELD, "backup", started_us=5)
-    assert proof(delivery, unreachable, elsewhere)[7:9] == (1, "")
+    assert proof(delivery, unreachable, elsewhere)[8:10] == (1, "")
 
 
 def test_proof_says_when_the_source_is_cleared() -> None:
     delivery = told("deliver", target="eso")
     assert not proof(delivery, told("clear", Outcome.HELD)).cleared
     assert proof(delivery, told("clear")).cleared
+
+
+def test_an_audit_that_finds_other_bytes_takes_a_delivery_back() -> None:
+    doubtful = [*DELIVERED, told("audit", Outcome.HELD, "eso", reason="other bytes")]
+    assert standing_of(WANTED, doubtful, ROUTE) == Standing(Bin.HELD, "other bytes", "deliver to eso")
+    released = [*doubtful, told("release")]
+    assert standing_of(WANTED, released, ROUTE) == Standing(Bin.PENDING, "", "deliver to eso")
+
+
+def test_an_audit_that_finds_the_right_bytes_again_restores_the_delivery() -> None:
+    receipts = [*DELIVERED, told("audit", Outcome.HELD, "eso"), told("audit", target="eso")]
+    assert standing_of(WANTED, receipts, ROUTE).bin is Bin.DELIVERED
+
+
+def test_an_audit_that_could_not_read_changes_nothing() -> None:
+    assert standing_of(WANTED, [*DELIVERED, told("audit", Outcome.FAILED, "eso")], ROUTE).bin is Bin.DELIVERED

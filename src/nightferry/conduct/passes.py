@@ -138,6 +138,7 @@ def _carry(
 ) -> Tally:
     """Carry what has settled; wait for the rest to settle, a few times at the most."""
     total = Tally()
+    onlooker.planned(*ledger.outstanding(route.telescope.name, chosen.evenings))
     for turn in range(_SETTLE_ROUNDS):
         fresh: list[Account] = []
         work = ledger.open_work(

@@ -78,7 +78,7 @@ def standing_of(sighting: Sighting, receipts: Iterable[Receipt], expected: Expec
     """Tell where a frame stands from its sighting and its receipts, oldest receipt first.
 
     What every archive has is delivered, whatever a rule, a person or a new step says later: nothing is left
-    to do for it. Where a frame has several open deliveries, those that the machine can still work at come
+    to do for it. It is no longer when an audit finds the bytes gone or changed. Where a frame has several open deliveries, those that the machine can still work at come
     before those that wait for a person, so that one archive's refusal never keeps a frame from another.
     """
     history = _read(receipts)
@@ -126,8 +126,12 @@ def _read(receipts: Iterable[Receipt]) -> _History:
         if receipt.step == "release":
             _apply_release(history, receipt)
             continue
+        if receipt.step == "audit":
+            _apply_audit(history, receipt)
+            continue
         key = (receipt.step, receipt.target)
-        # A proven delivery stays one: a later attempt that fails cannot take the bytes out of the archive.
+        # A proven delivery stays one until an audit says otherwise: a later attempt that fails cannot take the
+        # bytes out of the archive.
         # Any other step may be done again and fail (the shelf was lost, the telescope no longer has the file).
         if receipt.step == "deliver" and key in history.passed:
             continue
@@ -138,6 +142,17 @@ def _read(receipts: Iterable[Receipt]) -> _History:
             history.passed.discard(key)
         history.failures[key] = history.failures.get(key, 0) + 1 if receipt.outcome is Outcome.FAILED else 0
     return history
+
+
+def _apply_audit(history: _History, audit: Receipt) -> None:
+    """Apply what was read back: an archive that lost or changed a frame has it no more, until it is found right."""
+    key = ("deliver", audit.target)
+    if audit.outcome is Outcome.HELD:
+        history.passed.discard(key)
+        history.latest[key] = audit
+        history.failures[key] = 0
+    elif audit.outcome is Outcome.DONE:
+        history.passed.add(key)
 
 
 def _apply_release(history: _History, release: Receipt) -> None:

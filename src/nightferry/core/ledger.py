@@ -50,7 +50,7 @@ class Proof(NamedTuple):
     """What proves that an archive has a frame: all that an audit or the clearing of the source must compare.
 
     ``path``, ``size`` and ``mtime_us`` are the file's as the telescope showed it; ``digest`` is of the bytes in
-    the archive, which have the name ``name`` there. ``proven_us`` is when a delivery or an audit last found
+    the archive, which have the name ``name`` there since ``delivered_us``. ``proven_us`` is when a delivery or an audit last found
     them right. ``doubt`` says what an audit found since then; only an empty one lets anybody delete a source.
     """
 
@@ -61,6 +61,7 @@ class Proof(NamedTuple):
     mtime_us: int | None
     digest: Digest | None
     name: str
+    delivered_us: int
     proven_us: int
     doubt: str
     cleared: bool
@@ -96,6 +97,7 @@ def proof_of(account: Account, archive: str) -> Proof | None:
         mtime_us=seen.mtime_us,
         digest=delivery.digest or pulled,
         name=name if isinstance(name, str) else "",
+        delivered_us=delivery.started_us,
         proven_us=proven_us,
         doubt=doubt,
         cleared=cleared,
@@ -135,6 +137,10 @@ class Ledger(Protocol):
         Those are the pending ones and the failed ones whose back-off has ended (``retry``: all failed ones). The
         choice is made at the first step; a frame that is no longer open when its turn comes is passed over.
         """
+        ...
+
+    def outstanding(self, telescope: str, evenings: Sequence[date] | None = None) -> tuple[int, int]:
+        """Count the pending and failed frames, and their bytes."""
         ...
 
     def account(self, frame: FrameId) -> Account | None:

@@ -102,6 +102,14 @@ def chosen(
     return and_(*parts)
 
 
+def outstanding(connection: Connection, telescope: str, evenings: Sequence[date] | None) -> tuple[int, int]:
+    """Count the pending and failed frames, and their bytes."""
+    columns = func.count(), func.coalesce(func.sum(sightings.c.size), 0)
+    condition = chosen(telescope, evenings, (Bin.PENDING, Bin.FAILED))
+    frames, size = connection.execute(select(*columns).select_from(_STATED).where(condition)).one()
+    return int(frames), int(size)
+
+
 def places(connection: Connection, condition: ColumnElement[bool]) -> list[int]:
     """List the chosen frames by the number of their newest sighting, ordered by night and path."""
     return _ordered(connection, condition, _BY_NIGHT_AND_PATH)

@@ -97,6 +97,11 @@ class SqlLedger:
             if account.standing.due(now_us, retry=retry):
                 yield account
 
+    def outstanding(self, telescope: str, evenings: Sequence[date] | None = None) -> tuple[int, int]:
+        """Count the pending and failed frames, and their bytes."""
+        with self.database.reading() as connection:
+            return queries.outstanding(connection, telescope, evenings)
+
     def account(self, frame: FrameId) -> Account | None:
         """Tell one frame by its identity; None when there is none, or it was replaced before it was pulled."""
         with self.database.reading() as connection:

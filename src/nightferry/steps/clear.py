@@ -51,7 +51,7 @@ def why_kept(candidate: Candidate, archives: Sequence[str], after: float, now_us
         digests.add(proof.digest)
     if len(digests) != 1:
         return "the archives were given different bytes"
-    wait = after - (now_us - max(proof.proven_us for proof in candidate.proofs.values())) / 1e6
+    wait = after - (now_us - max(proof.delivered_us for proof in candidate.proofs.values())) / 1e6
     if wait > 0:
         return f"the grace period lasts {_span(wait)} more"
     return ""
