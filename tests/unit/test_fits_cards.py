@@ -82,6 +82,24 @@ def test_a_good_card_has_no_flaw(text: str) -> None:
     assert parse_card(card(text)).flaw == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "keyword", "commentary"),
+    [
+        ("NAXIS1  = 5", "NAXIS1", False),
+        ("DATE-OBS= '2025'", "DATE-OBS", False),
+        ("NOVALUE just words", "NOVALUE", True),
+        ("COMMENTED too long", "COMMENTE", True),
+        ("COMMENT = 5", "COMMENT", True),
+        ("", "", True),
+        ("HIERARCH  ESO  DET   WIN1 NX=2048", "HIERARCH ESO DET WIN1 NX", False),
+        ("HIERARCH says nothing", "HIERARCH", True),
+    ],
+)
+def test_keywords_are_told_as_they_are_written(text: str, keyword: str, *, commentary: bool) -> None:
+    read = parse_card(card(text))
+    assert (read.keyword, read.commentary) == (keyword, commentary)
+
+
 def test_bytes_beyond_ascii_are_kept() -> None:
     assert parse_card(card("OBJECT  = 'caf\xe9\x85'")).value == "caf\xe9\x85"
 

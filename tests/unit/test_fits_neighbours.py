@@ -172,6 +172,12 @@ def test_what_is_no_whole_png_is_told(chunks: bytes, problem: str) -> None:
     assert inspect(PNG[:8] + chunks, "a.png").problem == problem
 
 
+def test_the_shape_of_a_png_is_told() -> None:
+    body = (70_000).to_bytes(4, "big") + (16_909_060).to_bytes(4, "big") + b"\x10\0\0\0\0"
+    made = PNG[:8] + chunk(b"IHDR", body) + chunk(b"IDAT", b"x") + END
+    assert inspect(made, "a.png").facts == {"naxis": "70000x16909060", "bits": 16}
+
+
 def test_bytes_after_a_png_are_only_odd() -> None:
     assert inspect(PNG + b"more", "a.png").warnings == ("4 bytes follow the end of the PNG",)
 

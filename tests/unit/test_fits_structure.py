@@ -114,6 +114,12 @@ def test_a_header_of_ten_thousand_cards_is_read() -> None:
     assert (findings.problem, findings.checksums, findings.facts["OBJECT"]) == ("", "ok", "late")
 
 
+def test_end_may_open_a_block() -> None:
+    frame = picture(10, 10, *((f"KEY{number}", number) for number in range(31)))
+    assert frame[BLOCK : BLOCK + 5] == b"END  "
+    assert inspect(frame).problem == ""
+
+
 def test_a_truncated_frame_says_how_much_is_missing() -> None:
     frame = picture(2048, 300)
     whole = len(frame)
@@ -328,6 +334,15 @@ def test_facts_from_a_header_are_safe_to_show() -> None:
     assert facts["OBJECT"] == "x" * 68
     assert facts["EXPTIME"] == "10 s"
     assert not {"FILTER", "INSTRUME", "TELESCOP"} & facts.keys()
+    assert "EXPTIME" not in inspect(picture(5, 5, ("EXPTIME", 2**63))).facts
+    assert inspect(picture(5, 5, ("EXPTIME", 2**63 - 1))).facts["EXPTIME"] == 2**63 - 1
+
+
+def test_warnings_are_told_once_and_not_without_end() -> None:
+    odd = [extension("IMAGE", 8, (4,), bytes(4)) for _ in range(40)]
+    warnings = inspect(PRIMARY + b"".join(odd)).warnings
+    assert len(warnings) == 12
+    assert len(set(warnings)) == 12
 
 
 def test_the_first_of_equal_keywords_counts() -> None:
@@ -337,6 +352,7 @@ def test_the_first_of_equal_keywords_counts() -> None:
 def test_an_announced_size_that_is_not_kept_is_a_problem() -> None:
     frame = picture(5, 5)
     assert inspect(frame, size=9000).problem == "9,000 bytes were announced, 5,760 bytes came"
+    assert inspect(frame, size=0).problem == "0 bytes were announced, 5,760 bytes came"
     assert inspect(frame, size=-1).problem == ""
 
 

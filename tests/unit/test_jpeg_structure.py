@@ -46,6 +46,18 @@ def test_bytes_after_the_end_are_only_odd() -> None:
     assert (findings.problem, findings.warnings) == ("", ("25 bytes follow the end of the JPEG",))
 
 
+@pytest.mark.parametrize("marker", [0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC9, 0xCF])
+def test_the_shape_of_a_jpeg_is_told(marker: int) -> None:
+    head = bytes([0xFF, marker]) + b"\x00\x08\x08\x08\x20\x0c\x01\x01"
+    assert inspect(SOI + head + SCAN + EOI).facts == {"naxis": "3073x2080"}
+
+
+@pytest.mark.parametrize("marker", [0xC4, 0xC8, 0xCC, 0xDB, 0xE1])
+def test_tables_are_not_taken_for_frame_headers(marker: int) -> None:
+    table = bytes([0xFF, marker]) + b"\x00\x08\x08\x08\x20\x0c\x01\x01"
+    assert inspect(SOI + table + SCAN + EOI).problem.endswith("it holds no pixels")
+
+
 @pytest.mark.parametrize("piece", [1 << 20, 1])
 def test_stuffed_bytes_restarts_and_fill_belong_to_the_data(piece: int) -> None:
     coded = b"\x12\xff\x00\xff\xd0\x34\xff\xd7\xff\xff\x00\x56"
@@ -59,6 +71,7 @@ def test_an_end_marker_inside_a_segment_does_not_count() -> None:
 
 
 def test_fill_and_lone_markers_between_segments_are_passed_over() -> None:
+    assert inspect(SOI + b"\xff\xfe\x00\x02" + FRAME + SCAN + EOI).problem == ""
     assert inspect(SOI + b"\xff\x01" + b"\xff\xff\xff" + FRAME + SCAN + b"data" + EOI).problem == ""
 
 

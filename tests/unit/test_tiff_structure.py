@@ -153,6 +153,18 @@ def test_values_of_any_tag_must_lie_inside_the_file() -> None:
     )
 
 
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+
+
+@pytest.mark.parametrize(("kind", "size"), SIZES.items())
+def test_values_of_every_type_have_their_size(kind: int, size: int) -> None:
+    form = Form()
+    made = form.header(8) + form.directory([form.entry(700, kind, 50, form.offset(40))])
+    whole = 40 + 50 * size
+    assert inspect(made.ljust(whole, b".")).problem == ""
+    assert inspect(made.ljust(whole - 1, b".")).problem.endswith(f"reach to byte {whole:,}: truncated by 1 bytes")
+
+
 def test_strips_without_lengths_are_only_partly_checked() -> None:
     form = Form()
     entries = [form.entry(256, SHORT, 1, b"\x10"), form.entry(273, LONG, 1, form.offset(60))]
