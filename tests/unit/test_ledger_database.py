@@ -114,6 +114,18 @@ def test_new_ledger_can_be_opened_by_several_processes_at_once(path: Path) -> No
     opened_again(path)
 
 
+def test_ledger_that_another_process_made_meanwhile_is_not_made_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_another(_: Database) -> None:
+        monkeypatch.undo()
+        opened_again(path)
+
+    monkeypatch.setattr(under_test, "_write_ahead", make_another)
+    opened_again(path)
+    assert under_test._write_ahead is not make_another
+
+
 def test_migration_that_is_cut_short_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upgrade = command.upgrade
 
@@ -285,12 +297,15 @@ def test_kind_of_an_error_is_told_from_its_extended_code(code: int, kind: type[N
     assert made is None if kind is None else type(made) is kind
 
 
-def test_database_that_cannot_be_opened_leaves_no_connection_behind(path: Path) -> None:
+def test_database_that_cannot_be_opened_leaves_no_connection_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Path] = []
+    monkeypatch.setattr(Database, "close", lambda database: closed.append(database.path))
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(Misconfigured):
         open_database(f"sqlite:///{path}", wait=1)
-    path.unlink()  # Windows would refuse while a connection is open
-    opened_again(path)
+    assert closed == [path]
 
 
 def test_ledger_can_be_used_again_after_it_was_closed(ledger: SqlLedger) -> None:

@@ -102,6 +102,16 @@ def test_file_that_changed_after_it_was_pulled_is_two_frames(ledger: SqlLedger) 
     assert ledger.known("callisto")[second.path].id == second.id
 
 
+def test_state_that_replaces_another_is_known_even_when_its_night_is_an_earlier_one(ledger: SqlLedger) -> None:
+    first, second = seen(size=10, evening=SECOND), seen(size=20, evening=FIRST)
+    ledger.sight([first])
+    deliver(ledger, first)
+    ledger.sight([second])
+    assert ledger.known("callisto")[second.path].id == second.id
+    ledger.rebuild()
+    assert ledger.known("callisto")[second.path].id == second.id
+
+
 def test_pull_that_ends_after_its_file_changed_counts(ledger: SqlLedger) -> None:
     first, second = seen(size=10), seen(size=20)
     ledger.sight([first])
@@ -169,6 +179,8 @@ def test_one_batch_may_tell_of_several_telescopes(ledger: SqlLedger) -> None:
     ledger.sight([seen(), there, seen("b.fits")])
     assert list(ledger.known("vespera")) == ["a.fits"]
     assert list(ledger.known("callisto")) == ["a.fits", "b.fits"]
+    ledger.sight([seen(), there, seen("b.fits")])
+    assert count(ledger, "sightings") == 3
 
 
 def test_more_sightings_than_one_statement_carries_are_all_taken(ledger: SqlLedger) -> None:
@@ -180,6 +192,10 @@ def test_more_sightings_than_one_statement_carries_are_all_taken(ledger: SqlLedg
     assert list(ledger.open_work("callisto", now_us=0)) == list(ledger.accounts())
     ledger.sight([replace(one, ignored="all of them") for one in many])
     assert ledger.balances() == [Balance(Night("callisto", FIRST), seen=1201, ignored=1201)]
+    ledger.expect("callisto", Expectation(("pull",), ()))
+    ledger.rebuild()
+    delivered = sum(one.size for one in many)
+    assert ledger.balances() == [Balance(Night("callisto", FIRST), seen=1201, delivered=1201, bytes=delivered)]
 
 
 def test_frame_moves_with_its_file_to_another_night(ledger: SqlLedger) -> None:
