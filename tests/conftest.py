@@ -1,0 +1,37 @@
+"""What all tests share: the option for long proofs, and how hypothesis behaves here."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer ``--long``."""
+    parser.addoption("--long", action="store_true", help="give the long proofs all their rounds")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set hypothesis up before the test modules are read."""
+    long = bool(config.getoption("--long"))
+    settings.register_profile(
+        "nightferry",
+        deadline=None,  # a loaded machine is no failure
+        suppress_health_check=[HealthCheck.too_slow],  # the same
+        derandomize="CI" in os.environ and not long,  # a change is judged by what it does, not by luck
+        max_examples=2000 if long else 100,
+        print_blob=True,
+    )
+    settings.load_profile("nightferry")
+
+
+@pytest.fixture(scope="session")
+def rounds(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
+    """Give a function that picks how many rounds a proof runs: ``rounds(short, long)``, the second with ``--long``."""
+    long = bool(pytestconfig.getoption("--long"))
+
+    def pick(short: int, much: int) -> int:
+        return much if long else short
+
+    return pick
