@@ -15,7 +15,7 @@ from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Frame
 from nightferry.core.layout import Layout
 from nightferry.core.ledger import Ledger
-from nightferry.core.naming import archive_name
+from nightferry.core.names import archive_name
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope

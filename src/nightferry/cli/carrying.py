@@ -111,7 +111,7 @@ def summary(name: str, done: Pass) -> str:
     if done.cleared:
         parts.append(f"{done.cleared:,} deleted at the source")
     if done.odd:
-        parts.append(f"{done.odd:,} entries could not be carried (see: nightferry held, nightferry night)")
+        parts.append(f"{done.odd:,} that are no files we could read (see: nightferry night)")
     if done.trouble is not None:
         parts.append(f"not all could be done: {done.trouble}")
     return f"{name}: {', '.join(parts)} in {span_text(done.seconds)}"
