@@ -79,7 +79,8 @@ def standing_of(sighting: Sighting, receipts: Iterable[Receipt], expected: Expec
 
     What every archive has is delivered, whatever a rule, a person or a new step says later: nothing is left
     to do for it. It is no longer when an audit finds the bytes gone or changed. Where a frame has several open
-    deliveries, those that the machine can still work at come before those that wait for a person, so that one archive's refusal never keeps a frame from another.
+    deliveries, those that the machine can still work at come before those that wait for a person, so that
+    one archive's refusal never keeps a frame from another.
     """
     history = _read(receipts)
     stages = _stages(expected)

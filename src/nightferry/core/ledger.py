@@ -51,7 +51,8 @@ class Proof(NamedTuple):
 
     ``path``, ``size`` and ``mtime_us`` are the file's as the telescope showed it; ``digest`` is of the bytes in
     the archive, which have the name ``name`` there since ``delivered_us``. ``proven_us`` is when a delivery or an
-    audit last found them right. ``doubt`` says what an audit found since then; only an empty one lets anybody delete a source.
+    audit last found them right. ``doubt`` says what an audit found since then; only an empty
+    one lets anybody delete a source.
     """
 
     frame: FrameId
