@@ -255,6 +255,12 @@ def test_reader_does_not_wait_for_a_writer(ledger: SqlLedger, path: Path) -> Non
         assert [account.sighting for account in ledger.accounts()] == [SEEN]
 
 
+def test_ledger_opens_while_another_process_writes(ledger: SqlLedger, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        opened_again(path)
+
+
 def limit(ledger: SqlLedger, pragma: str) -> None:
     """Have every connection made from now on work under a limit of SQLite's."""
     ledger.close()

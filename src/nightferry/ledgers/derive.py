@@ -26,8 +26,8 @@ from nightferry.ledgers.schema import expectations, receipts, sightings, standin
 
 #: What is expected of a telescope that the ledger was never told about.
 NOTHING = Expectation((), ())
-#: How many names one statement carries; SQLite before 3.32 takes 999 values at most.
-PAGE = 500
+#: How many frames one statement is about; SQLite before 3.32 takes 999 values at most, and some name a frame twice.
+PAGE = 400
 
 _T = TypeVar("_T")
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}

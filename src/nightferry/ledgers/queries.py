@@ -4,7 +4,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -19,6 +18,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
 )
 
 from nightferry.core.balance import Balance, Bin
@@ -53,6 +53,7 @@ _KNOWN = (
     "SELECT s.path, s.frame, s.evening, s.size, s.mtime_us, s.seen_us, t.bin, t.next_try_us, s.refused, s.ignored "
     "FROM standings AS t JOIN sightings AS s ON s.seq = t.sighting WHERE t.telescope = ? AND t.last"
 )
+_KnownRow = tuple[str, str, str, int, int | None, int, str, int, str, str]
 _DIGITS = re.compile(r"[0-9a-fA-F]{8,64}")
 _AFTER_DIGITS = "g"  # sorts behind every hexadecimal digit
 
@@ -63,9 +64,8 @@ def known(connection: Connection, telescope: str) -> dict[StorePath, Known]:
     evenings: dict[str, date] = {}
     bins = {one.value: one for one in Bin}
     same: dict[int, int] = {}  # most sizes and times of sighting are equal, and kept once
-    for path, frame, evening, size, mtime_us, seen_us, bin_name, next_try_us, refused, ignored in _raw(
-        connection, _KNOWN, telescope
-    ):
+    rows = _known_rows(connection, telescope)
+    for path, frame, evening, size, mtime_us, seen_us, bin_name, next_try_us, refused, ignored in rows:
         day = evenings.get(evening)
         if day is None:
             day = evenings[evening] = date.fromisoformat(evening)
@@ -82,8 +82,8 @@ def known(connection: Connection, telescope: str) -> dict[StorePath, Known]:
     return found
 
 
-def _raw(connection: Connection, statement: str, *values: str) -> Iterator[Sequence[Any]]:
-    cursor = connection.exec_driver_sql(statement, values).cursor
+def _known_rows(connection: Connection, telescope: str) -> Iterator[_KnownRow]:
+    cursor = connection.exec_driver_sql(_KNOWN, (telescope,)).cursor
     while rows := cursor.fetchmany(2000):
         yield from rows
 
@@ -92,7 +92,7 @@ def chosen(
     telescope: str | None, evenings: Sequence[date] | None, bins: Sequence[Bin] | None = None
 ) -> ColumnElement[bool]:
     """Choose standings by telescope, evenings and bins; None chooses any."""
-    parts: list[ColumnElement[bool]] = [standings.c.sighting > 0]
+    parts: list[ColumnElement[bool]] = [true()]
     if telescope is not None:
         parts.append(standings.c.telescope == telescope)
     if evenings is not None:
