@@ -13,7 +13,7 @@ slash; bytes that are not UTF-8 travel as surrogate escapes, so that every name 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NewType, Protocol
+from typing import Literal, NewType, Protocol, TypeAlias
 
 from nightferry.core.errors import NightferryError
 
@@ -72,8 +72,6 @@ class Traits:
     exact_times: bool = True
     #: `Store.put` can not replace an existing file, even when two writers race
     exclusive_put: bool = True
-    #: `Store.put` may link the local file instead of copying it (same disk), so the bytes are the shelf's own
-    links: bool = False
     #: how many calls may run side by side
     connections: int = 4
 
@@ -121,6 +119,15 @@ class Load:
     target: StorePath
 
 
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """The answer of a put that gave the local file itself a second name, instead of copying its bytes."""
+
+
+#: None: stored as a copy; `Linked`: stored as a link; an error: not stored.
+PutAnswer: TypeAlias = NightferryError | Linked | None
+
+
 class Store(Protocol):
     """A place that holds files. Safe to use from several threads; each running call takes one connection."""
 
@@ -150,10 +157,10 @@ class Store(Protocol):
         """
         ...
 
-    def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+    def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
         """Store local files under their names, whole and durable or not at all; answer in order.
 
-        Folders are made as needed. None means stored; `Occupied` that the name is taken (whatever bytes are
+        Folders are made as needed. None or `Linked` means stored; `Occupied` that the name is taken (whatever bytes are
         under it, nothing was changed); other errors as everywhere. An answer may be held back until several
         files were made durable together.
         """

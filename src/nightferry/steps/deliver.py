@@ -1,6 +1,5 @@
 """Deliver: put frames under their names in one archive, and prove that they are there."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +9,8 @@ from nightferry.core.errors import Gone, Held, NightferryError, Occupied, Unreac
 from nightferry.core.frame import Digest, Fact, Frame
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.step import Grouping, Lane
-from nightferry.core.store import Load, Store, StorePath
+from nightferry.core.store import Linked, Load, Store, StorePath
 from nightferry.steps.readback import read_back
-from nightferry.steps.shelf import translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +36,16 @@ class Deliver:
         """Store each frame and prove it; raises `Unreachable` for the rest of the batch."""
         started = time.perf_counter()
         names = [self.naming(frame) for frame in batch]
-        links = [_links(frame) for frame in batch]
-        loads = [Load(frame.file, name) for frame, name in zip(batch, names, strict=True)]
-        answers = list(self.store.put(loads))
-        linked = [
-            answer is None and self.store.traits.links and _links(frame) > before
-            for frame, answer, before in zip(batch, answers, links, strict=True)
-        ]
+        answers = list(self.store.put([Load(frame.file, name) for frame, name in zip(batch, names, strict=True)]))
         # a taken name may hold these very bytes: a crash came between delivery and receipt
         doubtful = [
-            name
-            for name, answer, is_link in zip(names, answers, linked, strict=True)
-            if (answer is None and not is_link) or isinstance(answer, Occupied)
+            name for name, answer in zip(names, answers, strict=True) if answer is None or isinstance(answer, Occupied)
         ]
         found = read_back(self.store, doubtful) if doubtful else iter(())
         share = (time.perf_counter() - started) / len(batch)
-        for frame, name, answer, is_link in zip(batch, names, answers, linked, strict=True):
+        for frame, name, answer in zip(batch, names, answers, strict=True):
             proof: dict[str, Fact] = {"name": name, "archive": self.store.traits.label}
-            if is_link:
+            if isinstance(answer, Linked):
                 yield Result(frame, Outcome.DONE, "", proof | {"how": "linked"}, frame, share)
             elif answer is None or isinstance(answer, Occupied):
                 began = time.perf_counter()
@@ -86,12 +76,6 @@ class Deliver:
             "the way or on that disk; check the disk"
         )
         return Outcome.FAILED, reason, proof | {"found": found}
-
-
-def _links(frame: Frame) -> int:
-    """Count the names of the working file's bytes on its disk: one more after a delivery that linked it."""
-    with translated(frame.file, "the shelf"):
-        return os.stat(frame.file).st_nlink  # noqa: PTH116 - as cheap as it gets, once a frame
 
 
 def _refused(frame: Frame, answer: NightferryError, proof: dict[str, Fact], seconds: float) -> Result:

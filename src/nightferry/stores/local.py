@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightferry.core.errors import Changed, Gone, NightferryError, TryAgain
-from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, StorePath, Traits, Want
+from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
 from nightferry.stores.local_folders import NO_FOLLOW, NOT_THERE, Folder, Folders, failure, is_link
 from nightferry.stores.local_put import put_group
 from nightferry.stores.paths import checked, is_part, name_refusal
@@ -29,7 +29,7 @@ class LocalStore:
     @property
     def traits(self) -> Traits:
         """What a folder can do."""
-        return Traits(label=f"file://{self.root.as_posix()}", links=True, connections=self.connections)
+        return Traits(label=f"file://{self.root.as_posix()}", connections=self.connections)
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; raises `Misconfigured` when the root is missing or a folder may not be read."""
@@ -63,7 +63,7 @@ class LocalStore:
             finally:
                 arrival.close()
 
-    def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+    def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
         """Link or copy files to their names; answers come group by group, when the group is durable."""
         for start in range(0, len(loads), _GROUP):
             with self._folders(writing=True) as folders:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from nightferry.core.errors import Gone, Held, NightferryError, Occupied
-from nightferry.core.store import BUFFER_SIZE, Load
+from nightferry.core.store import BUFFER_SIZE, Linked, Load, PutAnswer
 from nightferry.stores.local_folders import NO_FOLLOW, Folder, Folders, failure, sync_file, sync_folder
 from nightferry.stores.paths import checked, is_part, part_name, part_writer, windows_refusal
 
@@ -28,20 +28,18 @@ _RENAME_NOREPLACE = 1
 _STALE_SECONDS = 86400.0
 
 
-def put_group(folders: Folders, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+def put_group(folders: Folders, loads: Sequence[Load]) -> Iterator[PutAnswer]:
     """Put a group of files and make them durable together; then answer for each, in order."""
-    answers: list[NightferryError | None] = []
+    answers: list[PutAnswer] = []
     for load in loads:
         try:
-            _put(folders, load)
+            answers.append(_put(folders, load))
         except NightferryError as err:
             answers.append(err)
         except OSError as err:
             answers.append(failure(err, f"{folders.label}: {load.target}"))
-        else:
-            answers.append(None)
     trouble = _sync(folders)
-    yield from (trouble if answer is None else answer for answer in answers)
+    yield from (answer if isinstance(answer, NightferryError) else trouble or answer for answer in answers)
 
 
 def _sync(folders: Folders) -> NightferryError | None:
@@ -54,8 +52,8 @@ def _sync(folders: Folders) -> NightferryError | None:
     return None
 
 
-def _put(folders: Folders, load: Load) -> None:
-    """Give a file its name; nothing stands under it when this raises."""
+def _put(folders: Folders, load: Load) -> Linked | None:
+    """Give a file its name, by a link where that can be done; nothing stands under it when this raises."""
     target = checked(load.target)
     path, _, name = target.rpartition("/")
     if sys.platform == "win32" and (refusal := windows_refusal(name)):
@@ -63,7 +61,8 @@ def _put(folders: Folders, load: Load) -> None:
     source = _open_source(load.source)
     try:
         folder = folders.make(path)
-        if not _link(folder, load.source, source, name):
+        linked = _link(folder, load.source, source, name)
+        if not linked:
             _copy(folders, path, source, name)
     except FileExistsError as err:
         raise Occupied(f"{folders.label}: {target} is taken") from err
@@ -72,6 +71,7 @@ def _put(folders: Folders, load: Load) -> None:
     finally:
         os.close(source)
     folders.touched[path] = None
+    return Linked() if linked else None
 
 
 def _open_source(source: Path) -> int:

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
-from nightferry.core.errors import NightferryError
-from nightferry.core.store import Arrival, Entry, Load, Oddity, Store, StorePath, Traits, Want
+from nightferry.core.store import Arrival, Entry, Load, Oddity, PutAnswer, Store, StorePath, Traits, Want
 
 
 def limited(store: Store, limit: int, host: str = "") -> Store:
