@@ -76,11 +76,13 @@ def run(
         return run_pass(route, ledger, wanted, orders or Orders(), onlooker=given.onlooker, stop=given.stop)
 
 
-def retry(config: Config, ledger: Ledger, telescope: str, *, hands: Hands | None = None) -> Pass:
+def retry(
+    config: Config, ledger: Ledger, telescope: str, orders: Orders | None = None, *, hands: Hands | None = None
+) -> Pass:
     """Try again now what failed, on all nights, without waiting for the back-off to end."""
     failed = {account.sighting.night.date for account in ledger.accounts(telescope, None, [Bin.FAILED])}
     words = [evening.isoformat() for evening in sorted(failed)]
-    return run(config, ledger, telescope, words, hands=hands) if words else Pass()
+    return run(config, ledger, telescope, words, orders, hands=hands) if words else Pass()
 
 
 def watch(
@@ -177,6 +179,10 @@ def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Acco
         raise Misconfigured("a release needs a reason: --why TEXT")
     if account.standing.bin is not Bin.HELD and not (drop and account.standing.bin is Bin.FAILED):
         raise Misconfigured(f"{account.sighting.path} is not held; it is {account.standing.bin}")
+    if account.standing.stage == "list" and not drop:
+        raise Misconfigured(
+            f"{account.sighting.path} can never be carried ({account.standing.reason}); it can be dropped"
+        )
     receipt = Receipt(
         frame=account.sighting.id,
         night=account.sighting.night,

@@ -100,11 +100,13 @@ def run(
 
 
 @app.command()
-def retry(context: typer.Context, telescopes: Telescopes = None, as_json: JsonOption = False) -> None:
+def retry(
+    context: typer.Context, telescopes: Telescopes = None, dry_run: DryRunOption = False, as_json: JsonOption = False
+) -> None:
     """Try again now what failed, without waiting for the next try."""
     from nightferry.cli.carrying import retry_command
 
-    retry_command(context.obj, telescopes or [], as_json=as_json)
+    retry_command(context.obj, telescopes or [], dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
@@ -114,10 +116,14 @@ def watch(
     take: TakeOption = None,
     every: Annotated[str | None, typer.Option(help="Pause between two looks, e.g. '5 min'.")] = None,
     empty: Annotated[int | None, typer.Option(min=1, help="Stop (or alert) after so many empty looks.")] = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Carry frames as they come, until stopped."""
-    from nightferry.cli.carrying import watch_command
+    from nightferry.cli.carrying import run_command, watch_command
+
+    if dry_run:  # what the first look would do
+        run_command(context.obj, telescopes or [], ["all"], until="clear", take=take, dry_run=True, as_json=as_json)
 
     watch_command(context.obj, telescopes or [], take=take, every=every, empty=empty, as_json=as_json)
 

@@ -43,13 +43,14 @@ def run_command(
     _carry_each(place, telescopes, carry, as_json=as_json, dry_run=dry_run)
 
 
-def retry_command(place: Path | None, telescopes: Sequence[str], *, as_json: bool) -> None:
+def retry_command(place: Path | None, telescopes: Sequence[str], *, dry_run: bool, as_json: bool) -> None:
     """Try again what failed and exit with what came of it."""
+    orders = Orders(dry_run=dry_run)
 
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
-        return api.retry(config, ledger, name, hands=hands)
+        return api.retry(config, ledger, name, orders, hands=hands)
 
-    _carry_each(place, telescopes, carry, as_json=as_json, dry_run=False)
+    _carry_each(place, telescopes, carry, as_json=as_json, dry_run=dry_run)
 
 
 def _carry_each(place: Path | None, telescopes: Sequence[str], carry: Carry, *, as_json: bool, dry_run: bool) -> None:
@@ -98,6 +99,8 @@ def _tell(name: str, done: Pass, *, as_json: bool, dry_run: bool) -> None:
             table(("night", "next step", "size", "frame"), rows, numbers=("size",))
         say(f"{name}: {len(rows):,} frames would be carried; nothing was changed")
         return
+    if done.trouble is not None and not done.balances:
+        return  # it could not even begin, and that was said
     if done.balances:
         show_balances(done.balances)
     say(summary(name, done), "" if done.trouble is None else "yellow")
@@ -111,7 +114,7 @@ def summary(name: str, done: Pass) -> str:
     if done.cleared:
         parts.append(f"{done.cleared:,} deleted at the source")
     if done.odd:
-        parts.append(f"{done.odd:,} that are no files we could read (see: nightferry night)")
+        parts.append(f"{done.odd:,} oddities such as links left there (see: nightferry night)")
     if done.trouble is not None:
         parts.append(f"not all could be done: {done.trouble}")
     return f"{name}: {', '.join(parts)} in {span_text(done.seconds)}"

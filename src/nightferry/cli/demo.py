@@ -33,7 +33,8 @@ def demo_command(into: Path | None, *, quirks: bool) -> None:
         say(f"It serves them at {telescope.url}. Carrying the night:", "bold")
         with api.open_ledger(config) as ledger:
             _carry(config, ledger)
-            _tell_held(ledger)
+            if not sys.stderr.isatty():  # where bars are drawn, what is held was told above them
+                _tell_held(ledger)
             say("A second pass finds everything known and moves nothing:", "bold")
             _carry(config, ledger)
     say("The library:", "bold")
