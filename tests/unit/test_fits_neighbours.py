@@ -124,11 +124,12 @@ def test_a_stream_that_unpacks_a_thousandfold_needs_no_more_memory() -> None:
     bomb = gzip.compress(bytes(128 * UNPACKED))
     tracemalloc.start()
     try:
-        inspect(bomb, "bomb.fits.gz")
+        findings = inspect(bomb, "bomb.gz")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert peak < 6 * UNPACKED
+    assert findings == Findings("other.gz")
 
 
 def test_a_whole_png_is_whole_and_every_cut_of_it_is_not() -> None:

@@ -153,6 +153,15 @@ def test_values_of_any_tag_must_lie_inside_the_file() -> None:
     )
 
 
+@pytest.mark.parametrize(("offsets", "lengths"), [(273, 279), (324, 325), (513, 514)])
+def test_strips_tiles_and_old_jpegs_must_lie_inside_the_file(offsets: int, lengths: int) -> None:
+    form = Form()
+    shape, place = form.entry(256, SHORT, 1, b"\x10"), form.entry(offsets, LONG, 1, form.offset(300))
+    made = form.header(8) + form.directory([shape, place, form.entry(lengths, LONG, 1, form.offset(50))])
+    assert inspect(made.ljust(350, b".")) == Findings("tiff", facts={"pages": 1})
+    assert inspect(made.ljust(349, b".")).problem.endswith("reach to byte 350: truncated by 1 bytes")
+
+
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
