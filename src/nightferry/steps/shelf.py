@@ -42,9 +42,15 @@ class Shelf:
         return self.folder(sighting.night) / f"{sighting.id}.part"
 
     def require_room(self, size: int) -> None:
-        """Raise `NoSpace` when so many more bytes would fill the disk past its floor."""
+        """Raise `NoSpace` when so many more bytes would fill the disk past its floor.
+
+        Makes the shelf's own folder if need be, but never the one above it.
+        """
+        if not self.root.parent.is_dir():
+            # making it would hide a disk that is not mounted, and fill the wrong one
+            raise Misconfigured(f"the shelf {self.root}: there is no folder {self.root.parent}. Is its disk mounted?")
         with translated(self.root, "the shelf"):
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(exist_ok=True)
             free = shutil.disk_usage(self.root).free
         if free - size < self.floor:
             raise NoSpace(
@@ -75,8 +81,10 @@ def translated(place: Path, what: str) -> Iterator[None]:
     except OSError as err:
         if err.errno in _FULL:
             raise NoSpace(f"{what} {place}: the disk is full; free some space") from err
-        if err.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}:
+        if err.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise Misconfigured(f"{what} {place} cannot be written: {err.strerror}; check its permissions") from err
+        if err.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
+            raise Misconfigured(f"{what} {place}: a file stands in a folder's place, or a folder in a file's") from err
         raise TryAgain(f"{what} {place}: {err}") from err
 
 
