@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
 from nightferry import alerts
-from nightferry.assemble import Hands, idle_hands, open_ledger, open_route, telescope_names
+from nightferry.assemble import Hands, idle_hands, make_new_folders, open_ledger, open_route, telescope_names
 from nightferry.conduct import Finding, Orders, Pass, Route, Watched, run_pass
 from nightferry.conduct import audit as audit_route
 from nightferry.conduct import clear as clear_route
@@ -72,8 +72,10 @@ def run(
     pass' ``trouble``, and frame by frame in the ledger.
     """
     with _route(config, telescope, take, hands) as (route, given):
-        wanted = _nights(nights, route)
-        return run_pass(route, ledger, wanted, orders or Orders(), onlooker=given.onlooker, stop=given.stop)
+        wanted, orders = _nights(nights, route), orders or Orders()
+        if not orders.dry_run:
+            make_new_folders(config, ledger, telescope)
+        return run_pass(route, ledger, wanted, orders, onlooker=given.onlooker, stop=given.stop)
 
 
 def retry(
@@ -91,6 +93,7 @@ def watch(
     """Make pass after pass until told to stop; yields after each."""
     rules = config.telescope[telescope].watch
     with _route(config, telescope, take, hands) as (route, given):
+        make_new_folders(config, ledger, telescope)
         yield from watch_route(
             route,
             ledger,

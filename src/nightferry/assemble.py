@@ -22,7 +22,7 @@ from nightferry.core.telescope import Telescope
 from nightferry.ledgers.sql import open_ledger as open_sql_ledger
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
-from nightferry.steps.shelf import Shelf
+from nightferry.steps.shelf import Shelf, translated
 from nightferry.steps.verify import Verify
 
 
@@ -109,6 +109,24 @@ def archive_store(archive: ArchiveConfig) -> Store:
 def shelf_of(config: Config) -> Shelf:
     """Tell where working files are."""
     return Shelf((config.shelf.path or data_folder() / "shelf").expanduser(), config.shelf.floor)
+
+
+def make_new_folders(config: Config, ledger: Ledger, telescope: str) -> None:
+    """Make the folders of archives that were never delivered to, and our own for data.
+
+    An archive's folder that was there once and is not now is a disk that is not mounted: it is left missing, and
+    its store says so.
+    """
+    data_folder().mkdir(parents=True, exist_ok=True)
+    if any(balance.delivered for balance in ledger.balances(telescope)):
+        return
+    for name in config.telescope[telescope].archives:
+        section = config.archive[name]
+        address = section.address(section.url)
+        folder = Path(address.path)
+        if address.scheme == "file" and folder.parent.is_dir():
+            with translated(folder, f"archive {name}:"):
+                folder.mkdir(exist_ok=True)
 
 
 def open_route(config: Config, name: str, *, take: list[str] | None = None, hands: Hands | None = None) -> Route:

@@ -66,13 +66,13 @@ class LocalStore:
     def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
         """Link or copy files to their names; answers come group by group, when the group is durable."""
         for start in range(0, len(loads), _GROUP):
-            with self._folders(writing=True) as folders:
+            with self._folders() as folders:
                 yield from put_group(folders, loads[start : start + _GROUP])
 
     def remove(self, path: StorePath) -> None:
         """Delete one file; raises `Gone` when it is not there or is no plain file."""
         folder_path, name = _split(checked(path))
-        with self._folders(writing=True) as folders, self._translated(path):
+        with self._folders() as folders, self._translated(path):
             if _stat(folders, path) is None:
                 raise Gone(f"{self.traits.label}: there is no file {path}")
             folder = folders.open(folder_path)
@@ -81,8 +81,8 @@ class LocalStore:
     def close(self) -> None:
         """Nothing is kept open between calls."""
 
-    def _folders(self, *, writing: bool = False) -> Folders:
-        return Folders(str(self.root.absolute()), self.traits.label, writing=writing)
+    def _folders(self) -> Folders:
+        return Folders(str(self.root.absolute()), self.traits.label)
 
     def _translated(self, path: StorePath) -> "_Translated":
         return _Translated(self.traits.label, path)

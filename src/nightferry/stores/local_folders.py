@@ -61,8 +61,8 @@ class Folders:
     its path rather than to the folder. ``touched`` gathers the paths of folders whose names changed.
     """
 
-    def __init__(self, root: str, label: str, *, writing: bool = False) -> None:
-        self.root, self.label, self.writing = root, label, writing
+    def __init__(self, root: str, label: str) -> None:
+        self.root, self.label = root, label
         self.touched: dict[str, None] = {}
         self._open: OrderedDict[str, Folder] = OrderedDict()
 
@@ -126,16 +126,11 @@ class Folders:
     def _open_root(self) -> Folder:
         """Open the root, through links if the configuration names one.
 
-        A root that is missing is made for a writer, but never its parent: where that is missing, too, it is
-        rather a disk that was not mounted than a folder that nobody made yet.
+        A root that is missing is never made here: it is rather a disk that was not mounted than a folder that
+        nobody made yet, and what was written into its place would be lost from sight at the next mount.
         """
         try:
-            try:
-                return _open_plain(self.root)
-            except FileNotFoundError:
-                if not self.writing:
-                    raise
-                return self._made_root()
+            return _open_plain(self.root)
         except (FileNotFoundError, NotADirectoryError) as err:
             raise Misconfigured(
                 f"{self.label}: there is no folder {self.root}. Is its disk mounted, and is the path right?"
@@ -144,16 +139,6 @@ class Folders:
             if err.errno in _NOT_ALLOWED:
                 raise Misconfigured(f"{self.label}: may not open {self.root}: {err.strerror}. Mend the rights") from err
             raise failure(err, f"{self.label}: cannot open {self.root}") from err
-
-    def _made_root(self) -> Folder:
-        parent, name = os.path.split(self.root)
-        above = _open_plain(parent)
-        try:
-            _make(above, name)
-            sync_folder(above)
-        finally:
-            above.close()
-        return _open_plain(self.root)
 
 
 def is_link(status: os.stat_result) -> bool:
