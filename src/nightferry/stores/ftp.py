@@ -1,0 +1,81 @@
+"""The FTP store: telescopes and archives behind FTP and FTPS servers, good ones and odd ones.
+
+Listings are made without ``-a``, so hidden files are seen only where the server shows them by itself.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from nightferry.core.errors import Gone, NightferryError
+from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
+from nightferry.stores.ftp_address import FtpAddress
+from nightferry.stores.ftp_fetch import FtpFetch
+from nightferry.stores.ftp_pool import Line, Pool
+from nightferry.stores.ftp_put import Putter
+from nightferry.stores.ftp_reply import refusal
+from nightferry.stores.ftp_stat import stat_all, stat_one
+from nightferry.stores.ftp_walk import walk
+from nightferry.stores.paths import checked
+
+__all__ = ["FtpAddress", "FtpStore"]
+
+
+class FtpStore:
+    """A folder on an FTP server; see `nightferry.core.store.Store`.
+
+    Connects when it is first used. Raises `Misconfigured` at once for TLS settings that cannot work.
+    """
+
+    def __init__(self, address: FtpAddress) -> None:
+        self._pool = Pool(address)
+
+    @property
+    def traits(self) -> Traits:
+        """What this store can do; ``exact_times`` is known, and may be true, only after it was first used."""
+        address, habits = self._pool.address, self._pool.habits
+        return Traits(
+            label=address.label,
+            exact_times=habits.machine_listings,
+            exclusive_put=False,
+            connections=address.connections,
+        )
+
+    def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
+        """Walk the tree; see `Store.list`."""
+        with Line(self._pool) as line:
+            yield from walk(line, enter)
+
+    def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
+        """Tell sizes and times as they are now; see `Store.stat`.
+
+        The paths are taken in first: they may come out of a listing of this very store.
+        """
+        asked = [*paths]
+        with Line(self._pool) as line:
+            yield from stat_all(line, asked)
+
+    def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
+        """Yield the wanted files; see `Store.fetch`."""
+        return FtpFetch(self._pool, wants)
+
+    def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+        """Store local files; see `Store.put` and, for what FTP cannot promise, `nightferry.stores.ftp_put`."""
+        with Line(self._pool) as line:
+            putter = Putter(line)
+            for load in loads:
+                yield putter.put(load)
+
+    def remove(self, path: StorePath) -> None:
+        """Delete one file; see `Store.remove`."""
+        checked(path)
+        with Line(self._pool) as line:
+            session = line.checked()
+            reply = session.control.do(f"DELE {session.place(path)}")
+            if reply.good:
+                return
+            if stat_one(line, path) is None:
+                raise Gone(f"{session.label}: there is no file {path!a} to delete")
+            raise refusal(reply, f"{session.label}: deleting {path!a}")
+
+    def close(self) -> None:
+        """Let go of all connections; see `Store.close`."""
+        self._pool.close()

@@ -1,0 +1,225 @@
+"""Files on their way in over FTP: each confirmed by the server's reply, and by its size and time afterwards.
+
+When a file is finished, the questions about it and the request for the next one leave in one segment, if the
+server bears commands sent ahead, and the next one is on its way while the caller puts this one in its place. So
+a small file costs about one round trip instead of six.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from time import monotonic
+from typing import Self
+
+from nightferry.core.errors import Changed, NightferryError, TryAgain
+from nightferry.core.store import Arrival, Entry, Want
+from nightferry.stores.ftp_pool import Line, Pool
+from nightferry.stores.ftp_reply import refusal
+from nightferry.stores.ftp_retrieve import Course, ask_file, compared, open_file, receive_file, why_refused
+from nightferry.stores.ftp_session import Session
+from nightferry.stores.ftp_stat import ask_stat, read_stat, stat_one
+from nightferry.stores.ftp_wire import Cut, Pipe, Silence
+from nightferry.stores.paths import checked, path_refusal
+
+#: A file that was opened ahead is asked for again when nobody read it for so many seconds: servers give up, too.
+STALE = 10.0
+
+
+class FtpFetch:
+    """The arrivals of one call, over one session; see `Store.fetch`.
+
+    An iterator of its own and not a generator, so that an arrival stays good when it alone is kept.
+    """
+
+    def __init__(self, pool: Pool, wants: Sequence[Want]) -> None:
+        self._pool = pool
+        self._wants = wants
+        self._place = -1
+        self._line: Line | None = None
+        self._course: Course | None = None
+        self._next: Course | None = None
+
+    def __iter__(self) -> Self:
+        """Iterate over itself."""
+        return self
+
+    def __next__(self) -> Arrival:
+        """Give up what was not finished of the last arrival, and yield the next one."""
+        self._give_up()
+        self._place += 1
+        if self._place >= len(self._wants):
+            self.close()
+            raise StopIteration
+        if self._line is None:
+            self._line = Line(self._pool)
+        self._course, self._next = self._next or Course(self._wants[self._place]), None
+        return FtpArrival(self, self._course)
+
+    def close(self) -> None:
+        """Give the session back; one in the middle of something is ended."""
+        self._place = len(self._wants)
+        self._give_up()
+        if self._line is not None:
+            if self._next is not None:
+                self._drop(self._line)
+            line, self._line = self._line, None
+            line.hang_up()
+
+    def __del__(self) -> None:
+        """Give the session back when nobody can ask for more."""
+        with contextlib.suppress(AttributeError):  # the constructor itself failed
+            self.close()
+
+    def _give_up(self) -> None:
+        course, self._course = self._course, None
+        if course is None or course.done or self._line is None:
+            return
+        course.done = True
+        if course.pipe is not None:
+            course.pipe.close()
+        if self._next is not None or (course.session is not None and not course.session.control.idle):
+            self._drop(self._line)
+
+    def _drop(self, line: Line) -> None:
+        """End the session, with what was opened ahead on it."""
+        line.drop()
+        if self._next is not None and self._next.pipe is not None:
+            self._next.pipe.close()
+        self._next = None
+
+    # -- what arrivals ask for ---------------------------------------------------------------------------------
+
+    def read(self, course: Course, buffer: memoryview) -> int:
+        """Fill the buffer with the next bytes; see `Arrival.read_into`."""
+        line = self._line_for(course)
+        if course.nothing_to_come:
+            if stat_one(line, checked(course.want.path)) is None:
+                raise why_refused(line, course.want, None)
+            return 0
+        pipe = self._opened(line, course)
+        try:
+            while course.surplus and (count := pipe.fill(buffer[: course.surplus])):
+                course.surplus -= count
+            count = pipe.fill(buffer)
+        except NightferryError:
+            pipe.close()
+            self._drop(line)
+            course.done = True
+            raise
+        course.received += count
+        return count
+
+    def finish(self, course: Course) -> Entry:
+        """Have the transfer confirmed and the file compared with the want; see `Arrival.finish`."""
+        line = self._line_for(course)
+        if not course.nothing_to_come:
+            if self.read(course, memoryview(bytearray(1))):
+                raise Changed(
+                    f"{self._pool.address.label}: {course.want.path!a} goes on after its {course.want.size} bytes"
+                )
+            session = line.session
+            self._ask_about(session, course)
+            self._confirm(line, session, course)
+        entry = self._stat(line, course)
+        course.done = True
+        self._open_ahead(line)
+        return compared(self._pool.address.label, course.want, course.received, entry)
+
+    # -- the steps of a transfer -------------------------------------------------------------------------------
+
+    def _line_for(self, course: Course) -> Line:
+        if self._line is None or course is not self._course or course.done:
+            raise TryAgain(
+                f"{course.want.path!a}: this arrival is over (read, failed or given up); fetch the file again"
+            )
+        return self._line
+
+    def _opened(self, line: Line, course: Course) -> Pipe:
+        pipe = course.pipe
+        if pipe is not None and not course.received and monotonic() - course.opened > STALE:
+            pipe.close()
+            self._drop(line)
+            pipe = None
+        if pipe is None:
+            checked(course.want.path)
+            if course.refused is None:
+                open_file(line, course)
+            pipe = course.pipe
+            if pipe is None:
+                raise why_refused(line, course.want, course.refused)
+        return pipe
+
+    def _ask_about(self, session: Session, course: Course) -> None:
+        """Send the questions about a file whose data ended, and the request for the next one behind them."""
+        with contextlib.suppress(Cut, Silence):  # we shall meet it again, after what the server said before
+            course.means = ask_stat(session, course.want.path)
+            following = self._wants[self._place + 1 : self._place + 2]
+            if session.ahead and session.habits.stat_works and following:
+                coming = Course(following[0], session)
+                if not coming.nothing_to_come and not path_refusal(coming.want.path):
+                    self._next = coming
+                    ask_file(session, coming)
+            session.control.flush()
+
+    def _confirm(self, line: Line, session: Session, course: Course) -> None:
+        doing = f"{session.label}: fetching {course.want.path!a}"
+        try:
+            with session.doubted():
+                reply = session.control.final()
+                if not reply.good:
+                    raise refusal(reply, doing)
+        except NightferryError as err:
+            self._drop(line)
+            course.done = True
+            if isinstance(err, Cut | Silence):  # this session is over; whether the server is, the next one tells
+                raise TryAgain(f"{doing}: the end of the data was not confirmed ({err})") from err
+            raise
+
+    def _stat(self, line: Line, course: Course) -> Entry | None:
+        session = course.session
+        if session is not None and course.means is not None:
+            try:
+                with session.doubted():
+                    answer = read_stat(session, course.want.path, course.means)
+            except (Cut, Silence):
+                self._drop(line)
+            else:
+                if isinstance(answer, Entry):
+                    return answer
+                if self._next is not None:  # the listing that must tell now needs a free session
+                    self._drop(line)
+        return stat_one(line, course.want.path)
+
+    def _open_ahead(self, line: Line) -> None:
+        coming = self._next
+        if coming is None or coming.session is None:
+            return
+        try:
+            with coming.session.doubted():
+                receive_file(coming.session, coming)
+        except NightferryError:  # asked for again when its turn comes
+            self._drop(line)
+        else:
+            coming.session.habits.ahead_proven = True
+
+
+class FtpArrival:
+    """One file on its way in; see `nightferry.core.store.Arrival`."""
+
+    __slots__ = ("_course", "_fetch")
+
+    def __init__(self, fetch: FtpFetch, course: Course) -> None:
+        self._fetch = fetch
+        self._course = course
+
+    @property
+    def want(self) -> Want:
+        """What was asked for."""
+        return self._course.want
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer; see `Arrival.read_into`."""
+        return self._fetch.read(self._course, buffer)
+
+    def finish(self) -> Entry:
+        """Have the transfer confirmed; see `Arrival.finish`."""
+        return self._fetch.finish(self._course)

@@ -1,0 +1,264 @@
+"""A logged-in session with an FTP server, and what a store learns about the server by using it."""
+
+import contextlib
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import NamedTuple
+
+from nightferry.core.errors import Misconfigured, NightferryError, TryAgain, Unreachable
+from nightferry.core.store import StorePath
+from nightferry.stores.ftp_address import PATIENCE, FtpAddress, tls_context
+from nightferry.stores.ftp_control import Control, log_in
+from nightferry.stores.ftp_reply import Features, Reply, epsv_port, features_of, pasv_port, pwd_path, quoted, refusal
+from nightferry.stores.ftp_wire import Cut, Pipe, Silence, connected, dial_beside, wrap
+
+#: An idle connection is asked whether it still lives after this many seconds.
+QUIET = 1.0
+
+
+@dataclass(slots=True)
+class Habits:
+    """What is known about a server, shared by all sessions of a store; it only ever learns, so races do no harm."""
+
+    address: FtpAddress
+    context: ssl.SSLContext | None = None
+    features: Features | None = None
+    #: EPSV is worth asking for; no server was seen that forgets PASV.
+    epsv: bool = True
+    #: A data connection was made the present way.
+    passive_works: bool = False
+    #: Commands may be sent ahead of replies; None while no probe was made.
+    ahead: bool | None = None
+    #: It did so across the end of a transfer, too.
+    ahead_proven: bool = False
+    #: SIZE, MDTM, REST and MLST have not been refused as unknown.
+    size: bool = True
+    mdtm: bool = True
+    rest: bool = True
+    mlst: bool = True
+    #: A file's size and time were told by a command.
+    stat_works: bool = False
+
+    @property
+    def machine_listings(self) -> bool:
+        """MLSD and MLST tell all that we need."""
+        return self.mlst and self.features is not None and self.features.machine_listings
+
+    def distrust(self) -> None:
+        """Send no more commands ahead: the server did not bear it."""
+        self.ahead = False
+
+
+def habits_for(address: FtpAddress) -> Habits:
+    """Start knowing nothing but the address; raises `Misconfigured` for TLS settings that cannot work."""
+    context = None if address.tls == "none" else tls_context(address)
+    return Habits(address, context, ahead=address.pipeline)
+
+
+class Opening(NamedTuple):
+    """What came of asking for data: the data connection (None: refused), that reply, and those to commands before."""
+
+    pipe: Pipe | None
+    reply: Reply
+    before: list[Reply]
+
+
+@dataclass(slots=True)
+class Session:
+    """One control connection, logged in, in binary mode."""
+
+    control: Control
+    habits: Habits
+    #: The root folder's absolute path, without a trailing slash.
+    base: str
+    label: str
+    #: Whether this connection answered the probe for commands sent ahead.
+    probed: bool = False
+    _passive: str = "EPSV"
+
+    def place(self, path: StorePath) -> str:
+        """Tell the absolute path at the server."""
+        return f"{self.base}/{path}" if path else self.base or "/"
+
+    @property
+    def ahead(self) -> bool:
+        """Whether commands may be sent ahead."""
+        return self.probed and bool(self.habits.ahead)
+
+    def ask(self, *commands: str) -> None:
+        """Queue commands; they leave together only if the server bears that."""
+        self.control.ahead = self.ahead
+        self.control.ask(*commands)
+
+    def ask_transfer(self, *commands: str, before: tuple[str, ...] = ()) -> None:
+        """Queue what opens a data connection, then the commands that use it."""
+        self._passive = "EPSV" if self.habits.epsv else "PASV"
+        self.ask(*before, self._passive, *commands)
+
+    def port(self) -> int | None:
+        """Read the reply to the first command of `ask_transfer`; None if this way is unknown to the server.
+
+        Then the commands that were to follow are passed over, and the caller asks again, in the other way.
+        """
+        reply = self.control.final()
+        port = (epsv_port if self._passive == "EPSV" else pasv_port)(reply)
+        if port is not None:
+            return port
+        if self._passive == "EPSV" and (reply.code >= 500 or reply.good):  # noqa: PLR2004
+            self.habits.epsv = False
+            self.control.pass_over()
+            return None
+        raise refusal(reply, f"{self.label}: opening a data connection")
+
+    def begin(self, port: int, before: int = 0) -> Opening:
+        """Make the data connection, and read the replies up to the one to the command that moves data.
+
+        ``before`` tells how many commands stand before that one. A server that was sent commands ahead may have
+        refused them and closed its port before we come to connect: then its refusal counts, not our failure.
+        """
+        pipe, trouble = self._dial(port)
+        with contextlib.ExitStack() as stack:
+            if pipe is not None:
+                stack.callback(pipe.close)
+            if trouble is not None:
+                stack.callback(self._blame_passive)
+            heard = [self.control.final() for _ in range(before)]
+            reply = self.control.answer()
+            if not reply.preliminary:
+                if pipe is None:
+                    stack.pop_all()
+                return Opening(None, reply, heard)
+            if trouble is not None:
+                raise trouble
+            if pipe is not None and self.habits.context is not None:
+                self._encrypt(pipe, self.habits.context)
+            stack.pop_all()
+            return Opening(pipe, reply, heard)
+
+    def _dial(self, port: int) -> tuple[Pipe | None, Cut | None]:
+        timeout, where = self.habits.address.timeout, f"{self.label}, data port {port}"
+        try:
+            sock = connected(where, lambda: dial_beside(self.control.sock, port, timeout))
+        except (Cut, Silence) as err:
+            if isinstance(err, Cut) and self.control.ahead:
+                return None, err
+            self._blame_passive()
+            raise
+        self.habits.passive_works = True
+        return Pipe(sock, timeout, self.label), None
+
+    def _blame_passive(self) -> None:
+        """Let the next try use PASV, if no data connection was ever made the present way."""
+        if not self.habits.passive_works:
+            self.habits.epsv = False
+
+    def _encrypt(self, pipe: Pipe, context: ssl.SSLContext) -> None:
+        """Wrap the data connection, in the control connection's TLS session: servers ask for that as a proof."""
+        address = self.habits.address
+        pipe.encrypt(wrap(pipe.sock, context, address, self.control.tls_session))
+
+    @contextlib.contextmanager
+    def doubted(self) -> Iterator[None]:
+        """Read replies to commands sent ahead across the end of a transfer.
+
+        Until that has worked once, replies are waited for less long, and any trouble ends the sending ahead.
+        """
+        habits, timeout = self.habits, self.habits.address.timeout
+        if not self.ahead or habits.ahead_proven:
+            yield
+            return
+        self.control.patience(min(timeout, PATIENCE))
+        try:
+            yield
+        except NightferryError:
+            habits.distrust()
+            raise
+        self.control.patience(timeout)
+
+    def alive(self) -> bool:
+        """Whether an idle session can still be used; costs a round trip after a while of silence."""
+        if not self.control.idle or self.control.spoke_up():
+            return False
+        if monotonic() - self.control.heard > QUIET:
+            try:
+                self.control.do("NOOP")  # any answer is a sign of life
+            except (Cut, Silence):
+                return False
+        return True
+
+    def close(self, *, politely: bool = False) -> None:
+        """End the session."""
+        self.control.close(politely=politely and self.control.idle)
+
+
+def open_session(habits: Habits) -> Session:
+    """Log in and get ready; raises `Unreachable` or `Misconfigured`."""
+    session = _ready(habits)
+    if session is None:  # it does not bear commands sent ahead, as the habits know now
+        session = _ready(habits)
+    if session is None:
+        raise Unreachable(f"{habits.address.label}: the server's answers make no sense; tried again later")
+    return session
+
+
+def _ready(habits: Habits) -> Session | None:
+    control = log_in(habits.address, habits.context)
+    try:
+        if habits.features is None:
+            habits.features = features_of(control.do("FEAT"))
+        if habits.features.utf8:
+            control.do("OPTS UTF8 ON")
+        if habits.machine_listings:
+            control.do("OPTS MLST type;size;modify;")
+        return _settle(habits, control)
+    except NightferryError:
+        control.close()
+        raise
+
+
+def _settle(habits: Habits, control: Control) -> Session | None:
+    """Go to binary mode and find the root, and see on the way whether commands may be sent ahead.
+
+    Three harmless commands leave in one segment. A server that reads line by line answers all; one that throws
+    away what came behind a command stays silent, and gets them one by one on a new connection.
+    """
+    label, timeout = habits.address.label, habits.address.timeout
+    probing = habits.ahead is not False
+    control.ahead = probing
+    if probing and not habits.ahead:
+        control.patience(min(timeout, PATIENCE))
+    control.ask("PWD", "TYPE I", "NOOP")
+    try:
+        where, binary, alive = control.final(), control.final(), control.final()
+    except (Cut, Silence):
+        if habits.ahead is None:
+            habits.distrust()
+            control.close()
+            return None
+        raise
+    control.patience(timeout)
+    in_order = where.code in {257, 550} and binary.code == 200 and alive.code != 257  # noqa: PLR2004
+    if probing and not in_order and not habits.ahead_proven:
+        habits.distrust()
+        control.close()
+        return None
+    if not binary.good:
+        raise Misconfigured(f"{label}: the server has no binary mode ({binary}); nothing can be carried from it whole")
+    if habits.ahead is None:
+        habits.ahead = True
+    return Session(control, habits, _base(habits.address.root, where, label), label, probed=probing)
+
+
+def _base(root: str, where: Reply, label: str) -> str:
+    if root.startswith("/"):
+        return root.rstrip("/")
+    login = pwd_path(where)
+    if login is None:
+        raise TryAgain(
+            f"{label}: the server does not tell in which folder a login starts ({quoted(where.text)}); "
+            f"name the root with a leading slash"
+        )
+    below = root.strip("/")
+    return login.rstrip("/") + (f"/{below}" if below else "")

@@ -1,0 +1,139 @@
+"""A file's size and time as they are now, by the best means that the server has.
+
+MLST where MLSD is (the two tell the same times), else SIZE and MDTM, else the listing of the file's folder. A
+refusal proves nothing by itself, since servers answer 550 for a missing file and a forbidden one alike: what is
+not clearly absent is looked for in its folder's listing.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from itertools import islice
+
+from nightferry.core.store import Entry, StorePath
+from nightferry.stores.ftp_folder import Lister
+from nightferry.stores.ftp_listing import facts_of
+from nightferry.stores.ftp_pool import Line
+from nightferry.stores.ftp_reply import Reply, size_of
+from nightferry.stores.ftp_session import Session
+from nightferry.stores.ftp_times import SECOND_US, Clock, fact_time
+from nightferry.stores.ftp_walk import dated, exact_time
+from nightferry.stores.ftp_wire import Cut
+from nightferry.stores.paths import path_refusal
+
+#: Files that are asked about in one go.
+WINDOW = 24
+
+
+class Means(Enum):
+    """How a file is asked about."""
+
+    MLST = "MLST"
+    SIZE = "SIZE and MDTM"
+    LISTING = "a listing"
+
+
+class Verdict(Enum):
+    """What a reply says when it does not tell a file's size and time."""
+
+    ABSENT = "absent"
+    UNSURE = "unsure"
+
+
+def ask_stat(session: Session, path: StorePath) -> Means:
+    """Ask about one file and tell how, for `read_stat`."""
+    place, habits = session.place(path), session.habits
+    if habits.machine_listings:
+        session.ask(f"MLST {place}")
+        return Means.MLST
+    if habits.size and habits.mdtm:
+        session.ask(f"SIZE {place}", f"MDTM {place}")
+        return Means.SIZE
+    return Means.LISTING
+
+
+def read_stat(session: Session, path: StorePath, means: Means) -> Entry | Verdict:
+    """Read the answer to `ask_stat`."""
+    if means is Means.LISTING:
+        return Verdict.UNSURE
+    answer = _read_answer(session, path, means)
+    if isinstance(answer, Entry):
+        session.habits.stat_works = True
+    return answer
+
+
+def _read_answer(session: Session, path: StorePath, means: Means) -> Entry | Verdict:
+    reply = session.control.final()
+    if means is Means.MLST:
+        if reply.unknown and reply.code != 501:  # noqa: PLR2004 - 501 is about the name, not the command
+            session.habits.mlst = False
+        return _read_facts(reply, path)
+    mtime_us = exact_time(session, session.control.final())
+    size = size_of(reply)
+    if size is not None and mtime_us is not None:
+        return Entry(path, size, mtime_us)
+    if reply.unknown:
+        session.habits.size = False
+    return Verdict.ABSENT if reply.absent else Verdict.UNSURE
+
+
+def _read_facts(reply: Reply, path: StorePath) -> Entry | Verdict:
+    lines = reply.text.split("\n")
+    read = facts_of(lines[1].lstrip(" ")) if reply.code == 250 and len(lines) > 1 else None  # noqa: PLR2004
+    if read is None:
+        return Verdict.ABSENT if reply.absent else Verdict.UNSURE
+    facts, _ = read
+    if facts.get("type", "").lower() != "file":
+        return Verdict.ABSENT
+    size, mtime_us = facts.get("size", ""), fact_time(facts.get("modify", ""))
+    return Entry(path, int(size), mtime_us) if size.isascii() and size.isdigit() else Verdict.UNSURE
+
+
+def stat_all(line: Line, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
+    """Tell each file's size and time, in order; see `Store.stat`."""
+    rest = iter(paths)
+    while batch := list(islice(rest, WINDOW)):
+        answers = _ask_again_if_cut(line, [path for path in batch if not path_refusal(path)])
+        seen: dict[StorePath, dict[StorePath, Entry]] = {}
+        for path in batch:
+            answer = answers.get(path, Verdict.ABSENT)
+            if answer is Verdict.UNSURE:
+                parent = StorePath(path.rpartition("/")[0])
+                if parent not in seen:
+                    seen[parent] = _listed(line, parent)
+                answer = seen[parent].get(path, Verdict.ABSENT)
+            yield answer if isinstance(answer, Entry) else None
+
+
+def stat_one(line: Line, path: StorePath) -> Entry | None:
+    """Tell one file's size and time; None if it is not there."""
+    return next(stat_all(line, [path]))
+
+
+def _ask_again_if_cut(line: Line, paths: list[StorePath]) -> dict[StorePath, Entry | Verdict]:
+    try:
+        return _stat_batch(line.checked(), paths)
+    except Cut:  # an idle connection that the server had given up
+        line.drop()
+    return _stat_batch(line.session, paths)
+
+
+def _stat_batch(session: Session, paths: list[StorePath]) -> dict[StorePath, Entry | Verdict]:
+    asked = [(path, ask_stat(session, path)) for path in paths]
+    return {path: read_stat(session, path, means) for path, means in asked}
+
+
+def _listed(line: Line, folder: StorePath) -> dict[StorePath, Entry]:
+    lister = Lister(line)
+    listing = lister.look(folder)
+    if listing is None:
+        return {}
+    return {entry.path: entry for entry in dated(listing, Clock(time.time_ns() // 1000), lister)}
+
+
+def same_time(one_us: int | None, other_us: int | None, resolution_us: int) -> bool:
+    """Whether two times may be the same one, told with or without fractions of a second, or by a listing."""
+    if one_us is None or other_us is None:
+        return True
+    blur = 0 if one_us % SECOND_US and other_us % SECOND_US else SECOND_US - 1
+    return abs(one_us - other_us) <= max(blur, resolution_us)

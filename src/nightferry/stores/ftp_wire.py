@@ -1,0 +1,209 @@
+"""Sockets that never wait for ever: how an FTP store connects, reads and sends.
+
+A blocking socket with the kernel's own time-outs (SO_RCVTIMEO, SO_SNDTIMEO) needs one system call where
+Python's `settimeout` needs two, and only on such a socket can one call fill a whole buffer (MSG_WAITALL).
+Where the platform has no such thing, and under TLS, `settimeout` does the same at more calls.
+"""
+
+import contextlib
+import math
+import os
+import socket
+import ssl
+import struct
+import sys
+from collections.abc import Callable
+from time import monotonic
+from typing import BinaryIO, TypeVar
+
+from nightferry.core.errors import Misconfigured, TryAgain, Unreachable
+from nightferry.stores.ftp_address import FtpAddress
+
+T = TypeVar("T")
+Socket = socket.socket | ssl.SSLSocket
+
+#: A sender that brings fewer bytes than this in a whole time-out counts as frozen.
+SLOWEST = 1024
+_PIECE = 1 << 18
+
+_FILLS = sys.platform in {"linux", "darwin"}
+
+
+class Silence(Unreachable):
+    """Nothing came within the time-out."""
+
+
+class Cut(Unreachable):
+    """The connection ended, or was never made."""
+
+
+def connected(label: str, call: Callable[[], T]) -> T:
+    """Give back what ``call`` makes, its socket errors told as `Unreachable` ones (`Silence` or `Cut`)."""
+    try:
+        return call()
+    except (TimeoutError, BlockingIOError) as err:
+        raise Silence(f"{label}: no answer within the time-out; is the host on, and in reach?") from err
+    except (OSError, UnicodeError) as err:  # UnicodeError: a host name that is none
+        raise Cut(f"{label}: cannot connect ({_words(err)}); is the host on, its address right?") from err
+
+
+def _words(err: Exception) -> str:
+    return str(getattr(err, "strerror", None) or err)
+
+
+def dial(host: str, port: int, timeout: float) -> socket.socket:
+    """Connect to a server by its name, trying each of its addresses; commands are sent at once (no delay)."""
+    sock = socket.create_connection((host, port), timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return _kept(sock, timeout)
+
+
+def dial_beside(control: Socket, port: int, timeout: float) -> socket.socket:
+    """Connect to another port of the host that a control connection goes to, whatever address it names."""
+    peer = control.getpeername()
+    sock = socket.socket(control.family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        sock.connect((peer[0], port, *peer[2:]))
+    except OSError:
+        sock.close()
+        raise
+    return _kept(sock, timeout)
+
+
+def _kept(sock: socket.socket, timeout: float) -> socket.socket:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    bound_waits(sock, timeout)
+    return sock
+
+
+def bound_waits(sock: Socket, timeout: float) -> None:
+    """Let no wait on a socket last longer than ``timeout`` seconds, by the kernel where it can."""
+    if _FILLS and not isinstance(sock, ssl.SSLSocket):
+        fraction, whole = math.modf(timeout)
+        limit = struct.pack("@ll", int(whole), max(int(fraction * 1_000_000), 0 if whole else 1))
+        with contextlib.suppress(OSError):  # another layout of `struct timeval`: the other way does it, too
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            sock.settimeout(None)
+            return
+    sock.settimeout(timeout)
+
+
+def wrap(sock: Socket, context: ssl.SSLContext, address: FtpAddress, session: ssl.SSLSession | None) -> ssl.SSLSocket:
+    """Speak TLS from here on, going on with an earlier ``session`` if given; closes the socket if that fails.
+
+    Raises `Misconfigured` for a certificate that is not to be trusted, `Unreachable` for other trouble.
+    """
+    label, timeout = address.label, address.timeout
+    sock.settimeout(timeout)
+    try:
+        return context.wrap_socket(sock, server_hostname=address.host, session=session, suppress_ragged_eofs=False)
+    except ssl.SSLCertVerificationError as err:
+        sock.close()
+        raise Misconfigured(
+            f"{label}: the server's certificate is refused ({err.verify_message or err.reason}); "
+            f"name the CA that signed it, or the host as the certificate names it"
+        ) from err
+    except TimeoutError as err:
+        sock.close()
+        raise Silence(f"{label}: the TLS handshake got no answer within {timeout:g} s; is the host in reach?") from err
+    except OSError as err:
+        sock.close()
+        raise Cut(
+            f"{label}: the TLS handshake failed ({_words(err)}); does the server speak TLS 1.2 or newer?"
+        ) from err
+
+
+class Pipe:
+    """A data connection: bytes one way, then its end."""
+
+    def __init__(self, sock: Socket, timeout: float, label: str) -> None:
+        self.sock = sock
+        #: The sender closed its end.
+        self.ended = False
+        #: It did so without the farewell of TLS, as someone who cuts the line would.
+        self.ragged = False
+        self._timeout = timeout
+        self._label = label
+        secure = isinstance(sock, ssl.SSLSocket)
+        self._flags = socket.MSG_WAITALL if _FILLS and not secure and sock.gettimeout() is None else 0
+
+    def encrypt(self, sock: ssl.SSLSocket) -> None:
+        """Go on over TLS, on the same connection."""
+        self.sock = sock
+        self._flags = 0
+
+    def fill(self, view: memoryview) -> int:
+        """Fill a buffer from its start; fewer bytes than it holds come only at the end of the data.
+
+        The connection is closed at that end. Raises `TryAgain` when the sender is silent or crawls, or the
+        connection breaks.
+        """
+        got, wanted = 0, len(view)
+        receive, flags = self.sock.recv_into, self._flags
+        since, mark = monotonic(), 0
+        try:
+            while got < wanted and not self.ended:
+                count = receive(view[got:] if got else view, 0, flags)
+                got += count
+                if not count:
+                    self._end(ragged=False)
+                elif got < wanted and (now := monotonic()) - since >= self._timeout:
+                    if got - mark < SLOWEST:
+                        raise self._silence()
+                    since, mark = now, got
+        except ssl.SSLEOFError:
+            self._end(ragged=True)
+        except (TimeoutError, BlockingIOError) as err:
+            raise self._silence() from err
+        except OSError as err:
+            raise TryAgain(f"{self._label}: the data connection broke ({_words(err)}); tried again later") from err
+        return got
+
+    def _end(self, *, ragged: bool) -> None:
+        self.ended, self.ragged = True, ragged
+        self.sock.close()
+
+    def _silence(self) -> TryAgain:
+        return TryAgain(f"{self._label}: the data stopped coming for {self._timeout:g} s; tried again later")
+
+    def send(self, source: BinaryIO) -> None:
+        """Send a local file from its start to its end, and say farewell.
+
+        Raises `TryAgain` when the receiver is silent or breaks off; its reply may tell why.
+        """
+        try:
+            self.sock.settimeout(self._timeout)
+            if isinstance(self.sock, ssl.SSLSocket):
+                _copy(source, self.sock)
+                _part(self.sock)
+            elif hasattr(os, "sendfile"):
+                self.sock.sendfile(source)
+            else:
+                _copy(source, self.sock)
+        except TimeoutError as err:
+            raise TryAgain(f"{self._label}: no data were taken for {self._timeout:g} s; tried again later") from err
+        except OSError as err:
+            raise TryAgain(f"{self._label}: sending broke off ({_words(err)}); tried again later") from err
+
+    def close(self) -> None:
+        """Let go of the connection, without waiting for anyone."""
+        self.sock.close()
+
+
+def _copy(source: BinaryIO, sock: Socket) -> None:
+    piece = memoryview(bytearray(_PIECE))
+    with open(source.fileno(), "rb", buffering=0, closefd=False) as raw:
+        while count := raw.readinto(piece):
+            sock.sendall(piece[:count])
+
+
+def _part(sock: ssl.SSLSocket) -> None:
+    """Tell the receiver of TLS data that they are whole, and let it finish.
+
+    Closing with the receiver's own last messages unread would reset the connection and could cost it the tail of
+    the data, so its farewell is waited for; a receiver that has none closes the connection, which is as good.
+    """
+    with contextlib.suppress(ssl.SSLError, ConnectionError):
+        sock.unwrap()

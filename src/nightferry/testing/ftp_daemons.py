@@ -1,0 +1,275 @@
+"""Real FTP servers on loopback, for tests and measurements: vsftpd, proftpd and pure-ftpd as their makers ship them.
+
+``scripts/ftp-servers.sh`` gets them. Each launcher serves one folder to one login until its ``with`` block ends.
+"""
+
+import contextlib
+import getpass
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The login that proftpd and pure-ftpd know; vsftpd lets ``anonymous`` in.
+USER, PASSWORD = "observer", "dome-lamp-7"
+_PATIENCE = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate for 127.0.0.1 and localhost, which is its own authority, and its private key."""
+
+    certificate: Path
+    key: Path
+
+
+def certificate(folder: Path, *, host: str = "localhost", address: str = "127.0.0.1", days: int = 2) -> Certificate:
+    """Make a certificate that signs itself, good for a host, an address and some days (below 0: expired)."""
+    made = Certificate(folder / "server.pem", folder / "server.key")
+    names = f"subjectAltName=DNS:{host},IP:{address}"
+    until = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + days * 86400))
+    since = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() - 30 * 86400))
+    request = folder / "server.csr"
+    _tool(
+        "openssl",
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        f"{made.key}",
+        "-out",
+        f"{request}",
+        "-subj",
+        f"/CN={host}",
+    )
+    authority = folder / "authority"
+    authority.mkdir(exist_ok=True)
+    (authority / "index.txt").write_text("")
+    (authority / "serial").write_text("01\n")
+    settings = authority / "ca.cnf"
+    settings.write_text(
+        f"[ca]\ndefault_ca=self\n[self]\ndir={authority}\ndatabase={authority}/index.txt\nserial={authority}/serial\n"
+        f"new_certs_dir={authority}\ndefault_md=sha256\npolicy=any\nx509_extensions=server\n[any]\ncommonName=supplied\n"
+        f"[server]\nbasicConstraints=critical,CA:true\n{names}\n"
+    )
+    _tool(
+        *(
+            "openssl",
+            "ca",
+            "-batch",
+            "-selfsign",
+            "-config",
+            f"{settings}",
+            "-keyfile",
+            f"{made.key}",
+            "-in",
+            f"{request}",
+        ),
+        *("-out", f"{made.certificate}", "-startdate", since, "-enddate", until, "-notext"),
+    )
+    return made
+
+
+def _hashed() -> str:
+    return _tool("openssl", "passwd", "-6", PASSWORD).strip()
+
+
+def _tool(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - a tool of the tests
+
+
+@contextlib.contextmanager
+def pyftpdlib(folder: Path) -> Iterator[int]:
+    """Serve a folder to ``anonymous`` with pyftpdlib, and give its port; it has MLSD."""
+    port = _free_port()
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "pyftpdlib",
+        "-i",
+        "127.0.0.1",
+        "-p",
+        f"{port}",
+        "-w",
+        "-d",
+        f"{folder}",
+    ]
+    with _workshop() as shop, _running(command, port, shop):
+        yield port
+
+
+@contextlib.contextmanager
+def vsftpd(folder: Path, *, tls: Certificate | None = None, settings: Mapping[str, str] | None = None) -> Iterator[int]:
+    """Serve a folder to ``anonymous`` with vsftpd, and give its port; with TLS it insists on session reuse.
+
+    It has no MLSD. It runs as who starts it and does not change its root, so it needs no rights.
+    """
+    port = _free_port()
+    with _workshop() as shop:
+        lines = {
+            "listen": "YES",
+            "listen_address": "127.0.0.1",
+            "listen_port": f"{port}",
+            "background": "NO",
+            "anonymous_enable": "YES",
+            "no_anon_password": "YES",
+            "local_enable": "NO",
+            "anon_root": f"{folder}",
+            "write_enable": "YES",
+            "anon_upload_enable": "YES",
+            "anon_mkdir_write_enable": "YES",
+            "anon_other_write_enable": "YES",
+            "anon_umask": "022",
+            "anon_world_readable_only": "NO",
+            "run_as_launching_user": "YES",
+            "secure_chroot_dir": f"{shop}",
+            "seccomp_sandbox": "NO",
+            "xferlog_enable": "NO",
+            "connect_from_port_20": "NO",
+            "max_per_ip": "0",
+            "ftp_username": getpass.getuser(),
+        }
+        if tls is not None:
+            lines |= {
+                "ssl_enable": "YES",
+                "allow_anon_ssl": "YES",
+                "force_anon_logins_ssl": "YES",
+                "force_anon_data_ssl": "YES",
+                "require_ssl_reuse": "YES",
+                "ssl_ciphers": "HIGH",
+                "rsa_cert_file": f"{tls.certificate}",
+                "rsa_private_key_file": f"{tls.key}",
+            }
+        text = "".join(f"{key}={value}\n" for key, value in {**lines, **(settings or {})}.items())
+        configuration = shop / "vsftpd.conf"
+        configuration.write_text(text)
+        with _running([_program("vsftpd"), f"{configuration}"], port, shop):
+            yield port
+
+
+@contextlib.contextmanager
+def proftpd(folder: Path, *, tls: Certificate | None = None, lines: tuple[str, ...] = ()) -> Iterator[int]:
+    """Serve a folder to `USER` with proftpd, and give its port; it has MLSD, and with TLS insists on session reuse."""
+    port = _free_port()
+    with _workshop() as shop:
+        passwords = shop / "passwd"
+        passwords.write_text(f"{USER}:{_hashed()}:{os.getuid()}:{os.getgid()}::{folder}:/bin/sh\n")
+        passwords.chmod(0o600)
+        program = _program("proftpd")
+        modules = Path(program).parents[1] / "lib/proftpd"
+        text = [
+            *("ServerType standalone", f"Port {port}", "DefaultAddress 127.0.0.1", "SocketBindTight on"),
+            *("UseReverseDNS off", "RequireValidShell off", "RootLogin on", "AllowOverwrite on", "WtmpLog off"),
+            *("AuthOrder mod_auth_file.c", f"AuthUserFile {passwords}", "Umask 022", "MultilineRFC2228 on"),
+            *(f"User {getpass.getuser()}", "TimesGMT on", "AllowStoreRestart on", f"DefaultRoot {folder}"),
+            *(f"PidFile {shop}/pid", f"ScoreboardFile {shop}/scores", f"SystemLog {shop}/log", "TransferLog none"),
+            *(f"DelayTable {shop}/delay", "DelayEngine off", "MaxInstances 60"),
+        ]
+        if tls is not None:
+            text += [
+                *(f"ModulePath {modules}", "LoadModule mod_tls.c", "TLSEngine on", "TLSRequired on"),
+                *(f"TLSRSACertificateFile {tls.certificate}", f"TLSRSACertificateKeyFile {tls.key}"),
+                *(f"TLSLog {shop}/tls", "TLSVerifyClient off"),
+            ]
+        configuration = shop / "proftpd.conf"
+        configuration.write_text("\n".join([*text, *lines]) + "\n")
+        with _running([program, "--nodaemon", "--config", f"{configuration}"], port, shop):
+            yield port
+
+
+@contextlib.contextmanager
+def pure_ftpd(folder: Path, *, tls: Certificate | None = None, options: tuple[str, ...] = ()) -> Iterator[int]:
+    """Serve a folder to `USER` with pure-ftpd, and give its port; it has MLSD. Only root can start it.
+
+    It moves files as another user than root, so everybody gets the right to write in the folder.
+    """
+    port = _free_port()
+    with _workshop() as shop:
+        users = shop / "users"
+        folder.chmod(0o777)
+        nobody = "65534:65534"
+        users.write_text(f"{USER}:{_hashed()}:{nobody}::{folder}/./{12 * ':'}\n")
+        _tool(_program("pure-pw", "bin"), "mkdb", f"{users}.pdb", "-f", f"{users}")
+        secure: tuple[str, ...] = ()
+        if tls is not None:
+            both = shop / "both.pem"
+            both.write_text(tls.key.read_text() + tls.certificate.read_text())
+            secure = ("--tls", "3", "--certfile", f"{both}")
+        command = [
+            *(_program("pure-ftpd"), "--bind", f"127.0.0.1,{port}", "--login", f"puredb:{users}.pdb"),
+            *("--pidfile", f"{shop}/pid", "--minuid", "1", "--dontresolve", "--noanonymous", "--displaydotfiles"),
+            *("--allowdotfiles", "--umask", "022:022", "--maxclientsperip", "50", "--limitrecursion", "200000:50"),
+            *secure,
+            *options,
+        ]
+        with _running(command, port, shop):
+            yield port
+
+
+def _program(name: str, folder: str = "sbin") -> str:
+    """Find a server's program where ``scripts/ftp-servers.sh`` put it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "nightferry/ftp-servers"
+    fetched = Path(os.environ.get("NIGHTFERRY_FTP_SERVERS", cache))
+    for place in (Path("/usr"), fetched / "usr"):
+        program = place / folder / name
+        if program.exists():
+            return f"{program}"
+    raise FileNotFoundError(f"{name} is not here; run scripts/test (or scripts/ftp-servers.sh), which gets it")
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def _workshop() -> Iterator[Path]:
+    """Make a folder for a server's own files."""
+    with tempfile.TemporaryDirectory(prefix="nightferry-ftpd-") as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _running(command: list[str], port: int, shop: Path) -> Iterator[None]:
+    """Run a server until the block ends, and with it all its children."""
+    libraries = ":".join(map(str, Path(command[0]).parents[1].glob("lib/*-linux-*")))
+    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    with (shop / "output").open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - a server of the tests
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+        )
+        try:
+            _await(process, port, shop)
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGCONT)
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _await(process: "subprocess.Popen[bytes]", port: int, shop: Path) -> None:
+    limit = time.monotonic() + _PATIENCE
+    while time.monotonic() < limit:
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    said = (shop / "output").read_text(errors="replace")
+    raise RuntimeError(f"{process.args!r} did not start: {said}")
