@@ -1,16 +1,20 @@
 """Deliver: put frames under their names in one archive, and prove that they are there."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nightferry.core.errors import Gone, Held, NightferryError, Occupied, Unreachable
+from blake3 import blake3
+
+from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, NoSpace, Occupied, Unreachable
 from nightferry.core.frame import Digest, Fact, Frame
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.step import Grouping, Lane
-from nightferry.core.store import Linked, Load, Store, StorePath
+from nightferry.core.store import BUFFER_SIZE, Linked, Load, Store, StorePath
 from nightferry.steps.readback import read_back
+from nightferry.steps.shelf import translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,21 @@ class Deliver:
     grouping: Grouping = Grouping.FRAME
 
     def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
-        """Store each frame and prove it; raises `Unreachable` for the rest of the batch."""
+        """Store each frame and prove it.
+
+        What concerns the archive as a whole (`Unreachable`, `NoSpace`, `Misconfigured`) is raised as well, behind
+        the answers that there are.
+        """
+        sound: list[Frame] = []
+        for frame in batch:
+            if (found := _changed_here(frame)) is None:
+                sound.append(frame)
+            else:
+                yield Result(frame, Outcome.FAILED, _taken_away(frame, found), {"found": found})
+        if sound:
+            yield from self._deliver(sound)
+
+    def _deliver(self, batch: Sequence[Frame]) -> Iterator[Result]:
         started = time.perf_counter()
         names = [self.naming(frame) for frame in batch]
         answers = list(self.store.put([Load(frame.file, name) for frame, name in zip(batch, names, strict=True)]))
@@ -53,6 +71,9 @@ class Deliver:
                 yield Result(frame, *result, frame, share + time.perf_counter() - began)
             else:
                 yield _refused(frame, answer, proof, share)
+        for answer in answers:
+            if isinstance(answer, (Unreachable, NoSpace, Misconfigured)):
+                raise answer
 
     def _judge(
         self, frame: Frame, name: StorePath, found: Digest | NightferryError, proof: dict[str, Fact], *, taken: bool
@@ -71,11 +92,43 @@ class Deliver:
                 "overwritten: move that file away or change archive.name, then release this frame"
             )
             return Outcome.HELD, reason, proof | {"found": found}
+        if (changed := _changed_here(frame, linked_only=False)) is not None:
+            return Outcome.FAILED, _taken_away(frame, changed), proof | {"found": found}
         reason = (
             f"{label}: {name} read back with BLAKE3 {found[:16]} instead of {frame.digest[:16]}: it was damaged on "
             "the way or on that disk; check the disk"
         )
         return Outcome.FAILED, reason, proof | {"found": found}
+
+
+def _changed_here(frame: Frame, *, linked_only: bool = True) -> Digest | None:
+    """Read a working file again and tell its digest when it is no longer the frame's.
+
+    Who changes a file in an archive changes the working file that is linked to it, too, and must not have that
+    delivered; ``linked_only`` spares the reading of those that share their bytes with nobody.
+    """
+    with translated(frame.file, "the shelf"):
+        try:
+            with frame.file.open("rb", buffering=0) as file:
+                if linked_only and os.fstat(file.fileno()).st_nlink == 1:
+                    return None
+                hasher = blake3()
+                while chunk := file.read(BUFFER_SIZE):
+                    hasher.update(chunk)
+        except FileNotFoundError:
+            return None  # the store says so itself
+    found = Digest(hasher.hexdigest())
+    return None if found == frame.digest else found
+
+
+def _taken_away(frame: Frame, found: Digest) -> str:
+    """Take a working file away that is no longer what was pulled, and say so; it is pulled anew."""
+    with translated(frame.file, "the shelf"):
+        frame.file.unlink(missing_ok=True)
+    return (
+        f"the working file has BLAKE3 {found[:16]} instead of {frame.digest[:16]}: it was changed on the shelf, or in "
+        "an archive that is linked to it; it is taken away and pulled anew"
+    )
 
 
 def _refused(frame: Frame, answer: NightferryError, proof: dict[str, Fact], seconds: float) -> Result:
