@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.io import fits  # type: ignore[import-untyped]
+from astropy.io import fits
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
