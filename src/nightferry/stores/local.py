@@ -1,227 +1,288 @@
 """Folders of this machine: local disks, and shares that are mounted."""
 
+import io
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from nightferry.core.errors import Changed, Gone, NightferryError, TryAgain
+from nightferry.core.errors import Changed, Gone, Held, Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
-from nightferry.stores.local_folders import NO_FOLLOW, NOT_THERE, Folder, Folders, failure, is_link
-from nightferry.stores.local_put import put_group
-from nightferry.stores.paths import checked, is_part, name_refusal
+from nightferry.stores.local_folders import NO_FOLLOW, NOT_THERE, Folder, Folders, failure, is_link, refusal
+from nightferry.stores.local_put import Memory, put_group
+from nightferry.stores.paths import is_part, name_refusal
 
-#: So many files are made durable together; answers wait for it.
-_GROUP = 64
-_READ_FLAGS = os.O_RDONLY | NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-#: A pipe or device under a file's name must not keep us waiting when it is opened.
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_READ_FLAGS = (
+    os.O_RDONLY
+    | NO_FOLLOW
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe under a file's name must not keep us waiting for its writer
+)
+#: Loads that are made durable together, by number and by bytes; answers wait for it.
+_GROUP_LOADS, _GROUP_BYTES = 64, 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class LocalStore:
-    """The files below a folder. No symbolic link below it is ever followed, for reading or for writing."""
+    """The files below a folder. No symbolic link below it is ever followed, for reading or for writing.
+
+    The root itself may be a link. ``link`` lets a put link a file of the same disk instead of copying it.
+    """
 
     root: Path
     connections: int = 4
+    link: bool = True
+    _memory: Memory = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raise `Misconfigured` where Python takes file names for anything but UTF-8: they would change on the way."""
+        encoding = sys.getfilesystemencoding()
+        if encoding.lower() != "utf-8":
+            raise Misconfigured(f"file names are {encoding} here, not UTF-8: set PYTHONUTF8=1, or a UTF-8 locale")
+        object.__setattr__(self, "_memory", Memory(link=self.link))
 
     @property
     def traits(self) -> Traits:
-        """What a folder can do."""
-        return Traits(label=f"file://{self.root.as_posix()}", connections=self.connections)
+        """What a folder can do; ``exclusive_put`` turns false when a put meets a disk that has no way to it."""
+        return Traits(label=self._label, exclusive_put=self._memory.exclusive, connections=self.connections)
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
-        """Walk the tree; raises `Misconfigured` when the root is missing or a folder may not be read."""
+        """Walk the tree; our own unfinished files are left out.
+
+        A folder or file that may not be read is an `Oddity` ``special``, so that one of them (``lost+found``,
+        ``System Volume Information``) never hides all others. Raises `Misconfigured` when the root is not there
+        or may not be read.
+        """
         with self._folders() as folders:
-            folders.open(ROOT)  # a missing root raises; only other folders may vanish
-            todo = [ROOT]
-            while todo:
-                path = todo.pop()
-                with self._translated(path):
-                    found = _look(folders, path)
-                for item in found:
-                    if isinstance(item, str):
-                        if enter is None or enter(item):
-                            todo.append(item)
-                    else:
-                        yield item
+            waiting = [ROOT]
+            while waiting:
+                path = waiting.pop()
+                try:
+                    found, below = _scan(folders.open(path), path)
+                except OSError as err:
+                    if path and isinstance(err, PermissionError):
+                        above, name = _split(path)
+                        yield Oddity("special", above, f"{name}: {err.strerror}")
+                    elif not path or err.errno not in NOT_THERE:  # else it vanished, which is no matter
+                        raise failure(err, f"{self._label}: cannot list {path or 'the root'!r}") from err
+                    continue
+                yield from found
+                waiting.extend(folder for folder in below if enter is None or enter(folder))
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell each file's size and time; None for what is not there or no plain file."""
+        """Tell each file's size and time; None for what is not there, no plain file, or a path that is refused."""
         with self._folders() as folders:
             for path in paths:
-                with self._translated(path):
-                    yield _stat(folders, checked(path))
+                yield self._look(folders, path)
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Open and yield the files one after the other."""
-        for want in wants:
-            arrival = _LocalArrival(self, want)
-            try:
-                yield arrival
-            finally:
-                arrival.close()
+        with self._folders() as folders:
+            for want in wants:
+                arrival = _LocalArrival(folders, want)
+                try:
+                    yield arrival
+                finally:
+                    arrival.close()
 
     def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
         """Link or copy files to their names; answers come group by group, when the group is durable."""
-        for start in range(0, len(loads), _GROUP):
-            with self._folders() as folders:
-                yield from put_group(folders, loads[start : start + _GROUP])
+        group: list[Load] = []
+        size = 0
+        for number, load in enumerate(loads, 1):
+            group.append(load)
+            size += _size_of(load.source)
+            if number == len(loads) or len(group) == _GROUP_LOADS or size >= _GROUP_BYTES:
+                with self._folders() as folders:
+                    answers = put_group(folders, group, self._memory)
+                yield from answers
+                group, size = [], 0
 
     def remove(self, path: StorePath) -> None:
-        """Delete one file; raises `Gone` when it is not there or is no plain file."""
-        folder_path, name = _split(checked(path))
-        with self._folders() as folders, self._translated(path):
-            if _stat(folders, path) is None:
-                raise Gone(f"{self.traits.label}: there is no file {path}")
-            folder = folders.open(folder_path)
-            os.unlink(folder.at(name), dir_fd=folder.fd)
+        """Delete one file; raises `Gone` when it is not there, and `Held` for anything but a plain file."""
+        if reason := refusal(path):
+            raise Held(f"{self._label}: {reason}")
+        above, name = _split(path)
+        with self._folders() as folders:
+            try:
+                folder = folders.open(above)
+                if not stat.S_ISREG(_lstat(folder, name).st_mode):
+                    raise Held(f"{self._label}: {path!r} is no plain file, so it is not removed")
+                os.unlink(folder.at(name), dir_fd=folder.fd)
+            except OSError as err:
+                if err.errno in NOT_THERE:
+                    raise Gone(f"{self._label}: there is no file {path!r}") from err
+                raise failure(err, f"{self._label}: cannot remove {path!r}") from err
 
     def close(self) -> None:
         """Nothing is kept open between calls."""
 
+    @property
+    def _label(self) -> str:
+        return f"file://{self.root.as_posix()}"
+
     def _folders(self) -> Folders:
-        return Folders(str(self.root.absolute()), self.traits.label)
+        return Folders(str(self.root.absolute()), self._label)
 
-    def _translated(self, path: StorePath) -> "_Translated":
-        return _Translated(self.traits.label, path)
-
-
-class _Translated:
-    """Turns the disk's errors into ours; a context."""
-
-    def __init__(self, label: str, path: StorePath) -> None:
-        self.label, self.path = label, path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: object) -> None:
-        if isinstance(err, FileNotFoundError):
-            raise Gone(f"{self.label}: {self.path} is not there (any more)") from err
-        if isinstance(err, OSError):
-            raise failure(err, f"{self.label}: {self.path or 'its root'}") from err
+    def _look(self, folders: Folders, path: StorePath) -> Entry | None:
+        if refusal(path):
+            return None
+        above, name = _split(path)
+        try:
+            status = _lstat(folders.open(above), name)
+        except OSError as err:
+            if err.errno in NOT_THERE:
+                return None
+            raise failure(err, f"{self._label}: cannot look at {path!r}") from err
+        return _entry(path, status) if stat.S_ISREG(status.st_mode) else None
 
 
 class _LocalArrival:
-    """One file being read."""
+    """One file on its way in, opened at the first read."""
 
-    def __init__(self, store: LocalStore, want: Want) -> None:
-        self._store, self._want = store, want
-        self._fd: int | None = None
+    def __init__(self, folders: Folders, want: Want) -> None:
+        self._folders, self._want = folders, want
+        self._file: io.FileIO | None = None
+        self._ended = self._left = False
 
     @property
     def want(self) -> Want:
         return self._want
 
     def read_into(self, buffer: memoryview) -> int:
-        with self._store._translated(self._want.path):  # noqa: SLF001 - one module, one secret
-            if self._fd is None:
-                self._fd = self._open()
-            count = 0
-            while count < len(buffer) and (
-                got := os.readv(self._fd, [buffer[count:]]) if _READV else _read(self._fd, buffer[count:])
-            ):
-                count += got
-            return count
+        if self._left:
+            raise RuntimeError(f"{self._place}: the next arrival was asked for, this one can no longer be read")
+        try:
+            self._file = self._file or self._opened()
+            count = self._file.readinto(buffer) or 0
+        except OSError as err:
+            raise self._trouble(err) from err
+        self._ended = count == 0
+        return count
 
     def finish(self) -> Entry:
-        path = self._want.path
-        entry = next(self._store.stat([path]))
-        if entry is None:
-            raise Changed(f"{path} vanished while it was read")
+        """Tell size and time of the file that was read, as they are now.
+
+        The open file is asked, not the name: a file that was renamed or deleted while it was read is still the
+        whole file that was wanted, and may be gone for ever if it is not kept now.
+        """
+        if self._file is None or not self._ended:
+            raise TryAgain(f"{self._place} was not read to its end")
+        try:
+            entry = _entry(self._want.path, os.fstat(self._file.fileno()))
+        except OSError as err:
+            raise self._trouble(err) from err
         if not entry.agrees_with(self._want.size, self._want.mtime_us):
-            raise Changed(f"{path} changed while it was read")
-        with self._store._translated(path):  # noqa: SLF001 - as above
-            if self._fd is None or os.lseek(self._fd, 0, os.SEEK_CUR) != os.fstat(self._fd).st_size:
-                raise TryAgain(f"{path} was not read to its end")
+            raise Changed(
+                f"{self._place} changed: expected {self._want.size:,} bytes of time {self._want.mtime_us} us, "
+                f"found {entry.size:,} of {entry.mtime_us} us"
+            )
         return entry
 
     def close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        """Close the file, whether it was read to its end or not."""
+        self._left = True
+        if self._file is not None:
+            self._file.close()
 
-    def _open(self) -> int:
-        want = self._want
-        folder_path, name = _split(checked(want.path))
-        with self._store._folders() as folders:  # noqa: SLF001 - as above
-            try:
-                folder = folders.open(folder_path)
-                fd = os.open(folder.at(name), _READ_FLAGS | _NO_WAIT, dir_fd=folder.fd)
-            except OSError as err:
-                if err.errno in NOT_THERE:
-                    raise Gone(f"{self._store.traits.label}: there is no file {want.path}") from err
-                raise
-        status = os.fstat(fd)
-        trouble: NightferryError | None = None
-        if not stat.S_ISREG(status.st_mode):
-            trouble = Gone(f"{self._store.traits.label}: {want.path} is no plain file")
-        elif want.offset > status.st_size:
-            trouble = Changed(f"{want.path} is shorter than it was: {status.st_size:,} bytes")
-        if trouble is not None:
+    @property
+    def _place(self) -> str:
+        return f"{self._folders.label}: {self._want.path!r}"
+
+    def _opened(self) -> io.FileIO:
+        if reason := refusal(self._want.path):
+            raise Held(f"{self._folders.label}: {reason}")
+        above, name = _split(self._want.path)
+        try:
+            folder = self._folders.open(above)
+        except Misconfigured as err:  # the root was there when the file was listed, so its disk went away
+            raise Unreachable(str(err)) from err
+        fd = os.open(folder.at(name), _READ_FLAGS, dir_fd=folder.fd)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or (not NO_FOLLOW and is_link(_lstat(folder, name))):
+                raise Gone(f"{self._place} is no plain file (any more)")
+            if status.st_size < self._want.offset:
+                raise Changed(f"{self._place} has {status.st_size:,} bytes, fewer than came: {self._want.offset:,}")
+            os.lseek(fd, self._want.offset, os.SEEK_SET)
+            return io.FileIO(fd)
+        except (OSError, NightferryError):
             os.close(fd)
-            raise trouble
-        os.lseek(fd, want.offset, os.SEEK_SET)
-        return fd
+            raise
 
-
-_READV = hasattr(os, "readv")
-
-
-def _read(fd: int, buffer: memoryview) -> int:
-    """Read where there is no call that reads into a buffer (Windows)."""
-    got = os.read(fd, len(buffer))
-    buffer[: len(got)] = got
-    return len(got)
-
-
-def _split(path: StorePath) -> tuple[str, str]:
-    folder, _, name = path.rpartition("/")
-    return folder, name
-
-
-def _look(folders: Folders, path: StorePath) -> list[Entry | Oddity | StorePath]:
-    """List one folder: files, oddities, and the paths of folders; nothing when it vanished."""
-    found: list[Entry | Oddity | StorePath] = []
-    try:
-        folder = folders.open(path)
-        with os.scandir(folder.path if folder.fd is None else folder.fd) as entries:
-            found.extend(item for entry in entries if (item := _entry(path, entry)) is not None)
-    except OSError as err:
-        if path and err.errno in NOT_THERE:
-            return []
-        raise
-    return found
-
-
-def _entry(folder: StorePath, entry: os.DirEntry[str]) -> Entry | Oddity | StorePath | None:
-    name = entry.name
-    if name_refusal(name):
-        return None if is_part(name) else Oddity("name", folder, name)
-    try:
-        if entry.is_dir(follow_symlinks=False):
-            return StorePath(f"{folder}/{name}" if folder else name)
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    if is_link(status):
-        return Oddity("link", folder, name)
-    if not stat.S_ISREG(status.st_mode):
-        return Oddity("special", folder, name)
-    return Entry(StorePath(f"{folder}/{name}" if folder else name), status.st_size, status.st_mtime_ns // 1000)
-
-
-def _stat(folders: Folders, path: StorePath) -> Entry | None:
-    folder_path, name = _split(path)
-    try:
-        folder: Folder = folders.open(folder_path)
-        status = os.stat(folder.at(name), dir_fd=folder.fd, follow_symlinks=False)
-    except OSError as err:
+    def _trouble(self, err: OSError) -> NightferryError:
+        """Sort an error of one file: a file that may not be read yet (its writer has it locked) is tried again."""
         if err.errno in NOT_THERE:
-            return None
-        raise
-    if not stat.S_ISREG(status.st_mode):
-        return None
+            return Gone(f"{self._place} is not there (any more)")
+        trouble = failure(err, f"cannot read {self._place}")
+        return trouble if isinstance(trouble, TryAgain) else TryAgain(f"cannot read {self._place}: {err.strerror}")
+
+
+def _scan(folder: Folder, path: StorePath) -> tuple[list[Entry | Oddity], list[StorePath]]:
+    """Read one folder: its files and what is odd, and the folders in it."""
+    found: list[Entry | Oddity] = []
+    below: list[StorePath] = []
+    prefix = f"{path}/" if path else ""
+    with os.scandir(folder.path if folder.fd is None else folder.fd) as items:
+        for item in items:
+            name = item.name
+            if reason := name_refusal(name):
+                if not is_part(name):
+                    found.append(Oddity("name", path, reason))
+            elif item.is_file(follow_symlinks=False):
+                try:
+                    status = _status(item)
+                except FileNotFoundError:
+                    continue
+                except PermissionError as err:
+                    found.append(Oddity("special", path, f"{name}: {err.strerror}"))
+                    continue
+                found.append(Entry(StorePath(prefix + name), status.st_size, status.st_mtime_ns // 1000))
+            elif item.is_symlink() or _is_junction(item):
+                found.append(Oddity("link", path, name))
+            elif item.is_dir(follow_symlinks=False):
+                below.append(StorePath(prefix + name))
+            else:
+                found.append(Oddity("special", path, name))
+    return found, below
+
+
+if sys.platform == "win32":
+
+    def _status(item: "os.DirEntry[str]") -> os.stat_result:
+        """Ask the file itself: what a folder tells of a file that is open for writing is old on Windows."""
+        return os.lstat(item.path)
+
+    def _is_junction(item: "os.DirEntry[str]") -> bool:
+        return is_link(item.stat(follow_symlinks=False))
+
+else:
+
+    def _status(item: "os.DirEntry[str]") -> os.stat_result:
+        return item.stat(follow_symlinks=False)
+
+    def _is_junction(_item: "os.DirEntry[str]") -> bool:
+        return False
+
+
+def _entry(path: StorePath, status: os.stat_result) -> Entry:
     return Entry(path, status.st_size, status.st_mtime_ns // 1000)
+
+
+def _lstat(folder: Folder, name: str) -> os.stat_result:
+    return os.stat(folder.at(name), dir_fd=folder.fd, follow_symlinks=False)
+
+
+def _split(path: StorePath) -> tuple[StorePath, str]:
+    above, _, name = path.rpartition("/")
+    return StorePath(above), name
+
+
+def _size_of(source: Path) -> int:
+    try:
+        return source.stat().st_size
+    except OSError:  # the load is answered with that error when its turn comes
+        return 0

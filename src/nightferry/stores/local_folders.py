@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from nightferry.core.errors import Held, Misconfigured, NightferryError, NoSpace, TryAgain, Unreachable
+from nightferry.stores.paths import path_refusal, windows_refusal
 
 #: Whether folders can be opened and used as such.
 DESCRIPTORS = {os.open, os.stat, os.mkdir, os.unlink, os.link, os.rename} <= os.supports_dir_fd and (
@@ -23,7 +24,7 @@ DESCRIPTORS = {os.open, os.stat, os.mkdir, os.unlink, os.link, os.rename} <= os.
 )
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-_OPEN_AT_ONCE = 32
+_OPEN_AT_ONCE = 16
 
 _NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -57,7 +58,7 @@ class Folder:
 class Folders:
     """The folders below one root that one call of a store works in; a context that closes them.
 
-    Not for several threads. A folder stays open while it is among the last 32 that were asked for, so hold on to
+    Not for several threads. A folder stays open while it is among the last 16 that were asked for, so hold on to
     its path rather than to the folder. ``touched`` gathers the paths of folders whose names changed.
     """
 
@@ -141,6 +142,14 @@ class Folders:
             raise failure(err, f"{self.label}: cannot open {self.root}") from err
 
 
+def refusal(path: str) -> str:
+    """Say why this machine's disks must not be asked for a path; empty when they may."""
+    reason = path_refusal(path)
+    if not reason and sys.platform == "win32":
+        reason = next(filter(None, map(windows_refusal, path.split("/"))), "")
+    return reason
+
+
 def is_link(status: os.stat_result) -> bool:
     """Whether an lstat is that of a symbolic link, or of a Windows junction, which is as good as one."""
     if sys.platform == "win32":
@@ -151,9 +160,9 @@ def is_link(status: os.stat_result) -> bool:
 def failure(err: OSError, doing: str) -> NightferryError:
     """Sort a disk's error by who must act.
 
-    No space or quota: `NoSpace`. Not allowed, read-only, or a file larger than the disk can hold: the operator
-    must act, `Misconfigured`. A name that this disk cannot hold: `Held`. A disk that went away: `Unreachable`.
-    All else, I/O errors first of all: `TryAgain`.
+    No space or quota: `NoSpace`. Not allowed, or read-only: the operator must act, `Misconfigured`. A name or a
+    size that this disk cannot hold: `Held`. A disk that went away: `Unreachable`. All else, I/O errors first of
+    all: `TryAgain`.
     """
     words = f"{doing}: {err.strerror or err}"
     if err.errno in _NO_SPACE:
@@ -161,7 +170,7 @@ def failure(err: OSError, doing: str) -> NightferryError:
     if err.errno in _NOT_ALLOWED:
         return Misconfigured(f"{words}. Mend the rights, or mount the disk for writing")
     if err.errno == errno.EFBIG:
-        return Misconfigured(f"{words}. The disk, or a limit set on this process, allows no file of that size")
+        return Held(f"{words}. This disk (or a limit set on this process) allows no file of that size")
     if err.errno in _BAD_NAME:
         return Held(f"{words}. This disk cannot hold such a name; change it in the archive's name template")
     if err.errno in _AWAY:
