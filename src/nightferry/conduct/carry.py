@@ -1,7 +1,7 @@
 """Carry: drive open frames through pull, verify and deliver, with a bounded window of work in flight.
 
-Pulls run on the telescope's connections, deliveries on each archive's own, so a slow archive keeps no other
-waiting. Results come back to the one thread that writes receipts, which it does in groups.
+Pulls run on the telescope's connections, deliveries on each archive's own, so a slow archive keeps neither another
+one nor the telescope waiting. Results come back to the one thread that writes receipts, which it does in groups.
 """
 
 import threading
@@ -16,13 +16,13 @@ from nightferry.conduct.attempt import Attempt, attempt, receipt_of
 from nightferry.conduct.route import Route, now_us
 from nightferry.core.balance import open_stages
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Stopped, Unreachable
-from nightferry.core.frame import Frame, Sighting
+from nightferry.core.frame import Digest, Frame, FrameId, Sighting
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.crews import threads
 from nightferry.steps.deliver import Deliver
-from nightferry.steps.pull import Pull, pulled_frame
+from nightferry.steps.pull import Pull, pulled_digest, pulled_frame
 
 #: A batch holds so many frames or bytes at the most: enough to sync small files together, while big frames
 #: still spread over all connections.
@@ -36,12 +36,15 @@ RETRY_PAUSES = (0.5, 2.0)
 
 @dataclass(frozen=True, slots=True)
 class _Cargo:
-    """A frame in this pass: its sighting, the archives that lack it, and the frame once it is on the shelf."""
+    """A frame in this pass: its sighting, the archives that lack it, and the frame once it is on the shelf.
+
+    ``verified`` is the digest of the bytes that passed `verify`, or that a person released.
+    """
 
     sighting: Sighting
     archives: tuple[str, ...]
     frame: Frame | None = None
-    verified: bool = False
+    verified: Digest | None = None
     tries: int = 0
 
 
@@ -86,8 +89,9 @@ def carry(
             carrier.crews[name] = crews.enter_context(threads(step.store.traits.connections, name))
         try:
             carrier.drive(_grouped(carrier.cargoes(accounts)))
-        except BaseException:
+        except KeyboardInterrupt:
             stop.set()
+            onlooker.note("stopping: what is under way comes to a safe end first")
             raise
         finally:
             carrier.finish()
@@ -115,22 +119,28 @@ class _Carrier:
         self._jobs: dict[Future[Attempt], _Job] = {}
         self._receipts: list[Receipt] = []
         self._flushed = time.monotonic()
+        self._moved = 0  # stages that were passed; as long as there are more of them, trying again is worth it
         self._again: list[_Cargo] = []
-        self._halted = False  # the telescope is out of reach: start nothing until after a pause
-        self._ended = not reachable  # nothing (more) can be pulled in this pass
+        # Stores by name, the telescope's is empty: out of reach until after a pause, or closed for this pass.
+        self._away: set[str] = set()
+        self._shut: set[str] = set() if reachable else {""}
 
     def drive(self, batches: Iterator[list[_Cargo]]) -> None:
         """Carry all batches; what fails is tried again after a pause, as long as anything moves at all."""
         pauses = iter(RETRY_PAUSES)
         while True:
-            before = self.tally.pulled
-            again, self._again = self._again, []
-            self._halted = False
+            before = self._moved
+            again, self._again = _merged(self._again), []
+            self._away.clear()
             rest = chain(_grouped(again), batches)
             self._round(rest)
-            if self.stop.is_set() or not (self._again or self._halted):
+            if self.stop.is_set():
                 return
-            if self.tally.pulled > before:
+            if not (self._again or self._away):
+                if not isinstance(self.tally.trouble, (Misconfigured, NoSpace)):
+                    self.tally.trouble = None  # it passed: every frame has its answer
+                return
+            if self._moved > before:
                 pauses = iter(RETRY_PAUSES)
             pause = next(pauses, None)
             if pause is None or self.stop.wait(pause):
@@ -138,7 +148,9 @@ class _Carrier:
             batches = rest
 
     def finish(self) -> None:
-        """Take in everything that is still in flight, and write it down."""
+        """Begin nothing more, take in everything that is still in flight, and write it down."""
+        for store in self.crews:
+            self._call_off(store)
         while self._jobs:
             self._collect()
         self._flush()
@@ -154,17 +166,22 @@ class _Carrier:
             frame = None
             if due[0].step != "pull":  # None again when the shelf lost it: then it is pulled anew
                 frame = pulled_frame(account.sighting, account.receipts, self.route.shelf)
-            delivering = due[0].step == "deliver"
-            archives = tuple(stage.target for stage in due) if delivering else tuple(self.route.deliveries)
-            yield _Cargo(account.sighting, archives, frame, verified=delivering)
+            if due[0].step == "deliver":
+                archives = tuple(stage.target for stage in due)
+                yield _Cargo(account.sighting, archives, frame, pulled_digest(account.receipts))
+            else:
+                yield _Cargo(account.sighting, tuple(self.route.deliveries), frame)
 
     def _round(self, batches: Iterator[list[_Cargo]]) -> None:
-        """Keep the window of work in flight full until the batches are used up or cannot be started."""
+        """Keep the pulls in flight up to their number until the batches are used up or cannot be started.
+
+        Deliveries are not counted: what is on the shelf is safe, and the telescope may be gone tomorrow.
+        """
         window = self.route.source.traits.connections + 1
         used_up = False
         while not used_up or self._jobs:
-            while not used_up and len(self._jobs) < window:
-                if self.stop.is_set() or self._halted:
+            while not used_up and sum(not job.step.target for job in self._jobs.values()) < window:
+                if self.stop.is_set() or "" in self._away:
                     used_up = True
                     break
                 batch = next(batches, None)
@@ -175,7 +192,7 @@ class _Carrier:
     def _start(self, batch: Sequence[_Cargo]) -> None:
         """Hand a batch to whoever is next: the pull for what is not here, the archives for what is."""
         absent = [item for item in batch if item.frame is None]
-        if absent and not self._ended:
+        if absent and "" not in self._shut:
             sightings = [item.sighting for item in absent]
             future = self.crews[""].submit(attempt, self.route.pull, sightings)
             self._jobs[future] = _Job(self.route.pull, absent, now_us())
@@ -183,20 +200,21 @@ class _Carrier:
 
     def _arrived(self, cargo: Sequence[_Cargo]) -> None:
         """Verify what is on the shelf and hand what is good to its archives."""
-        good = [item for item in cargo if item.verified]
-        doubtful = {item.sighting.id: item for item in cargo if not item.verified}
+        good, doubtful = _parted(cargo)
         if doubtful and self.until != "pull":
             started, step = now_us(), self.route.verify
             for result in attempt(step, [item.frame for item in doubtful.values() if item.frame]).results:
                 item = doubtful[result.source.id]
                 self._note(item, receipt_of(result, step, started))
-                if result.outcome is Outcome.DONE:
-                    good.append(replace(item, verified=True))
-        if self.until in {"pull", "verify"}:
+                if result.outcome is Outcome.DONE and item.frame:
+                    good.append(replace(item, verified=item.frame.digest))
+        if self.until in {"pull", "verify"} or self.stop.is_set():
             return
         for name, delivery in self.route.deliveries.items():
-            due = [item for item in good if name in item.archives]
-            if due:
+            due = [item for item in good if name in item.archives and name not in self._shut]
+            if name in self._away:
+                self._again += [replace(item, archives=(name,)) for item in due]
+            elif due:
                 frames = [item.frame for item in due if item.frame]
                 future = self.crews[name].submit(attempt, delivery, frames)
                 self._jobs[future] = _Job(delivery, due, now_us())
@@ -215,30 +233,52 @@ class _Carrier:
         """Write down a job's answers and send its frames on."""
         cargo = {item.sighting.id: item for item in job.cargo}
         moved: list[_Cargo] = []
+        self._heed(answer.trouble, job.step.target)
         for result in answer.results:
             item = cargo[result.source.id]
             receipt = receipt_of(result, job.step, job.started_us)
             self._note(item, receipt)
+            self._moved += result.outcome is Outcome.DONE
             if result.outcome is Outcome.FAILED and item.tries < len(RETRY_PAUSES):
-                archives = (receipt.target,) if receipt.target else item.archives
-                self._again.append(replace(item, archives=archives, tries=item.tries + 1))
+                self._try_again(item, receipt.target)
             elif result.outcome is Outcome.DONE and isinstance(job.step, Pull):
                 moved.append(replace(item, frame=result.product))
                 self.tally.pulled += 1
                 self.tally.bytes += item.sighting.size
-        if isinstance(job.step, Pull):
-            self._heed(answer.trouble)
         self._arrived(moved)
 
-    def _heed(self, trouble: NightferryError | None) -> None:
-        """Draw the consequences of a trouble that concerns more than one frame."""
+    def _try_again(self, item: _Cargo, store: str) -> None:
+        """Have a frame tried again after a pause, from the pull on if its working file is gone."""
+        if store in self._shut:
+            return
+        sighting, shelf = item.sighting, self.route.shelf
+        frame = item.frame if shelf.has(sighting.id, sighting.night, sighting.size) else None
+        archives = (store,) if store else item.archives
+        self._again.append(replace(item, archives=archives, frame=frame, tries=item.tries + 1))
+
+    def _heed(self, trouble: NightferryError | None, store: str) -> None:
+        """Draw the consequences of a trouble that concerns a whole store."""
         if trouble is None or isinstance(trouble, Stopped):
             return
-        if self.tally.trouble is None or not isinstance(trouble, Unreachable):
+        if str(trouble) != str(self.tally.trouble):
             self.onlooker.note(str(trouble))
-        self.tally.trouble = trouble
-        self._halted = isinstance(trouble, Unreachable)
-        self._ended = self._ended or isinstance(trouble, (NoSpace, Misconfigured))
+        if not isinstance(self.tally.trouble, Misconfigured):  # what a person must mend is what the pass ends with
+            self.tally.trouble = trouble
+        if isinstance(trouble, (NoSpace, Misconfigured)):
+            self._shut.add(store)
+            self._call_off(store)
+        elif isinstance(trouble, Unreachable):
+            self._away.add(store)
+            self._again += self._call_off(store)
+
+    def _call_off(self, store: str) -> list[_Cargo]:
+        """Take back the jobs at a store that nobody has begun yet."""
+        jobs = [(future, job) for future, job in self._jobs.items() if job.step.target == store and future.cancel()]
+        back: list[_Cargo] = []
+        for future, job in jobs:
+            del self._jobs[future]
+            back += [replace(item, archives=(store,)) for item in job.cargo] if store else job.cargo
+        return back
 
     def _note(self, item: _Cargo, receipt: Receipt) -> None:
         self._receipts.append(receipt)
@@ -248,6 +288,24 @@ class _Carrier:
         self.ledger.record(self._receipts)
         self._receipts = []
         self._flushed = time.monotonic()
+
+
+def _parted(cargo: Sequence[_Cargo]) -> tuple[list[_Cargo], dict[FrameId, _Cargo]]:
+    """Part those whose very bytes passed `verify` before from those that it must still judge."""
+    good = [item for item in cargo if item.frame and item.frame.digest == item.verified]
+    known = {item.sighting.id for item in good}
+    return good, {item.sighting.id: item for item in cargo if item.sighting.id not in known}
+
+
+def _merged(cargo: Iterable[_Cargo]) -> list[_Cargo]:
+    """Make one of the cargoes of one frame: two at once would both pull it."""
+    found: dict[FrameId, _Cargo] = {}
+    for item in cargo:
+        other = found.get(item.sighting.id, item)
+        archives = tuple(dict.fromkeys((*other.archives, *item.archives)))
+        frame = item.frame if other.frame else None
+        found[item.sighting.id] = replace(item, archives=archives, frame=frame, tries=max(item.tries, other.tries))
+    return list(found.values())
 
 
 def _grouped(cargoes: Iterable[_Cargo]) -> Iterator[list[_Cargo]]:

@@ -243,6 +243,12 @@ def frame_of(sighting: Sighting, path: Path, digest: Digest, facts: Mapping[str,
     return Frame(sighting.id, digest, sighting.size, sighting.night, sighting.path, sighting.role, path, facts)
 
 
+def pulled_digest(receipts: Sequence[Receipt]) -> Digest | None:
+    """Tell the digest of what the last pull landed."""
+    done = [receipt for receipt in receipts if receipt.step == "pull" and receipt.outcome is Outcome.DONE]
+    return done[-1].digest if done else None
+
+
 def pulled_frame(sighting: Sighting, receipts: Sequence[Receipt], shelf: Shelf) -> Frame | None:
     """Tell the frame that an earlier pull landed, from its receipt; None when it is not on the shelf (any more)."""
     done = [receipt for receipt in receipts if receipt.step == "pull" and receipt.outcome is Outcome.DONE]
