@@ -6,6 +6,8 @@
 import contextlib
 import getpass
 import os
+import pwd
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,8 +18,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The login that proftpd and pure-ftpd know; vsftpd lets ``anonymous`` in.
-USER, PASSWORD = "observer", "dome-lamp-7"
+_WORD = "NIGHTFERRY_FTPD_PASSWORD"
+#: The login that proftpd, pure-ftpd and pyftpdlib know; vsftpd wants ``anonymous`` with the same password.
+USER = "observer"
+#: Drawn anew by every process, for others on this machine can reach loopback, too.
+PASSWORD = os.environ.get(_WORD) or secrets.token_hex(12)
 _PATIENCE = 15.0
 
 
@@ -78,50 +83,47 @@ def certificate(folder: Path, *, host: str = "localhost", address: str = "127.0.
 
 
 def _hashed() -> str:
-    return _tool("openssl", "passwd", "-6", PASSWORD).strip()
+    return _tool("openssl", "passwd", "-6", "-stdin", given=PASSWORD).strip()
 
 
-def _tool(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - a tool of the tests
+def _tool(*command: str, given: str = "") -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True, input=given)  # noqa: S603 - of the tests
+    return done.stdout
 
 
 @contextlib.contextmanager
 def pyftpdlib(folder: Path) -> Iterator[int]:
-    """Serve a folder to ``anonymous`` with pyftpdlib, and give its port; it has MLSD."""
+    """Serve a folder to `USER` with pyftpdlib, and give its port; it has MLSD."""
     port = _free_port()
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "pyftpdlib",
-        "-i",
-        "127.0.0.1",
-        "-p",
-        f"{port}",
-        "-w",
-        "-d",
-        f"{folder}",
-    ]
+    options = ["-i", "127.0.0.1", "-p", f"{port}", "-w", "-d", f"{folder}", "-u", USER, "-P"]
+    program = f"import os; from pyftpdlib.__main__ import main; main({options!r} + [os.environ['{_WORD}']])"
+    command = [sys.executable, "-W", "ignore", "-c", program]
     with _workshop() as shop, _running(command, port, shop):
         yield port
 
 
 @contextlib.contextmanager
 def vsftpd(folder: Path, *, tls: Certificate | None = None, settings: Mapping[str, str] | None = None) -> Iterator[int]:
-    """Serve a folder to ``anonymous`` with vsftpd, and give its port; with TLS it insists on session reuse.
+    """Serve a folder to ``anonymous`` (with `PASSWORD`) with vsftpd; with TLS it insists on session reuse.
 
-    It has no MLSD. It runs as who starts it and does not change its root, so it needs no rights.
+    Gives its port. It has no MLSD. Started by root it serves nothing but the folder, as another user, so everybody
+    gets the right to write there. Started by anybody else it cannot change its root: a login starts in the
+    folder, but can leave it.
     """
+    rooted = os.getuid() == 0
+    if rooted:
+        folder.chmod(0o777)
     port = _free_port()
     with _workshop() as shop:
+        (shop / "word").write_text(f"{PASSWORD}\n")
         lines = {
             "listen": "YES",
             "listen_address": "127.0.0.1",
             "listen_port": f"{port}",
             "background": "NO",
             "anonymous_enable": "YES",
-            "no_anon_password": "YES",
+            "secure_email_list_enable": "YES",
+            "email_password_file": f"{shop}/word",
             "local_enable": "NO",
             "anon_root": f"{folder}",
             "write_enable": "YES",
@@ -130,13 +132,14 @@ def vsftpd(folder: Path, *, tls: Certificate | None = None, settings: Mapping[st
             "anon_other_write_enable": "YES",
             "anon_umask": "022",
             "anon_world_readable_only": "NO",
-            "run_as_launching_user": "YES",
+            "allow_writeable_chroot": "YES",
+            "run_as_launching_user": "NO" if rooted else "YES",
             "secure_chroot_dir": f"{shop}",
             "seccomp_sandbox": "NO",
             "xferlog_enable": "NO",
             "connect_from_port_20": "NO",
             "max_per_ip": "0",
-            "ftp_username": getpass.getuser(),
+            "ftp_username": _plain_user() if rooted else getpass.getuser(),
         }
         if tls is not None:
             lines |= {
@@ -226,6 +229,12 @@ def _program(name: str, folder: str = "sbin") -> str:
     raise FileNotFoundError(f"{name} is not here; run scripts/test (or scripts/ftp-servers.sh), which gets it")
 
 
+def _plain_user() -> str:
+    """Name a user without rights whose home is there, for vsftpd looks in before it goes elsewhere."""
+    known = {user.pw_name: user.pw_dir for user in pwd.getpwall()}
+    return next(name for name in ("ftp", "daemon", "bin", "nobody") if Path(known.get(name, "/nonexistent")).is_dir())
+
+
 def _free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -244,7 +253,7 @@ def _workshop() -> Iterator[Path]:
 def _running(command: list[str], port: int, shop: Path) -> Iterator[None]:
     """Run a server until the block ends, and with it all its children."""
     libraries = ":".join(map(str, Path(command[0]).parents[1].glob("lib/*-linux-*")))
-    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    environment = {**os.environ, "LD_LIBRARY_PATH": libraries, _WORD: PASSWORD}
     with (shop / "output").open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a server of the tests
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
