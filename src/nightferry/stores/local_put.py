@@ -219,7 +219,10 @@ def _claim(placing: _Placing, folders: Folders, memory: Memory) -> None:
     if sys.platform == "win32":
         os.rename(folder.at(part), folder.at(name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
     elif _claim_by_link(folder, part, name):
-        os.unlink(folder.at(part), dir_fd=folder.fd)
+        with suppress(OSError):  # the file has its name; the unfinished one is discarded at the end, or swept later
+            os.unlink(folder.at(part), dir_fd=folder.fd)
+            placing.part = ""
+        return
     elif not _claim_by_rename(folder, part, name):
         memory.exclusive = False
         with _one_at_a_time:
