@@ -235,7 +235,7 @@ class TestOnPoorRehearsalServer(OnRehearsal):
 def folder() -> Iterator[Path]:
     """A folder that every user of this machine may enter, which pytest's own is not."""
     made = Path(tempfile.mkdtemp(prefix="nightferry-ftp-"))
-    made.chmod(0o777)
+    made.chmod(0o755)
     yield made
     shutil.rmtree(made)
 

@@ -106,13 +106,11 @@ def pyftpdlib(folder: Path) -> Iterator[int]:
 def vsftpd(folder: Path, *, tls: Certificate | None = None, settings: Mapping[str, str] | None = None) -> Iterator[int]:
     """Serve a folder to ``anonymous`` (with `PASSWORD`) with vsftpd; with TLS it insists on session reuse.
 
-    Gives its port. It has no MLSD. Started by root it serves nothing but the folder, as another user, so everybody
-    gets the right to write there. Started by anybody else it cannot change its root: a login starts in the
-    folder, but can leave it.
+    Gives its port. It has no MLSD. Started by root it serves nothing but the folder, which must not be writable
+    for all, as another user, who can write where all can: make subfolders for that. Started by anybody else it
+    cannot change its root: a login starts in the folder, but can leave it.
     """
     rooted = os.getuid() == 0
-    if rooted:
-        folder.chmod(0o777)
     port = _free_port()
     with _workshop() as shop:
         (shop / "word").write_text(f"{PASSWORD}\n")
@@ -132,7 +130,6 @@ def vsftpd(folder: Path, *, tls: Certificate | None = None, settings: Mapping[st
             "anon_other_write_enable": "YES",
             "anon_umask": "022",
             "anon_world_readable_only": "NO",
-            "allow_writeable_chroot": "YES",
             "run_as_launching_user": "NO" if rooted else "YES",
             "secure_chroot_dir": f"{shop}",
             "seccomp_sandbox": "NO",
@@ -193,12 +190,11 @@ def proftpd(folder: Path, *, tls: Certificate | None = None, lines: tuple[str, .
 def pure_ftpd(folder: Path, *, tls: Certificate | None = None, options: tuple[str, ...] = ()) -> Iterator[int]:
     """Serve a folder to `USER` with pure-ftpd, and give its port; it has MLSD. Only root can start it.
 
-    It moves files as another user than root, so everybody gets the right to write in the folder.
+    It moves files as another user than root, who can write where all can.
     """
     port = _free_port()
     with _workshop() as shop:
         users = shop / "users"
-        folder.chmod(0o777)
         nobody = "65534:65534"
         users.write_text(f"{USER}:{_hashed()}:{nobody}::{folder}/./{12 * ':'}\n")
         _tool(_program("pure-pw", "bin"), "mkdb", f"{users}.pdb", "-f", f"{users}")
