@@ -45,7 +45,7 @@ def test_a_late_frame_opens_a_closed_night_again(bench: Bench) -> None:
 
 
 def test_a_frame_that_still_changes_is_not_taken_until_it_rests(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     whole = frame_bytes(1)
     sizes = iter([1000, 2000, len(whole)])
 
@@ -68,7 +68,7 @@ def test_a_frame_that_still_changes_is_not_taken_until_it_rests(bench: Bench) ->
 
 
 def test_a_frame_that_rests_is_taken_after_one_pause(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     plant(bench, 1)
     done = bench.carry()
     assert bench.witness.settled == [1]
@@ -76,15 +76,15 @@ def test_a_frame_that_rests_is_taken_after_one_pause(bench: Bench) -> None:
 
 
 def test_without_patience_for_settling_fresh_frames_are_left_for_the_next_pass(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     plant(bench, 1)
     assert bench.carry(Orders(settle=False)).balances[0].pending == 1
-    threading.Event().wait(0.06)
+    threading.Event().wait(0.41)
     assert bench.carry(Orders(settle=False)).balances[0].delivered == 1
 
 
 def test_a_frame_that_vanishes_while_it_settles_is_held(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     plant(bench, 1, 2)
 
     class Losing(MemoryStore):
@@ -98,7 +98,7 @@ def test_a_frame_that_vanishes_while_it_settles_is_held(bench: Bench) -> None:
 
 
 def test_a_telescope_that_goes_away_while_frames_settle_is_the_passes_trouble(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     plant(bench, 1)
 
     class Leaving(MemoryStore):
@@ -327,7 +327,7 @@ def test_a_pass_whose_shelf_cannot_be_tidied_still_tells_its_balance(
 
 
 def test_the_trouble_of_an_early_round_is_not_forgotten_by_a_later_one(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     plant(bench, 1)
     bench.floor = 1 << 60
     bench.carry()

@@ -91,7 +91,7 @@ def test_stopping_does_not_wait_for_the_next_look(bench: Bench) -> None:
 
 
 def test_a_file_in_the_making_is_looked_at_again_soon(bench: Bench) -> None:
-    bench.settle = 0.01
+    bench.settle = 1.0
     bench.telescope.plant(light(1), frame_bytes(1))
     seen = looks(bench, Scripted(bench), empty=None, every=3600.0)
     assert next(seen).result.news == 1
