@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.ferry import clients, trees
 from benchmarks.ferry.clients import Call, Client, Server
 from benchmarks.ferry.contest import Contest, carry_once, compete, tell
-from benchmarks.ferry.report import kind_of_disk
+from benchmarks.ferry.report import free_memory, kind_of_disk
 
 from nightferry.testing.ftp_daemons import PASSWORD, USER, proftpd, pure_ftpd, vsftpd
 
@@ -106,14 +106,21 @@ def _help(folder: Path, rounds: int) -> Contest:
 @contextmanager
 def _folder(wish: Path | None) -> Iterator[Path]:
     """Make a folder to work in, in memory where there is room, and remove it in the end."""
-    memory = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
-    usual = memory if memory.is_dir() and shutil.disk_usage(memory).free > _ROOM else Path(tempfile.gettempdir())
-    made = Path(tempfile.mkdtemp(prefix="nightferry-bench-", dir=wish or usual))
+    made = Path(tempfile.mkdtemp(prefix="nightferry-bench-", dir=wish or _roomy()))
     made.chmod(0o711)  # servers serve as another user than root
     try:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _roomy() -> Path:
+    """Tell where there is room in memory, or else on a disk."""
+    memory = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
+    if memory.is_dir() and min(shutil.disk_usage(memory).free, free_memory()) > _ROOM:
+        return memory
+    tell("there is no room in memory, so all is on a disk, and its speed will be in every figure")
+    return Path(tempfile.gettempdir())
 
 
 @contextmanager

@@ -133,6 +133,12 @@ def machine() -> str:
     )
 
 
+def free_memory() -> int:
+    """Tell how many bytes of memory can still be had, 0 where the system does not say."""
+    told = (line.split() for line in _lines("/proc/meminfo"))
+    return next((int(words[1]) * 1024 for words in told if words[0] == "MemAvailable:"), 0)
+
+
 def kind_of_disk(folder: Path) -> str:
     """Name the file system that a folder is on."""
     best, kind = "", "a disk"
