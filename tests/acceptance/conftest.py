@@ -276,6 +276,28 @@ def vespera(night: NightPlan) -> Iterator[Telescope]:
         yield Telescope(served.url, night, night.root)
 
 
+@pytest.fixture(scope="session")
+def carried_once(made_night: NightPlan, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A desk with the whole night in its library and the telescope switched off; shared, so nobody may change it."""
+    home = tmp_path_factory.mktemp("carried") / "home"
+    home.mkdir()
+    desk = Desk(home)
+    with simulated_vespera(made_night.root) as served:
+        desk.configure(served.url)
+        assert desk.run().code == HELD
+    return desk
+
+
+@pytest.fixture
+def carried(carried_once: Desk, vespera: Telescope, tmp_path: Path) -> Desk:
+    """A desk of this test's own, with the whole night in its library and the telescope on."""
+    home = tmp_path / "home"
+    shutil.copytree(carried_once.home, home)
+    desk = Desk(home)
+    desk.configure(vespera.url)
+    return desk
+
+
 @pytest.fixture
 def bad_server() -> Iterator[FtpServer]:
     """A server that misbehaves on demand, empty."""

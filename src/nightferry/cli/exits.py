@@ -20,13 +20,19 @@ def guarded(command: Callable[[], object]) -> None:
     except NightferryError as err:
         say_error(str(err))
         sys.exit(code_of(err))
+    except SystemExit as end:  # what typer makes of two things that are ours to tell
+        if isinstance(end.__context__, BrokenPipeError):  # whoever read our output has seen enough
+            sys.exit(DONE)
+        if end.code == INTERRUPTED:
+            _say_stopped()
+        raise
     except KeyboardInterrupt:
-        say_error("stopped; nothing is half-written, and the same command goes on from here")
+        _say_stopped()
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # whoever read our output has seen enough
-        sys.stderr.close()
-        sys.exit(DONE)
+
+
+def _say_stopped() -> None:
+    say_error("stopped; nothing is half-written, and the same command goes on from here")
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
