@@ -185,7 +185,8 @@ class Reader:
         assert not commands[0], "a console block starts with a command"
         last = len(commands) - 1
         for number, command in enumerate(commands[1:], start=1):
-            line, _, expected = command.partition("\n")
+            line, _, expected = re.sub(r"\\\n *", "", command).partition("\n")
+            assert '"~' not in line, "a shell does not expand ~ between quotes"
             answers = "".join(f"{found}\n" for found in re.findall(r"^.* \[.*\]: ?(.*)$", expected, re.MULTILINE))
             words = shlex.split(self.real(line))
             if self.interrupts and number == last:
@@ -310,7 +311,7 @@ class Reader:
         process.send_signal(signal.SIGINT)
         lines += ["^C\n", *process.stdout]
         self.printed = "".join(lines)
-        self.exits = self.code = process.wait()
+        self.code = process.wait()
 
 
 def _link(source: str, target: str) -> None:
