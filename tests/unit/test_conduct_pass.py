@@ -202,6 +202,16 @@ def test_links_are_told_and_lines_that_nobody_can_read_are_held(bench: Bench) ->
     assert bench.carry(route=route).news == 0, "the same oddities are no news"
 
 
+def test_what_cannot_be_carried_belongs_to_the_night_of_its_folder(bench: Bench) -> None:
+    class Odd(MemoryStore):
+        def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
+            for name in ("/escaped.fits", "../../escaped.fits", "..", "\0", "no name at all"):
+                yield Oddity("name", StorePath(f"{SESSION}/01-images-initial"), name)
+
+    bench.carry(route=bench.route(Odd()))
+    assert [str(balance.night) for balance in bench.ledger.balances()] == ["vespera 2026-09-11"]
+
+
 def test_what_a_rule_says_may_change_with_the_configuration(bench: Bench) -> None:
     plant(bench, 1)
     bench.telescope.plant(StorePath(f"{SESSION}/M31.jpg"), b"\xff\xd8")
