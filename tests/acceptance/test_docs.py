@@ -237,16 +237,19 @@ class Reader:
         words = [str(self.home) + word[1:] if word.startswith("~") else word for word in map(self.real, words)]
         if words[:2] == ["python", "-m"]:
             return self.serve(words)
+        self.printed = ""
         if words[0] == "export":
             name, _, value = words[1].partition("=")
             self.environment(name, value.replace("~", str(self.home), 1))
-            self.printed = ""
+            return 0
+        if words[0] == "mv":
+            Path(words[1]).rename(words[2])
             return 0
         if words[0] == "ls":
             names = sorted(path.name for path in Path(words[1]).iterdir() if not path.name.startswith("."))
             self.printed = "".join(f"{name}\n" for name in names)
             return 0
-        assert words[0] == "nightferry", f"a page may run nightferry, ls, export and echo $?, not {words[0]!r}"
+        assert words[0] == "nightferry", f"a page may run nightferry, ls, mv, export and echo $?, not {words[0]!r}"
         screen = io.StringIO()
         with (
             mock.patch.object(sys, "argv", words),
@@ -275,7 +278,6 @@ class Reader:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.stack.callback(stop, process)
         assert process.stdout is not None
-        self.printed = ""
         while "source = " not in self.printed:
             line = process.stdout.readline()
             assert line, f"the telescope did not start: {self.printed}"

@@ -23,6 +23,7 @@ from nightferry.core.objects import object_name
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Oddity, Store, StorePath, Traits
 from nightferry.ledgers.schema import metadata
+from nightferry.testing.telescope import main as simulated_telescope
 
 DOCS = Path(__file__).parents[2] / "docs"
 Row = list[str]
@@ -256,6 +257,14 @@ def test_public_names_stand_on_the_page_about_python() -> None:
     for name in set(nightferry.__all__) - {"__version__"}:
         shown = rf"`{name}[`(]" if name[0].isupper() else rf"^\|[^|\n]*`{name}\("
         assert re.search(shown, text, re.MULTILINE), name
+
+
+def test_options_of_the_simulated_telescope_stand_on_its_page(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        simulated_telescope(["--help"])
+    offered = set(re.findall(r"^  (?:-h, )?(--[a-z]+)", capsys.readouterr().out, re.MULTILINE))
+    (table,) = sections("how-to/rehearse.md")["A telescope to play with"]
+    assert {option.split(" ")[0] for row in table for option in codes(row[0])} == offered - {"--help"}
 
 
 def test_seven_nouns_and_the_verb_are_defined_once() -> None:
