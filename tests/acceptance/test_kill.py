@@ -16,7 +16,8 @@ import pytest
 from nightferry.testing.telescope import simulated_vespera
 
 if TYPE_CHECKING:
-    from conftest import Desk
+    from tests.acceptance.conftest import Desk
+
     from nightferry.testing.vespera import NightPlan
 
 #: Each command of the simulated telescope takes so many seconds, so that a night lasts long enough to be killed in.
