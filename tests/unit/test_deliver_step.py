@@ -1,6 +1,7 @@
 """The deliver step: what counts as delivered, and what is never overwritten."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from nightferry.core.frame import Frame
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.store import Load, PutAnswer, Store, StorePath
 from nightferry.steps.deliver import Deliver
+from nightferry.steps.pull import SHELVED
 from nightferry.stores.local import LocalStore
 from nightferry.stores.memory import MemoryFile, MemoryStore
 
@@ -160,6 +162,15 @@ def test_a_working_file_changed_through_its_link_reaches_no_other_archive(bench:
     assert bench.library.content() == {}
     assert not frame.file.exists(), "the next pass must pull it again"
     assert (bench.home / "library" / name_of(1)).exists(), "what a person changed in his library stays"
+
+
+def test_a_working_file_from_an_earlier_pass_is_read_again_linked_or_not(bench: Bench) -> None:
+    frame = bench.shelved(light(1), frame_bytes(1))
+    frame.file.write_bytes(frame_bytes(2))
+    old = replace(frame, facts={SHELVED: True})
+    (result,) = delivered(bench, old, store=library_of(bench))
+    assert result.outcome is Outcome.FAILED
+    assert not list((bench.home / "library").rglob("*.fits"))
 
 
 def test_a_sound_working_file_with_a_link_is_delivered_to_the_next_archive(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from nightferry.core.frame import Digest, Fact, Frame
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.step import Grouping, Lane
 from nightferry.core.store import BUFFER_SIZE, Linked, Load, Store, StorePath
+from nightferry.steps.pull import SHELVED
 from nightferry.steps.readback import read_back
 from nightferry.steps.shelf import translated
 
@@ -99,7 +100,7 @@ class Deliver:
                 "overwritten: move that file away or change archive.name, then release this frame"
             )
             return Outcome.HELD, reason, proof | {"found": found}
-        if (changed := _changed_here(frame, linked_only=False)) is not None:
+        if (changed := _changed_here(frame, fresh=False)) is not None:
             return Outcome.FAILED, _taken_away(frame, changed), proof | {"found": found}
         reason = (
             f"{label}: {name} read back with BLAKE3 {found[:16]} instead of {frame.digest[:16]}: it was damaged on "
@@ -108,15 +109,15 @@ class Deliver:
         return Outcome.FAILED, reason, proof | {"found": found}
 
 
-def _changed_here(frame: Frame, *, linked_only: bool = True) -> Digest | None:
+def _changed_here(frame: Frame, *, fresh: bool = True) -> Digest | None:
     """Read a working file again and tell its digest when it is no longer the frame's.
 
     Who changes a file in an archive changes the working file that is linked to it, too, and must not have that
-    delivered; ``linked_only`` spares the reading of those that share their bytes with nobody.
+    delivered. Reading is spared for those that are ``fresh``: landed in this pass, and linked to nothing yet.
     """
     with translated(frame.file, "the shelf"):
         try:
-            if linked_only and os.stat(frame.file).st_nlink == 1:  # noqa: PTH116 - as cheap as it gets, once a frame
+            if fresh and not frame.facts.get(SHELVED) and os.stat(frame.file).st_nlink == 1:  # noqa: PTH116 - as cheap as it gets, once a frame
                 return None
             with frame.file.open("rb", buffering=0) as file:
                 hasher = blake3()

@@ -30,6 +30,8 @@ from nightferry.steps.shelf import Shelf, disk_trouble, land, part_of, translate
 RESUME_FROM = 1 << 20
 #: So many bytes before the break are fetched again and compared: the part must be of this very file.
 OVERLAP = 64 << 10
+#: The fact that a frame lies on the shelf since an earlier pass, so that anything may have happened to its file.
+SHELVED = "shelved"
 
 
 @dataclass(slots=True)
@@ -267,4 +269,4 @@ def pulled_frame(sighting: Sighting, receipts: Sequence[Receipt], shelf: Shelf) 
     done = [receipt for receipt in receipts if receipt.step == "pull" and receipt.outcome is Outcome.DONE]
     if not done or done[-1].digest is None or not shelf.has(sighting.id, sighting.night, sighting.size):
         return None
-    return frame_of(sighting, shelf.file(sighting), done[-1].digest, done[-1].proof)
+    return frame_of(sighting, shelf.file(sighting), done[-1].digest, {**done[-1].proof, SHELVED: True})
