@@ -127,7 +127,9 @@ def make_new_folders(config: Config, ledger: Ledger, telescope: str) -> None:
             data_folder().mkdir(parents=True, exist_ok=True)
     for name in config.telescope[telescope].archives:
         folder = local_folder(config.archive[name])
-        if folder is not None and is_unused(config, ledger, name) and folder.parent.is_dir():
+        if folder is None or folder.is_dir() or not folder.parent.is_dir():
+            continue
+        if is_unused(config, ledger, name):
             with translated(folder, f"archive {name}:"):
                 folder.mkdir(exist_ok=True)
 
