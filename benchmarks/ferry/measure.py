@@ -32,7 +32,7 @@ def measure(command: Sequence[str], work: Path, environment: Mapping[str, str], 
     report.unlink(missing_ok=True)
     meter = subprocess.Popen(
         [sys.executable, "-I", "-S", str(_METER), str(report), str(log), *command],
-        env={**os.environ, **environment},
+        env={**_environment(), **environment},
         cwd=work,
         start_new_session=True,
     )
@@ -48,6 +48,11 @@ def measure(command: Sequence[str], work: Path, environment: Mapping[str, str], 
     if code != "0":
         raise Failed(f"{' '.join(command)}\nended with exit code {code}; its last words:\n{_tail(log)}")
     return Run(float(seconds), float(user) + float(system), int(memory))
+
+
+def _environment() -> dict[str, str]:
+    """Give what commands find: as an installed program would, they keep their compiled modules."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def quiet_down(limit: float, patience: float) -> float:

@@ -47,6 +47,7 @@ def contests(programme: Programme) -> Iterator[Contest]:
         field = _plant(served, programme)
         servers = [running.enter_context(_server(name, served)) for name in programme.servers]
         disk = kind_of_disk(folder)
+        _help(folder, 1)  # from here on all modules are compiled
         for kind in ("big", "small"):
             for server in servers if kind in programme.parts else ():
                 tree = field[kind]
