@@ -66,4 +66,6 @@ def tls_context(address: FtpAddress) -> ssl.SSLContext:
     if not address.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    # Python 3.11.2, which Debian 12 has, lets OpenSSL take a cut connection for one that ended well.
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     return context

@@ -167,11 +167,12 @@ class Pipe:
                     if got - mark < SLOWEST:
                         raise self._silence()
                     since, mark = now, got
-        except ssl.SSLEOFError:
-            self._end(ragged=True)
         except (TimeoutError, BlockingIOError) as err:
             raise self._silence() from err
         except OSError as err:
+            if _is_ragged(err):
+                self._end(ragged=True)
+                return got
             raise TryAgain(f"{self._label}: the data connection broke ({_words(err)}); tried again later") from err
         return got
 
@@ -204,6 +205,11 @@ class Pipe:
     def close(self) -> None:
         """Let go of the connection, without waiting for anyone."""
         self.sock.close()
+
+
+def _is_ragged(err: OSError) -> bool:
+    # Python 3.11.2 has no class of its own for it.
+    return isinstance(err, ssl.SSLEOFError) or getattr(err, "reason", "") == "UNEXPECTED_EOF_WHILE_READING"
 
 
 def _copy(source: BinaryIO, sock: Socket) -> None:
