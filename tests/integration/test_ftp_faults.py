@@ -11,7 +11,7 @@ import pytest
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
 from nightferry.core.store import Entry, Load, Oddity, StorePath, Want
-from nightferry.stores import ftp_fetch
+from nightferry.stores import ftp_fetch, ftp_session
 from nightferry.stores.ftp import FtpAddress, FtpStore
 from nightferry.testing.conform_stage import (
     MIDDLE,
@@ -214,6 +214,19 @@ def test_session_ended_with_a_421_to_any_command_is_replaced(server: FtpServer, 
         else:
             assert answers == list(data.values())
     assert carries(store, data)
+
+
+def test_command_that_cannot_be_repeated_is_not_sent_over_a_session_at_its_end(
+    server: FtpServer, store: FtpStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ftp_session, "QUIET", 0.0)
+    data = plant(server)
+    for path in data:
+        assert len(entries_of(store)) > 0
+        server.manners.hangs_up_after = 10  # the old session is past that, a new one is not
+        store.remove(StorePath(path.decode()))
+        server.manners.hangs_up_after = None
+    assert server.tree.nodes == {}
 
 
 def test_listing_goes_on_over_a_lost_connection(server: FtpServer, store: FtpStore) -> None:
