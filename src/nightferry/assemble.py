@@ -80,7 +80,7 @@ def make_store(section: TelescopeConfig | ArchiveConfig, url: str, *, user: str 
 
         return LocalStore(local_path(address.path), connections=section.connections or connections)
     from nightferry.stores.ftp import FtpStore  # noqa: PLC0415
-    from nightferry.stores.ftp_address import FtpAddress  # noqa: PLC0415
+    from nightferry.stores.ftp.address import FtpAddress  # noqa: PLC0415
 
     name = section.user or unquote(address.username or "") or user or "anonymous"
     secure = address.scheme == "ftps"

@@ -191,7 +191,7 @@ if REAL_FRAMES:
             assert set(held) <= {"panoptes/unsolved.fits"}
             assert all("DATASUM" in reason for reason in held.values())
             assert code == (HELD if held else DONE)
-            for path in held:
-                desk.nightferry("release", path, "--why", "its header was edited by hand")
+            for name in held:
+                desk.nightferry("release", name, "--why", "its header was edited by hand")
             assert run(desk) == (DONE, "")
         assert sorted(desk.carried().values()) == sorted(digests(tree).values())

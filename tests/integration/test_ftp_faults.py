@@ -11,8 +11,9 @@ import pytest
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
 from nightferry.core.store import Entry, Load, Oddity, StorePath, Want
-from nightferry.stores import ftp_fetch, ftp_session
 from nightferry.stores.ftp import FtpAddress, FtpStore
+from nightferry.stores.ftp import fetch as ftp_fetch
+from nightferry.stores.ftp import session as ftp_session
 from nightferry.testing.conform_stage import (
     MIDDLE,
     PLANTED_US,

@@ -3,8 +3,8 @@
 import pytest
 
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, TryAgain, Unreachable
-from nightferry.stores.ftp_address import FtpAddress
-from nightferry.stores.ftp_reply import (
+from nightferry.stores.ftp.address import FtpAddress
+from nightferry.stores.ftp.reply import (
     Features,
     Reply,
     epsv_port,

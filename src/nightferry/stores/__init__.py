@@ -1,1 +1,1 @@
-"""Places that hold files, one module a protocol; all pass `nightferry.testing.conformance`."""
+"""Places that hold files, a module or a package for each protocol; all pass `nightferry.testing.conformance`."""

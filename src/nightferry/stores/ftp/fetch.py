@@ -12,12 +12,12 @@ from typing import Self
 
 from nightferry.core.errors import Changed, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Want
-from nightferry.stores.ftp_pool import Line, Pool
-from nightferry.stores.ftp_reply import refusal
-from nightferry.stores.ftp_retrieve import Course, ask_file, compared, open_file, receive_file, why_refused
-from nightferry.stores.ftp_session import Session
-from nightferry.stores.ftp_stat import ask_stat, read_stat, stat_one
-from nightferry.stores.ftp_wire import Cut, Pipe, Silence
+from nightferry.stores.ftp.pool import Line, Pool
+from nightferry.stores.ftp.reply import refusal
+from nightferry.stores.ftp.retrieve import Course, ask_file, compared, open_file, receive_file, why_refused
+from nightferry.stores.ftp.session import Session
+from nightferry.stores.ftp.stat import ask_stat, read_stat, stat_one
+from nightferry.stores.ftp.wire import Cut, Pipe, Silence
 from nightferry.stores.paths import checked, path_refusal
 
 #: A file that was opened ahead is asked for again when nobody read it for so many seconds: servers give up, too.

@@ -5,11 +5,11 @@ from time import monotonic
 
 from nightferry.core.errors import Changed, Gone, Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry, Want
-from nightferry.stores.ftp_pool import Line
-from nightferry.stores.ftp_reply import Reply, refusal
-from nightferry.stores.ftp_session import Session
-from nightferry.stores.ftp_stat import Means, same_time, stat_one
-from nightferry.stores.ftp_wire import Cut, Pipe, Silence
+from nightferry.stores.ftp.pool import Line
+from nightferry.stores.ftp.reply import Reply, refusal
+from nightferry.stores.ftp.session import Session
+from nightferry.stores.ftp.stat import Means, same_time, stat_one
+from nightferry.stores.ftp.wire import Cut, Pipe, Silence
 
 
 @dataclass(slots=True)

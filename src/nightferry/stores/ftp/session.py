@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.store import StorePath
-from nightferry.stores.ftp_address import PATIENCE, FtpAddress, tls_context
-from nightferry.stores.ftp_control import Control, log_in
-from nightferry.stores.ftp_reply import Features, Reply, epsv_port, features_of, pasv_port, pwd_path, quoted, refusal
-from nightferry.stores.ftp_wire import Cut, Pipe, Silence, connected, dial_beside, wrap
+from nightferry.stores.ftp.address import PATIENCE, FtpAddress, tls_context
+from nightferry.stores.ftp.control import Control, log_in
+from nightferry.stores.ftp.reply import Features, Reply, epsv_port, features_of, pasv_port, pwd_path, quoted, refusal
+from nightferry.stores.ftp.wire import Cut, Pipe, Silence, connected, dial_beside, wrap
 
 #: An idle connection is asked whether it still lives after this many seconds.
 QUIET = 1.0

@@ -6,8 +6,8 @@ from typing import Self
 
 from nightferry.core.errors import NightferryError
 from nightferry.core.store import StorePath
-from nightferry.stores.ftp_address import FtpAddress
-from nightferry.stores.ftp_session import Session, habits_for, open_session
+from nightferry.stores.ftp.address import FtpAddress
+from nightferry.stores.ftp.session import Session, habits_for, open_session
 
 
 class Pool:

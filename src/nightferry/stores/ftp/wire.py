@@ -18,7 +18,7 @@ from time import monotonic
 from typing import BinaryIO, TypeVar
 
 from nightferry.core.errors import Misconfigured, TryAgain, Unreachable
-from nightferry.stores.ftp_address import FtpAddress
+from nightferry.stores.ftp.address import FtpAddress
 
 T = TypeVar("T")
 Socket = socket.socket | ssl.SSLSocket

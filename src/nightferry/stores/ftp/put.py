@@ -11,13 +11,13 @@ from typing import BinaryIO
 
 from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, Occupied, TryAgain
 from nightferry.core.store import Entry, Load, StorePath
-from nightferry.stores.ftp_folder import Lister
-from nightferry.stores.ftp_listing import Listing
-from nightferry.stores.ftp_pool import Line
-from nightferry.stores.ftp_reply import refusal
-from nightferry.stores.ftp_session import Session
-from nightferry.stores.ftp_stat import ask_stat, read_stat, stat_one
-from nightferry.stores.ftp_wire import Cut, Pipe, Silence
+from nightferry.stores.ftp.folder import Lister
+from nightferry.stores.ftp.listing import Listing
+from nightferry.stores.ftp.pool import Line
+from nightferry.stores.ftp.reply import refusal
+from nightferry.stores.ftp.session import Session
+from nightferry.stores.ftp.stat import ask_stat, read_stat, stat_one
+from nightferry.stores.ftp.wire import Cut, Pipe, Silence
 from nightferry.stores.paths import checked, part_name
 
 _RENAMED = "it stands there under another one, and the name template should make plainer names"

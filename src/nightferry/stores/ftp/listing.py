@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from nightferry.core.store import Entry, Oddity, StorePath
-from nightferry.stores.ftp_times import fact_time
+from nightferry.stores.ftp.times import fact_time
 from nightferry.stores.paths import LONGEST_PATH, is_part, name_refusal
 
 #: As much of an unreadable line as an oddity keeps.

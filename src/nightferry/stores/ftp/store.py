@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nightferry.core.errors import Gone, NightferryError
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
-from nightferry.stores.ftp_address import FtpAddress
-from nightferry.stores.ftp_fetch import FtpFetch
-from nightferry.stores.ftp_pool import Line, Pool
-from nightferry.stores.ftp_put import Putter
-from nightferry.stores.ftp_reply import refusal
-from nightferry.stores.ftp_stat import stat_all, stat_one
-from nightferry.stores.ftp_walk import walk
+from nightferry.stores.ftp.address import FtpAddress
+from nightferry.stores.ftp.fetch import FtpFetch
+from nightferry.stores.ftp.pool import Line, Pool
+from nightferry.stores.ftp.put import Putter
+from nightferry.stores.ftp.reply import refusal
+from nightferry.stores.ftp.stat import stat_all, stat_one
+from nightferry.stores.ftp.walk import walk
 from nightferry.stores.paths import checked
-
-__all__ = ["FtpAddress", "FtpStore"]
 
 
 class FtpStore:
@@ -58,7 +56,7 @@ class FtpStore:
         return FtpFetch(self._pool, wants)
 
     def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
-        """Store local files; see `Store.put` and, for what FTP cannot promise, `nightferry.stores.ftp_put`."""
+        """Store local files; see `Store.put` and, for what FTP cannot promise, `nightferry.stores.ftp.put`."""
         with Line(self._pool) as line:
             putter = Putter(line)
             for load in loads:

@@ -6,9 +6,9 @@ import ssl
 from time import monotonic
 
 from nightferry.core.errors import Misconfigured, Unreachable
-from nightferry.stores.ftp_address import FtpAddress
-from nightferry.stores.ftp_reply import Reply, login_refusal, quoted
-from nightferry.stores.ftp_wire import Cut, Silence, Socket, bound_waits, connected, dial, wrap
+from nightferry.stores.ftp.address import FtpAddress
+from nightferry.stores.ftp.reply import Reply, login_refusal, quoted
+from nightferry.stores.ftp.wire import Cut, Silence, Socket, bound_waits, connected, dial, wrap
 
 #: Longest reply that is read, in bytes: more is no FTP server.
 LONGEST_REPLY = 1 << 20

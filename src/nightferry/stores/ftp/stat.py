@@ -12,14 +12,14 @@ from itertools import islice
 
 from nightferry.core.errors import TryAgain
 from nightferry.core.store import Entry, StorePath
-from nightferry.stores.ftp_folder import Lister
-from nightferry.stores.ftp_listing import facts_of
-from nightferry.stores.ftp_pool import Line
-from nightferry.stores.ftp_reply import Reply, size_of
-from nightferry.stores.ftp_session import Session
-from nightferry.stores.ftp_times import SECOND_US, Clock, fact_time
-from nightferry.stores.ftp_walk import dated, exact_time
-from nightferry.stores.ftp_wire import Cut, Silence
+from nightferry.stores.ftp.folder import Lister
+from nightferry.stores.ftp.listing import facts_of
+from nightferry.stores.ftp.pool import Line
+from nightferry.stores.ftp.reply import Reply, size_of
+from nightferry.stores.ftp.session import Session
+from nightferry.stores.ftp.times import SECOND_US, Clock, fact_time
+from nightferry.stores.ftp.walk import dated, exact_time
+from nightferry.stores.ftp.wire import Cut, Silence
 from nightferry.stores.paths import path_refusal
 
 #: Files that are asked about in one go.

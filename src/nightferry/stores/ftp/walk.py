@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
-from nightferry.stores.ftp_folder import Lister
-from nightferry.stores.ftp_listing import Listing, entries_of
-from nightferry.stores.ftp_pool import Line
-from nightferry.stores.ftp_reply import Reply
-from nightferry.stores.ftp_session import Session
-from nightferry.stores.ftp_times import Clock, fact_time
+from nightferry.stores.ftp.folder import Lister
+from nightferry.stores.ftp.listing import Listing, entries_of
+from nightferry.stores.ftp.pool import Line
+from nightferry.stores.ftp.reply import Reply
+from nightferry.stores.ftp.session import Session
+from nightferry.stores.ftp.times import Clock, fact_time
 
 
 def walk(line: Line, enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import ROOT, StorePath
-from nightferry.stores.ftp_listing import Listing, read_machine, read_plain
-from nightferry.stores.ftp_pool import Line
-from nightferry.stores.ftp_reply import refusal
-from nightferry.stores.ftp_session import Session
-from nightferry.stores.ftp_wire import Cut, Pipe
+from nightferry.stores.ftp.listing import Listing, read_machine, read_plain
+from nightferry.stores.ftp.pool import Line
+from nightferry.stores.ftp.reply import refusal
+from nightferry.stores.ftp.session import Session
+from nightferry.stores.ftp.wire import Cut, Pipe
 
 #: Bytes of one folder's listing that are read at most: some three million files.
 LONGEST_LISTING = 256 << 20
