@@ -3,10 +3,8 @@
 import itertools
 import os
 import signal
-import struct
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -110,19 +108,19 @@ class SftpStage:
             finally:
                 self.server.process.send_signal(signal.SIGCONT)
 
-    def cuts_short(self, after: int) -> "contextmanager[None]":
+    def cuts_short(self, after: int) -> AbstractContextManager[None]:
         return self.changed(sftp_faults.CUTS, after)
 
-    def lies_about_size(self, by: int) -> "contextmanager[None]":
+    def lies_about_size(self, by: int) -> AbstractContextManager[None]:
         return self.changed(sftp_faults.LIES, by)
 
-    def refuses_write(self) -> "contextmanager[None]":
+    def refuses_write(self) -> AbstractContextManager[None]:
         return self.changed(sftp_faults.REFUSES, 1)
 
-    def full(self, after: int) -> "contextmanager[None]":
+    def full(self, after: int) -> AbstractContextManager[None]:
         return self.changed(sftp_faults.SPACE, after)
 
-    def stores_short(self, after: int) -> "contextmanager[None]":
+    def stores_short(self, after: int) -> AbstractContextManager[None]:
         return self.changed(sftp_faults.KEEPS, after)
 
 

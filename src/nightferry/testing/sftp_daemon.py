@@ -118,9 +118,7 @@ def sshd(*lines: str, subsystem: str = "") -> Iterator[Sshd]:
         server.home.mkdir()
         hashed = _tool("openssl", "passwd", "-6", "-stdin", given=PASSWORD).strip()
         me = f"{os.getuid()}:{os.getgid()}"
-        (shop / "passwd").write_text(
-            f"{USER}:{hashed}:{me}::{server.home}:/bin/sh\nsshd:*:65534:65534::/:/bin/false\n"
-        )
+        (shop / "passwd").write_text(f"{USER}:{hashed}:{me}::{server.home}:/bin/sh\nsshd:*:65534:65534::/:/bin/false\n")
         (shop / "group").write_text(f"{USER}:x:{os.getgid()}:\nsshd:x:65534:\n")
         (shop / "authorized_keys").write_text((shop / "key.pub").read_text())
         server.known_hosts.write_text(f"[127.0.0.1]:{server.port} {(shop / 'host.pub').read_text()}")

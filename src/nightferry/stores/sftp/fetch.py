@@ -8,7 +8,7 @@ import contextlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, TypeVar
 
 from nightferry.core.errors import Changed, Gone, NightferryError, TryAgain
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Want
@@ -23,6 +23,9 @@ from nightferry.stores.sftp.wire import NO_ATTRS, OPEN_READ, U32, Code, Garbled,
 _WINDOW, _FILES = 4 << 20, 16
 #: Pieces that fill the usual buffer exactly.
 _PIECE = BUFFER_SIZE // 5
+
+
+Value = TypeVar("Value")
 
 
 @dataclass(slots=True)
@@ -144,12 +147,10 @@ class SftpFetch:
         if course.session is not session:
             course.session = course.looking = course.opening = None
         self._pump(course)
-        assert course.looking is not None
-        assert course.opening is not None
         path = course.want.path
-        attrs = session.looked(path, session.wait(course.looking))
+        attrs = session.looked(path, session.wait(_there(course.looking)))
         if course.opened is None:
-            course.opened = session.handle(session.wait(course.opening))
+            course.opened = session.handle(session.wait(_there(course.opening)))
         self._compared(line, course.want, as_entry(path, attrs))
         if isinstance(course.opened, Status):
             raise session.refusal(course.opened, f"opening {path!a}")
@@ -184,8 +185,7 @@ class SftpFetch:
 
     def _next_piece(self, course: Course) -> memoryview | None:
         """Give the next bytes of a file; None at its end."""
-        session = course.session
-        assert session is not None
+        session = _there(course.session)
         request, offset, length = course.pieces.popleft()
         kind, body = session.wait(request)
         if kind != Kind.DATA:
@@ -214,8 +214,7 @@ class SftpFetch:
 
     def _pump(self, current: Course) -> None:
         """Keep requests on their way, for this file and the ones after it."""
-        assert self._line is not None
-        session = self._line.session
+        session = _there(self._line).session
         room = _WINDOW
         for course in self._courses(current):
             if course.session is None:
@@ -286,8 +285,7 @@ class SftpFetch:
             self._close(course)
 
     def _close(self, course: Course) -> None:
-        session = course.session
-        assert session is not None
+        session = _there(course.session)
         for request, _, _ in course.pieces:
             session.forget(request)
         course.pieces.clear()
@@ -298,8 +296,14 @@ class SftpFetch:
 
 
 def _asked(session: Session, course: Course, offset: int, length: int) -> tuple[int, int, int]:
-    assert course.handle is not None
-    return session.ask(Kind.READ, course.handle, number(offset), U32.pack(length)), offset, length
+    return session.ask(Kind.READ, _there(course.handle), number(offset), U32.pack(length)), offset, length
+
+
+def _there(value: Value | None) -> Value:
+    """Give what cannot be missing at this stage of a course."""
+    if value is None:
+        raise RuntimeError("a course was asked for what it has not reached yet")
+    return value
 
 
 class SftpArrival:

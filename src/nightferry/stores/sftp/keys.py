@@ -64,7 +64,29 @@ def pin(key: HostKey, known_hosts: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
     except (OSError, UnicodeDecodeError) as err:
-        raise Misconfigured(f"the list of known hosts {known_hosts} cannot be written ({err}); mend its rights") from err
+        raise Misconfigured(
+            f"the list of known hosts {known_hosts} cannot be written ({err}); mend its rights"
+        ) from err
+
+
+def key_of(reference: str, secret: str) -> Path | None:
+    """Tell the file of the private key that a secret is; None when the secret is a password.
+
+    Raises `Misconfigured` for a key that ``ssh`` cannot be given: it reads its own kind only, and only from files.
+    """
+    first = secret.lstrip().partition("\n")[0]
+    if first.startswith("PuTTY-User-Key-File"):
+        raise Misconfigured(
+            f"secret {reference}: this is a key of PuTTY; turn it into OpenSSH's kind: puttygen KEY -O private-openssh"
+        )
+    if not (first.startswith("-----BEGIN ") and "PRIVATE KEY" in first):
+        if "\n" in secret.strip():
+            raise Misconfigured(f"secret {reference}: expected a private key or a password of one line")
+        return None
+    kind, _, place = reference.partition(":")
+    if kind != "file":
+        raise Misconfigured(f"secret {reference}: a private key must be in a file of its own, as in file:/path/to/key")
+    return Path(place).expanduser()
 
 
 def _key(line: str) -> HostKey | None:

@@ -1,9 +1,12 @@
 """An ``ssh`` as a pair of pipes: every wait on it has an end, and its last words are kept."""
 
 import contextlib
+import io
 import subprocess
 import threading
+from collections.abc import Iterator
 from time import monotonic
+from typing import cast
 
 from nightferry.core.errors import Misconfigured, TryAgain, Unreachable
 from nightferry.stores.sftp.address import SftpAddress
@@ -52,11 +55,15 @@ class SshProcess:
             self._environment.close()
             if isinstance(err, FileNotFoundError | PermissionError):
                 raise Misconfigured(
-                    f"{address.label}: there is no program {address.program!a} to run, and SFTP needs OpenSSH's client; "
+                    f"{address.label}: there is no program {address.program!a} to run; SFTP needs OpenSSH's client: "
                     "install it (Debian, Ubuntu: apt-get install openssh-client; Windows: the optional feature "
                     "OpenSSH Client)"
                 ) from err
             raise TryAgain(f"{address.label}: ssh could not be started ({err})") from err
+        # without buffers, the pipes are raw files
+        self._to_server = cast("io.FileIO", self._child.stdin)
+        self._from_server = cast("io.FileIO", self._child.stdout)
+        self._words = cast("io.FileIO", self._child.stderr)
         self._deadline: float | None = None
         self._timed_out = False
         self._over = threading.Event()
@@ -69,9 +76,8 @@ class SshProcess:
 
     def read_into(self, room: memoryview) -> int:
         """Read what is there, waiting for some; raises `Cut` at the end and `Silence` after the time-out."""
-        assert self._child.stdout is not None
         try:
-            count = self._child.stdout.readinto(room)
+            count = self._from_server.readinto(room)
         except (OSError, ValueError) as err:
             raise self._lost() from err
         if not count:
@@ -80,17 +86,16 @@ class SshProcess:
 
     def write(self, data: bytes) -> None:
         """Give bytes to the server, waiting as long as it takes them."""
-        assert self._child.stdin is not None
         view = memoryview(data)
         try:
             while view:
                 with self.patience():
-                    view = view[self._child.stdin.write(view[:_PIECE]) or 0 :]
+                    view = view[self._to_server.write(view[:_PIECE]) or 0 :]
         except (OSError, ValueError) as err:
             raise self._lost() from err
 
     @contextlib.contextmanager
-    def patience(self, times: float = 1.0) -> "contextlib.Generator[None]":
+    def patience(self, times: float = 1.0) -> Iterator[None]:
         """Bound all waits within the block, taken together."""
         self._deadline = monotonic() + self._timeout * times
         try:
@@ -114,16 +119,14 @@ class SshProcess:
     def close(self, *, politely: bool = False) -> None:
         """End ``ssh``, giving it a moment to part from the server if that is wished; may be called again."""
         with contextlib.suppress(OSError):
-            if self._child.stdin is not None:
-                self._child.stdin.close()
+            self._to_server.close()
         if politely:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(_PARTING)
         self._child.kill()
         self._child.wait()
         self._over.set()
-        if self._child.stdout is not None:
-            self._child.stdout.close()
+        self._from_server.close()
         for thread in (self._listener, self._watcher):
             thread.join(_PARTING)
         self._environment.close()
@@ -134,10 +137,8 @@ class SshProcess:
         return Cut(f"{self._label}: the connection ended")
 
     def _listen(self) -> None:
-        stderr = self._child.stderr
-        assert stderr is not None
-        with contextlib.suppress(OSError, ValueError), stderr:
-            while words := stderr.read(4096):
+        with contextlib.suppress(OSError, ValueError), self._words:
+            while words := self._words.read(4096):
                 self._said += words
                 del self._said[:-_LAST_WORDS]
 
@@ -155,6 +156,5 @@ class SshProcess:
             import fcntl  # noqa: PLC0415 - not on Windows
         except ImportError:
             return
-        assert self._child.stdout is not None
         with contextlib.suppress(OSError):
-            fcntl.fcntl(self._child.stdout, getattr(fcntl, "F_SETPIPE_SZ", _SET_PIPE_SIZE), _LARGE_PIPE)
+            fcntl.fcntl(self._from_server, getattr(fcntl, "F_SETPIPE_SZ", _SET_PIPE_SIZE), _LARGE_PIPE)

@@ -15,8 +15,19 @@ from nightferry.stores.paths import checked, part_name
 from nightferry.stores.sftp.pool import Line
 from nightferry.stores.sftp.process import Cut, Silence
 from nightferry.stores.sftp.session import Session
-from nightferry.stores.sftp.wire import NO_ATTRS, OPEN_NEW, OPEN_READ, Attrs, Code, Garbled, Kind, Status
-from nightferry.stores.sftp.wire import mode_attrs, number, text
+from nightferry.stores.sftp.wire import (
+    NO_ATTRS,
+    OPEN_NEW,
+    OPEN_READ,
+    Attrs,
+    Code,
+    Garbled,
+    Kind,
+    Status,
+    mode_attrs,
+    number,
+    text,
+)
 
 #: Bytes on their way at once.
 _WINDOW = 4 << 20
@@ -51,6 +62,7 @@ class Putter:
             except Misconfigured:
                 raise
             except NightferryError as err:
+                self._sweep_up(session)
                 return err
         return None
 
@@ -60,8 +72,11 @@ class Putter:
         if session.look(target) is not None:
             raise self._occupied(target)
         part = _joined(folder, part_name())
-        self._line.pool.leftovers.add(part)
-        self._carry(session, source, size, part, target)
+        try:
+            self._carry(session, source, size, part, target)
+        except BaseException:
+            self._line.pool.leftovers.add(part)  # only now, for other threads sweep up what stands there
+            raise
         self._sync_folder(session, folder)
 
     def close(self) -> None:
@@ -86,7 +101,6 @@ class Putter:
         place = session.place(part)
         opened = session.handle(session.wait(session.ask(Kind.OPEN, place, OPEN_NEW, mode_attrs(_FILE_MODE))))
         if isinstance(opened, Status):
-            self._line.pool.leftovers.discard(part)
             raise self._refusal(session, opened, folder, size)
         trouble = self._write(session, source, opened, size, target)
         found = session.attrs(session.wait(session.ask(Kind.FSTAT, opened)))
@@ -97,13 +111,13 @@ class Putter:
         status = session.do(Kind.CLOSE, opened)
         trouble = trouble or (status if status.code != Code.OK else None)
         if isinstance(trouble, Status):
-            self._sweep(session)
             raise self._refusal(session, trouble, folder, size)
         if trouble is None and (not isinstance(found, Attrs) or found.size != size):
             kept = found.size if isinstance(found, Attrs) else found
-            trouble = TryAgain(f"{self._label}: of {size} bytes for {target!a} the server kept {kept}; tried again later")
+            trouble = TryAgain(
+                f"{self._label}: of {size} bytes for {target!a} the server kept {kept}; tried again later"
+            )
         if trouble is not None:
-            self._sweep(session)
             raise trouble
         self._name(session, part, target)
 
@@ -141,15 +155,14 @@ class Putter:
         if _LINK in session.extensions:
             status = session.do(Kind.EXTENDED, text(_LINK), *places)
             if status.code == Code.OK:
-                self._sweep(session)
+                if session.do(Kind.REMOVE, places[0]).code != Code.OK:
+                    self._line.pool.leftovers.add(part)
                 return
         if session.look(target) is None:
             self._line.pool.links = False  # a rename may be raced
             status = session.do(Kind.RENAME, *places)
             if status.code == Code.OK:
-                self._line.pool.leftovers.discard(part)
                 return
-        self._sweep(session)
         if session.look(target) is not None:
             raise self._occupied(target)
         raise session.refusal(status, f"giving a file the name {target!a}")
@@ -160,7 +173,9 @@ class Putter:
         if handle is not None:
             status = session.do(Kind.EXTENDED, text(_FSYNC), handle)
             if status.code == Code.FAILURE:
-                raise TryAgain(f"{self._label}: the folder {folder!a} could not be synced ({status}); tried again later")
+                raise TryAgain(
+                    f"{self._label}: the folder {folder!a} could not be synced ({status}); tried again later"
+                )
 
     # -- folders -----------------------------------------------------------------------------------------------
 
@@ -230,6 +245,13 @@ class Putter:
             status = session.do(Kind.REMOVE, session.place(part))
             if status.code in {Code.OK, Code.NO_SUCH_FILE}:
                 leftovers.discard(part)
+
+    def _sweep_up(self, session: Session) -> None:
+        """Sweep after a failure, which must not become another one."""
+        try:
+            self._sweep(session)
+        except (Cut, Silence, Garbled):
+            self._line.drop()
 
     def _occupied(self, target: StorePath) -> Occupied:
         return Occupied(f"{self._label}: the name {target!a} is taken; nothing was changed there")

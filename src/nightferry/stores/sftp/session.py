@@ -61,7 +61,7 @@ class Session:
         try:
             self._process.write(hello())
             with self._process.patience(_LOGIN_WAITS):
-                kind, body = self._next_packet()
+                kind, offer = self._next_packet()
         except Cut as err:
             raise complaint(self._process.last_words(), self.address) from err
         except Silence as err:
@@ -74,7 +74,7 @@ class Session:
         self._process.opened()
         if kind != Kind.VERSION:
             raise Misconfigured(f"{self.label}: expected SFTP's first packet, the server sent one of kind {kind}")
-        self.extensions = read_extensions(bytes(body))
+        self.extensions = read_extensions(bytes(offer))
         if b"limits@openssh.com" in self.extensions:
             kind, body = self.wait(self.ask(Kind.EXTENDED, text(b"limits@openssh.com")))
             if kind == Kind.EXTENDED_REPLY:

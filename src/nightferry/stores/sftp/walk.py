@@ -74,7 +74,7 @@ def _opened(session: Session, reading: Reading) -> list[Oddity] | None:
 def _rootless(session: Session, answer: Status) -> Exception:
     if answer.code in {Code.NO_SUCH_FILE, Code.PERMISSION_DENIED}:
         return Misconfigured(
-            f"{session.label}: the root folder cannot be read ({answer}); correct the path in the URL, or the rights there"
+            f"{session.label}: the root folder cannot be read ({answer}); correct the URL's path, or the rights there"
         )
     return session.refusal(answer, "listing the root folder")
 

@@ -26,6 +26,7 @@ _LIMITS = struct.Struct(">4Q")
 _VFS = struct.Struct(">5Q")
 _USUAL_ATTRS = struct.Struct(">IQIIIII")  # flags, size, user, group, permissions, last read, last change
 
+_LONGEST_HANDLE = 256  # bytes, says the draft
 _SIZE, _OWNER, _PERMISSIONS, _TIMES, _EXTENDED = 1, 2, 4, 8, 0x80000000
 _USUAL = _SIZE | _OWNER | _PERMISSIONS | _TIMES
 
@@ -151,17 +152,17 @@ _LETTERS: dict[bytes, Literal["file", "folder", "link", "special", ""]] = {b"-":
 
 def read_status(body: bytes) -> Status:
     """Read a status; its text is missing on servers of older versions."""
-    if len(body) < 4:
+    if len(body) < U32.size:
         raise Garbled(f"the server sent a status of {len(body)} bytes")
     (code,) = U32.unpack_from(body)
-    message = _text_at(body, 4)[0] if len(body) >= 8 else b""
+    message = _text_at(body, 4)[0] if len(body) >= 2 * U32.size else b""
     return Status(code, message.decode("utf-8", "replace")[:200])
 
 
 def read_handle(body: bytes) -> bytes:
     """Read the handle of an opened file or folder."""
     handle, _ = _text_at(body, 0)
-    if len(handle) > 256:
+    if len(handle) > _LONGEST_HANDLE:
         raise Garbled(f"the server sent a handle of {len(handle)} bytes; at most 256 are allowed")
     return handle
 
@@ -173,7 +174,7 @@ def read_attrs(body: bytes) -> Attrs:
 
 def read_names(body: bytes) -> list[Named]:
     """Read a piece of a folder's listing."""
-    if len(body) < 4:
+    if len(body) < U32.size:
         raise Garbled(f"the server sent a listing of {len(body)} bytes")
     (count,) = U32.unpack_from(body)
     if count * 12 > len(body):
@@ -192,7 +193,7 @@ def read_names(body: bytes) -> list[Named]:
 
 def read_extensions(body: bytes) -> dict[bytes, bytes]:
     """Read what a server offers beyond the protocol, out of its first packet."""
-    if len(body) < 4:
+    if len(body) < U32.size:
         raise Garbled(f"the server's first packet is {len(body)} bytes short")
     (version,) = U32.unpack_from(body)
     if version < VERSION:
@@ -298,7 +299,7 @@ class Framer:
         Raises `Garbled` for a length that no server may send, which is what a shell's greeting looks like.
         """
         begun = self._end - self._start
-        if begun < 4:
+        if begun < U32.size:
             return None
         (length,) = U32.unpack_from(self._view, self._start)
         if not 1 <= length <= LONGEST_PACKET - 4:
