@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from blake3 import blake3
@@ -60,17 +61,22 @@ def main() -> None:
             (f"{SMALLS} x 64 KiB", small, "files/s", float(SMALLS)),
         ):
             rows: dict[str, Callable[[Path], None]] = {
-                "nightferry, 1 connection": lambda to, folder=folder: _ours(server, folder, to, 1),
-                "nightferry, 2 connections": lambda to, folder=folder: _ours(server, folder, to, 2),
+                "nightferry, 1 connection": partial(_ours, server, folder, 1),
+                "nightferry, 2 connections": partial(_ours, server, folder, 2),
                 **_peers(server, folder, rclone),
             }
-            _contest(title, unit, amount, rows, work, rounds)
+            _contest(title, unit, amount, rows, work=work, rounds=rounds)
         listers: dict[str, Callable[[Path], None]] = {
             "nightferry": lambda _: _list(server, many),
             **_listing_peers(server, many, rclone),
         }
         _contest(
-            f"listing {FOLDERS * PER_FOLDER:,} entries", "entries/s", float(FOLDERS * PER_FOLDER), listers, work, rounds
+            f"listing {FOLDERS * PER_FOLDER:,} entries",
+            "entries/s",
+            float(FOLDERS * PER_FOLDER),
+            listers,
+            work=work,
+            rounds=rounds,
         )
 
 
@@ -86,7 +92,7 @@ def _plant(folder: Path, count: int, size: int) -> None:
 
 
 def _contest(
-    title: str, unit: str, amount: float, rows: dict[str, Callable[[Path], None]], work: Path, rounds: int
+    title: str, unit: str, amount: float, rows: dict[str, Callable[[Path], None]], *, work: Path, rounds: int
 ) -> None:
     found: dict[str, list[float]] = {name: [] for name in rows}
     for _ in range(rounds):
@@ -103,7 +109,7 @@ def _contest(
         print(f"{name:32}{statistics.median(speeds):10,.0f}{max(speeds):10,.0f}", flush=True)
 
 
-def _ours(server: Sshd, folder: Path, target: Path, connections: int) -> None:
+def _ours(server: Sshd, folder: Path, connections: int, target: Path) -> None:
     store = SftpStore(server.address(folder, connections=connections))
     entries = [item for item in store.list() if isinstance(item, Entry)]
     wants = [Want(entry.path, entry.size, entry.mtime_us) for entry in entries]
