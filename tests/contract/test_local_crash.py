@@ -245,6 +245,17 @@ def test_unfinished_files_of_the_dead_are_swept_and_never_listed(root: Path, loa
     assert {path.name for path in night.iterdir()} == left
 
 
+def test_a_folder_is_looked_through_for_unfinished_files_once_only(
+    root: Path, loads: list[Load], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(local_put, "sweep", lambda folder: looked.append(folder.path))
+    store = LocalStore(root, link=False)
+    for name in "abc":
+        list(store.put([Load(loads[0].source, StorePath(f"night/{name}.fits"))]))
+    assert looked == [str(root / "night")]
+
+
 def test_an_unfinished_file_can_neither_be_asked_for_nor_put(root: Path, loads: list[Load]) -> None:
     name = StorePath(f"night/{part_name()}")
     (root / "night").mkdir()
@@ -255,13 +266,18 @@ def test_an_unfinished_file_can_neither_be_asked_for_nor_put(root: Path, loads: 
     assert [type(answer) for answer in store.put([Load(loads[0].source, name)])] == [Held]
 
 
-def test_no_descriptors_are_left_open(root: Path, loads: list[Load], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_descriptors_are_open_at_once_and_none_is_left(
+    root: Path, loads: list[Load], monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened: set[int] = set()
+    most = 0
     true_open, true_close = os.open, os.close
 
     def open_counted(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        nonlocal most
         fd = true_open(path, flags, mode, dir_fd=dir_fd)
         opened.add(fd)
+        most = max(most, len(opened))
         return fd
 
     def close_counted(fd: int) -> None:
@@ -274,6 +290,7 @@ def test_no_descriptors_are_left_open(root: Path, loads: list[Load], monkeypatch
     many = [Load(load.source, StorePath(f"{n}/{n}/{load.target}")) for n in range(40) for load in loads]
     assert not any(isinstance(answer, NightferryError) for answer in store.put(many))
     assert not opened
+    assert most < 40  # four connections of them stay below the 256 that macOS allows
     assert sum(isinstance(item, Entry) for item in store.list()) == 80
     next(store.list())
     next(store.stat([many[0].target, many[1].target]))

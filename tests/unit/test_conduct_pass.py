@@ -45,7 +45,7 @@ def test_a_late_frame_opens_a_closed_night_again(bench: Bench) -> None:
 
 
 def test_a_frame_that_still_changes_is_not_taken_until_it_rests(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     whole = frame_bytes(1)
     sizes = iter([1000, 2000, len(whole)])
 
@@ -68,7 +68,7 @@ def test_a_frame_that_still_changes_is_not_taken_until_it_rests(bench: Bench) ->
 
 
 def test_a_frame_that_rests_is_taken_after_one_pause(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     plant(bench, 1)
     done = bench.carry()
     assert bench.witness.settled == [1]
@@ -76,15 +76,15 @@ def test_a_frame_that_rests_is_taken_after_one_pause(bench: Bench) -> None:
 
 
 def test_without_patience_for_settling_fresh_frames_are_left_for_the_next_pass(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     plant(bench, 1)
     assert bench.carry(Orders(settle=False)).balances[0].pending == 1
-    threading.Event().wait(0.06)
+    threading.Event().wait(0.41)
     assert bench.carry(Orders(settle=False)).balances[0].delivered == 1
 
 
 def test_a_frame_that_vanishes_while_it_settles_is_held(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     plant(bench, 1, 2)
 
     class Losing(MemoryStore):
@@ -98,7 +98,7 @@ def test_a_frame_that_vanishes_while_it_settles_is_held(bench: Bench) -> None:
 
 
 def test_a_telescope_that_goes_away_while_frames_settle_is_the_passes_trouble(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     plant(bench, 1)
 
     class Leaving(MemoryStore):
@@ -200,6 +200,16 @@ def test_links_are_told_and_lines_that_nobody_can_read_are_held(bench: Bench) ->
     (balance,) = done.balances
     assert (balance.seen, balance.ignored, balance.held) == (4, 2, 2)
     assert bench.carry(route=route).news == 0, "the same oddities are no news"
+
+
+def test_what_cannot_be_carried_belongs_to_the_night_of_its_folder(bench: Bench) -> None:
+    class Odd(MemoryStore):
+        def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
+            for name in ("/escaped.fits", "../../escaped.fits", "..", "\0", "no name at all"):
+                yield Oddity("name", StorePath(f"{SESSION}/01-images-initial"), name)
+
+    bench.carry(route=bench.route(Odd()))
+    assert [str(balance.night) for balance in bench.ledger.balances()] == ["vespera 2026-09-11"]
 
 
 def test_what_a_rule_says_may_change_with_the_configuration(bench: Bench) -> None:
@@ -327,7 +337,7 @@ def test_a_pass_whose_shelf_cannot_be_tidied_still_tells_its_balance(
 
 
 def test_the_trouble_of_an_early_round_is_not_forgotten_by_a_later_one(bench: Bench) -> None:
-    bench.settle = 0.05
+    bench.settle = 0.4
     plant(bench, 1)
     bench.floor = 1 << 60
     bench.carry()

@@ -8,6 +8,7 @@ import getpass
 import os
 import pwd
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -87,8 +88,35 @@ def _hashed() -> str:
 
 
 def _tool(*command: str, given: str = "") -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True, input=given)  # noqa: S603 - of the tests
+    environment = {**os.environ, **_libraries(command[0])}
+    done = subprocess.run(  # noqa: S603 - of the tests
+        command, check=True, capture_output=True, text=True, input=given, env=environment
+    )
     return done.stdout
+
+
+def _libraries(program: str) -> dict[str, str]:
+    """Say where a program finds its libraries, for those of one that was only unpacked lie beside it."""
+    place = Path(shutil.which(program) or program)
+    return {"LD_LIBRARY_PATH": ":".join(f"{folder}" for folder in place.parents[1].glob("lib/*-linux-*"))}
+
+
+def _as_root(command: list[str]) -> list[str]:
+    """Let who is not root start a server that insists on root: in a name space of its own, under fakeroot."""
+    if os.getuid() == 0:
+        return command
+    fakeroot = Path(_program("fakeroot-sysv", "bin"))
+    (library,) = fakeroot.parents[1].glob("lib/*/libfakeroot/libfakeroot-sysv.so")
+    name_space = ["unshare", "--map-current-user", "--keep-caps"]
+    return [
+        *name_space,
+        f"{fakeroot}",
+        "--lib",
+        f"{library}",
+        "--faked",
+        f"{fakeroot.with_name('faked-sysv')}",
+        *command,
+    ]
 
 
 @contextlib.contextmanager
@@ -182,20 +210,20 @@ def proftpd(folder: Path, *, tls: Certificate | None = None, lines: tuple[str, .
             ]
         configuration = shop / "proftpd.conf"
         configuration.write_text("\n".join([*text, *lines]) + "\n")
-        with _running([program, "--nodaemon", "--config", f"{configuration}"], port, shop):
+        with _running([program, "--nodaemon", "--config", f"{configuration}"], port, shop, as_root=True):
             yield port
 
 
 @contextlib.contextmanager
 def pure_ftpd(folder: Path, *, tls: Certificate | None = None, options: tuple[str, ...] = ()) -> Iterator[int]:
-    """Serve a folder to `USER` with pure-ftpd, and give its port; it has MLSD. Only root can start it.
+    """Serve a folder to `USER` with pure-ftpd, and give its port; it has MLSD.
 
-    It moves files as another user than root, who can write where all can.
+    Started by root it moves files as another user, who can write where all can.
     """
     port = _free_port()
     with _workshop() as shop:
         users = shop / "users"
-        nobody = "65534:65534"
+        nobody = "65534:65534" if os.getuid() == 0 else f"{os.getuid()}:{os.getgid()}"
         users.write_text(f"{USER}:{_hashed()}:{nobody}::{folder}/./{12 * ':'}\n")
         _tool(_program("pure-pw", "bin"), "mkdb", f"{users}.pdb", "-f", f"{users}")
         secure: tuple[str, ...] = ()
@@ -210,7 +238,7 @@ def pure_ftpd(folder: Path, *, tls: Certificate | None = None, options: tuple[st
             *secure,
             *options,
         ]
-        with _running(command, port, shop):
+        with _running(command, port, shop, as_root=True):
             yield port
 
 
@@ -246,10 +274,11 @@ def _workshop() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int, shop: Path) -> Iterator[None]:
+def _running(command: list[str], port: int, shop: Path, *, as_root: bool = False) -> Iterator[None]:
     """Run a server until the block ends, and with it all its children."""
-    libraries = ":".join(map(str, Path(command[0]).parents[1].glob("lib/*-linux-*")))
-    environment = {**os.environ, "LD_LIBRARY_PATH": libraries, _WORD: PASSWORD}
+    environment = {**os.environ, **_libraries(command[0]), _WORD: PASSWORD}
+    if as_root:
+        command = _as_root(command)
     with (shop / "output").open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a server of the tests
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
