@@ -3,14 +3,14 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
-from nightferry.core.store import Load, StorePath
+from nightferry.core.store import Load, StorePath, Want
 from nightferry.stores.sftp import SftpAddress, SftpStore, fingerprint, host_keys, pin
 from nightferry.stores.sftp.command import ssh_command
 from nightferry.testing.conform_stage import carry, drain, entries_of, generated, put_all, want_for, within, write
@@ -208,6 +208,22 @@ def test_ssh_that_is_killed_in_a_file_is_tried_again(server: Sshd) -> None:
     assert carry(store, want) == generated(20_000_000)
     store.close()
     (server.home / "big.fits").unlink()
+
+
+def test_root_that_is_not_there_is_never_taken_for_missing_files(server: Sshd, tmp_path: Path) -> None:
+    store = SftpStore(server.address(server.home / "not mounted"))
+    path = StorePath("a.fits")
+    calls: list[Callable[[], object]] = [
+        lambda: entries_of(store),
+        lambda: list(store.stat([path])),
+        lambda: carry(store, Want(path, 1)),
+        lambda: list(store.put([Load(write(tmp_path / "s", b"x"), path)])),
+        lambda: store.remove(path),
+    ]
+    for call in calls:
+        with pytest.raises(Misconfigured, match="root folder"):
+            call()
+    store.close()
 
 
 def test_link_is_never_fetched_removed_or_written_through(server: Sshd, tmp_path: Path) -> None:

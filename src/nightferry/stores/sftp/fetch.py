@@ -159,6 +159,7 @@ class SftpFetch:
     def _compared(self, line: Line, want: Want, entry: Entry | None) -> Entry:
         where = f"{line.label}: {want.path!a}"
         if entry is None:
+            line.session.need_root()
             raise Gone(f"{where} is no longer there, or no plain file")
         if entry.size != want.size:
             raise Changed(f"{where} has {entry.size} bytes, and had {want.size} when it was wanted")

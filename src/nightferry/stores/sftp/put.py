@@ -183,7 +183,9 @@ class Putter:
         """See to it that a folder is there, and is no link to somewhere else."""
         if folder in self._folders:
             return
-        if folder != ROOT:
+        if folder == ROOT:
+            session.need_root()
+        else:
             above = _split(folder)[0]
             self._enter(session, above)
             if self._made(session, folder):
@@ -211,8 +213,6 @@ class Putter:
             return None
         opened = session.handle(session.wait(session.ask(Kind.OPEN, session.place(folder), OPEN_READ, NO_ATTRS)))
         if isinstance(opened, Status):
-            if folder == ROOT and opened.code == Code.NO_SUCH_FILE:
-                raise Misconfigured(f"{self._label}: the root folder is not there; make it, or correct the URL's path")
             return None
         if session.do(Kind.EXTENDED, text(_FSYNC), opened).code != Code.OK:
             session.forget(session.ask(Kind.CLOSE, opened))

@@ -1,7 +1,7 @@
 """One login: requests go out ahead, answers are matched by number, every wait has an end."""
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, TryAgain
-from nightferry.core.store import StorePath
+from nightferry.core.store import ROOT, StorePath
 from nightferry.stores.sftp.address import SftpAddress
 from nightferry.stores.sftp.complaint import complaint, shown
 from nightferry.stores.sftp.process import Cut, Silence, SshProcess
@@ -189,6 +189,13 @@ class Session:
         if attrs.code == Code.NO_SUCH_FILE:
             return None
         raise self.refusal(attrs, f"looking at {path!a}")
+
+    def need_root(self) -> None:
+        """Raise `Misconfigured` if the root is not there: a disk that is not mounted is no reason to miss a file."""
+        if self.look(ROOT) is None:
+            raise Misconfigured(
+                f"{self.label}: the root folder is not there; mount its disk or make it, or correct the URL's path"
+            )
 
     def free_space(self, path: StorePath) -> int | None:
         """Tell the bytes that are left for us on the disk of a folder, where the server tells that."""

@@ -28,7 +28,11 @@ class SftpStore:
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; see `Store.list`."""
         with Line(self._pool) as line:
-            yield from walk(line, enter)
+            try:
+                yield from walk(line, enter)
+            except NightferryError:
+                line.drop()  # folders are open on it
+                raise
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
         """Tell sizes and times as they are now; see `Store.stat`.
@@ -60,6 +64,7 @@ class SftpStore:
             session = line.session
             found = session.look(path)
             if found is None:
+                session.need_root()
                 raise Gone(f"{line.label}: there is no file {path!a} to delete")
             if found.kind not in {"file", ""}:
                 raise Held(f"{line.label}: {path!a} is no plain file, so it is not deleted")

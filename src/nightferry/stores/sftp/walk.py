@@ -131,6 +131,8 @@ def stat_all(line: Line, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
             None if request is None else as_entry(path, session.looked(path, session.wait(request)))
             for path, request in zip(batch, asked, strict=True)
         ]
+        if None in answers:
+            session.need_root()
         yield from answers
 
 
