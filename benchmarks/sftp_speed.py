@@ -1,12 +1,14 @@
 """SFTP side by side with rclone, asyncssh and OpenSSH's own tools, against a real sshd on loopback.
 
 Run with ``python benchmarks/sftp_speed.py [ROUNDS]``; scripts/sftp-server.sh gets the server. rclone and asyncssh
-are left out, and named, where they are not installed. The clients take turns; best and median of the rounds.
+are left out, and named, where they are not installed. The clients take turns; best and median of the rounds, and
+the least processor time of a client and its children (the server's is not in it).
 Our own row does what a pull does beside the transfer: it hashes (BLAKE3) while the bytes come.
 """
 
 import contextlib
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -95,18 +97,29 @@ def _contest(
     title: str, unit: str, amount: float, rows: dict[str, Callable[[Path], None]], *, work: Path, rounds: int
 ) -> None:
     found: dict[str, list[float]] = {name: [] for name in rows}
+    worked: dict[str, list[float]] = {name: [] for name in rows}
     for _ in range(rounds):
         for name, run in rows.items():
             target = work / "target"
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir()
-            begun = time.perf_counter()
+            begun, busy = time.perf_counter(), _processor_time()
             run(target)
             found[name].append(amount / (time.perf_counter() - begun))
+            worked[name].append(_processor_time() - busy)
     shutil.rmtree(work / "target", ignore_errors=True)
-    print(f"\n{title} ({rounds} rounds)\n{'client':32}{'median':>10}{'best':>10}  {unit}")
+    print(f"\n{title} ({rounds} rounds)\n{'client':32}{'median':>10}{'best':>10}  {unit:12}{'CPU s':>7}")
     for name, speeds in found.items():
-        print(f"{name:32}{statistics.median(speeds):10,.0f}{max(speeds):10,.0f}", flush=True)
+        print(
+            f"{name:32}{statistics.median(speeds):10,.0f}{max(speeds):10,.0f}  {'':12}{min(worked[name]):7.2f}",
+            flush=True,
+        )
+
+
+def _processor_time() -> float:
+    """Tell the seconds that the client and its children computed, until now."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _ours(server: Sshd, folder: Path, connections: int, target: Path) -> None:
