@@ -29,6 +29,8 @@ _USUAL_ATTRS = struct.Struct(">IQIIIII")  # flags, size, user, group, permission
 _LONGEST_HANDLE = 256  # bytes, says the draft
 _SIZE, _OWNER, _PERMISSIONS, _TIMES, _EXTENDED = 1, 2, 4, 8, 0x80000000
 _USUAL = _SIZE | _OWNER | _PERMISSIONS | _TIMES
+_NOTHING = (0,) * 7
+_KIND_OF_FILE = 0o170000
 
 
 class Garbled(TryAgain):
@@ -180,15 +182,32 @@ def read_names(body: bytes) -> list[Named]:
     if count * 12 > len(body):
         raise Garbled(f"the server announced {count} names in a listing of {len(body)} bytes")
     found = []
-    at = 4
-    for _ in range(count):
-        name, at = _text_at(body, at)
-        long, at = _text_at(body, at)
-        attrs, at = _attrs_at(body, at)
-        if not attrs.kind:
-            attrs = attrs._replace(kind=_LETTERS.get(long[:1], "special" if long else ""))
-        found.append(Named(name, attrs))
+    at, end = 4, len(body)
+    usual, usual_size, kinds = _USUAL_ATTRS.unpack_from, _USUAL_ATTRS.size, _KINDS
+    try:
+        for _ in range(count):  # what OpenSSH sends a hundred thousand times, without a call for each part
+            first = at + 4 + U32.unpack_from(body, at)[0]
+            second = first + 4 + U32.unpack_from(body, first)[0]
+            flags, size, _, _, mode, _, mtime = usual(body, second) if second + usual_size <= end else _NOTHING
+            kind = kinds.get(mode & _KIND_OF_FILE, "special")
+            if flags == _USUAL and kind:
+                found.append(Named(body[at + 4 : first], Attrs(size, kind, mtime * 1_000_000)))
+                at = second + usual_size
+            else:
+                one, at = _odd_name(body, at)
+                found.append(one)
+    except struct.error as err:
+        raise Garbled("a packet of the server ends within a name") from err
     return found
+
+
+def _odd_name(body: bytes, at: int) -> tuple[Named, int]:
+    name, at = _text_at(body, at)
+    long, at = _text_at(body, at)
+    attrs, at = _attrs_at(body, at)
+    if not attrs.kind:
+        attrs = attrs._replace(kind=_LETTERS.get(long[:1], "special" if long else ""))
+    return Named(name, attrs), at
 
 
 def read_extensions(body: bytes) -> dict[bytes, bytes]:
@@ -242,7 +261,7 @@ def _attrs_at(body: bytes, at: int) -> tuple[Attrs, int]:
         (flags,) = U32.unpack_from(body, at)
         if flags == _USUAL:
             _, size, _, _, mode, _, mtime = _USUAL_ATTRS.unpack_from(body, at)
-            return Attrs(size, _KINDS.get(stat.S_IFMT(mode), "special"), mtime * 1_000_000), at + _USUAL_ATTRS.size
+            return Attrs(size, _KINDS.get(mode & _KIND_OF_FILE, "special"), mtime * 1_000_000), at + _USUAL_ATTRS.size
         return _odd_attrs(body, at + 4, flags)
     except struct.error as err:
         raise Garbled("a packet of the server ends within a file's attributes") from err
@@ -257,7 +276,7 @@ def _odd_attrs(body: bytes, at: int, flags: int) -> tuple[Attrs, int]:
     if flags & _OWNER:
         at += 8
     if flags & _PERMISSIONS:
-        kind = _KINDS.get(stat.S_IFMT(U32.unpack_from(body, at)[0]), "special")
+        kind = _KINDS.get(U32.unpack_from(body, at)[0] & _KIND_OF_FILE, "special")
         at += 4
     if flags & _TIMES:
         mtime_us = U32.unpack_from(body, at + 4)[0] * 1_000_000
