@@ -161,6 +161,8 @@ class SftpFetch:
         if entry is None:
             line.session.need_root()
             raise Gone(f"{where} is no longer there, or no plain file")
+        if want.offset > entry.size:
+            raise Changed(f"{where} has {entry.size} bytes, fewer than the {want.offset} that were fetched before")
         if entry.size != want.size:
             raise Changed(f"{where} has {entry.size} bytes, and had {want.size} when it was wanted")
         if want.mtime_us is not None and entry.mtime_us is not None and want.mtime_us != entry.mtime_us:
