@@ -1,7 +1,7 @@
 #!/bin/sh
-# Gets the real FTP servers that the tests run, and the openssl that makes their certificates: what this machine
-# lacks is unpacked into a folder. Nothing is installed and no service is set up: Debian and Ubuntu would let only
-# one FTP server be installed at a time, and would start it.
+# Gets the real FTP servers that the tests run, the openssl that makes their certificates, and the fakeroot under
+# which others than root start them: what this machine lacks is unpacked into a folder. Nothing is installed and no
+# service is set up: Debian and Ubuntu would let only one FTP server be installed at a time, and would start it.
 # Run by scripts/test; running it again costs nothing.
 set -eu
 
@@ -9,9 +9,9 @@ folder="${NIGHTFERRY_FTP_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/nightferry/ftp
 scripts="$(cd -- "$(dirname -- "$0")" && pwd)"
 
 [ ! -e "$folder/unpacked" ] || exit 0
-for needed in sbin/vsftpd sbin/proftpd lib/proftpd/mod_tls.so sbin/pure-ftpd bin/pure-pw bin/openssl; do
+for needed in sbin/vsftpd sbin/proftpd lib/proftpd/mod_tls.so sbin/pure-ftpd bin/pure-pw bin/openssl bin/fakeroot-tcp; do
     [ ! -e "/usr/$needed" ] || continue
-    "$scripts/unpack-packages" "$folder" vsftpd proftpd-core proftpd-mod-crypto pure-ftpd openssl
+    "$scripts/unpack-packages" "$folder" vsftpd proftpd-core proftpd-mod-crypto pure-ftpd openssl fakeroot
     : > "$folder/unpacked"
     break
 done

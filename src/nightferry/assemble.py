@@ -1,5 +1,7 @@
 """Assemble: turn the configuration into stores, steps, routes and a ledger that work."""
 
+import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from nightferry.core.names import archive_name
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
+from nightferry.ledgers.database import database_path
 from nightferry.ledgers.sql import open_ledger as open_sql_ledger
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
@@ -41,6 +44,7 @@ def idle_hands() -> Hands:
 
 #: A server on this port speaks TLS from the first byte (RFC 4217 speaks of the other kind only).
 IMPLICIT_TLS_PORT = 990
+_DRIVE = re.compile(r"/[A-Za-z]:(?:/|$)")
 
 
 def ledger_url(config: Config) -> str:
@@ -74,13 +78,13 @@ def make_store(section: TelescopeConfig | ArchiveConfig, url: str, *, user: str 
     if address.scheme == "file":
         from nightferry.stores.local import LocalStore  # noqa: PLC0415 - only the stores in use are loaded
 
-        return LocalStore(Path(address.path), connections=section.connections or connections)
+        return LocalStore(local_path(address.path), connections=section.connections or connections)
     if address.scheme == "sftp":
         return _sftp_store(section, address, user=user, connections=connections)
     from nightferry.stores.ftp import FtpStore  # noqa: PLC0415
     from nightferry.stores.ftp_address import FtpAddress  # noqa: PLC0415
 
-    name = section.user or address.username or user or "anonymous"
+    name = section.user or unquote(address.username or "") or user or "anonymous"
     secure = address.scheme == "ftps"
     settings = FtpAddress(
         host=address.hostname or "",
@@ -144,16 +148,31 @@ def make_new_folders(config: Config, ledger: Ledger, telescope: str) -> None:
     An archive's folder that was there once and is not now is a disk that is not mounted: it is left missing, and
     its store says so.
     """
-    data_folder().mkdir(parents=True, exist_ok=True)
-    if any(balance.delivered for balance in ledger.balances(telescope)):
-        return
+    if config.shelf.path is None:
+        with translated(data_folder(), "the folder for nightferry's data,"):
+            data_folder().mkdir(parents=True, exist_ok=True)
     for name in config.telescope[telescope].archives:
-        section = config.archive[name]
-        address = section.address(section.url)
-        folder = Path(address.path)
-        if address.scheme == "file" and folder.parent.is_dir():
+        folder = local_folder(config.archive[name])
+        if folder is not None and is_unused(config, ledger, name) and folder.parent.is_dir():
             with translated(folder, f"archive {name}:"):
                 folder.mkdir(exist_ok=True)
+
+
+def is_unused(config: Config, ledger: Ledger, archive: str) -> bool:
+    """Whether no telescope has ever delivered to an archive, as far as the ledger knows."""
+    users = {name for name, telescope in config.telescope.items() if archive in telescope.archives}
+    return not any(balance.delivered for balance in ledger.balances() if balance.night.telescope in users)
+
+
+def local_folder(section: ArchiveConfig) -> Path | None:
+    """Tell the folder of an archive on this machine; None for one elsewhere."""
+    address = section.address(section.url)
+    return local_path(address.path) if address.scheme == "file" else None
+
+
+def local_path(path: str, *, windows: bool = os.name == "nt") -> Path:
+    """Make a path of what a file URL says; before a Windows drive its slash is not part of it."""
+    return Path(path[1:] if windows and _DRIVE.match(path) else path)
 
 
 def open_route(config: Config, name: str, *, take: list[str] | None = None, hands: Hands | None = None) -> Route:
@@ -206,5 +225,5 @@ def naming(template: str, layout: Layout) -> Callable[[Frame], StorePath]:
 
 def _lock_path(config: Config, telescope: str) -> Path:
     """Tell the lock of a telescope: beside the ledger, because who shares the ledger shares the work."""
-    ledger = Path(ledger_url(config).removeprefix("sqlite:///"))
+    ledger = database_path(ledger_url(config))
     return ledger.with_name(f"{ledger.name}.{telescope}.lock")

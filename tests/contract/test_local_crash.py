@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from nightferry.core.errors import Held, Misconfigured, NightferryError, NoSpace, Occupied, TryAgain, Unreachable
+from nightferry.core.errors import (
+    Changed,
+    Gone,
+    Held,
+    Misconfigured,
+    NightferryError,
+    NoSpace,
+    Occupied,
+    TryAgain,
+    Unreachable,
+)
 from nightferry.core.store import Entry, Load, Oddity, StorePath, Want
 from nightferry.stores import local_put
 from nightferry.stores.local import LocalStore
@@ -213,6 +224,10 @@ def test_a_folder_that_another_writer_made_is_synced_into_the_folder_above(
     synced.clear()
     list(store.put([Load(loads[0].source, StorePath("night/deeper/c.fits"))]))
     assert synced == ["deeper"]
+    shutil.rmtree(root / "night" / "deeper")  # made anew, it is as good as never synced
+    synced.clear()
+    list(store.put(loads[1:]))
+    assert set(synced) == {"deeper", "night"}
 
 
 def test_a_working_file_whose_bytes_cannot_be_synced_is_not_linked(
@@ -294,6 +309,8 @@ def test_few_descriptors_are_open_at_once_and_none_is_left(
     assert sum(isinstance(item, Entry) for item in store.list()) == 80
     next(store.list())
     next(store.stat([many[0].target, many[1].target]))
+    wants = [Want(StorePath("0"), 1), Want(many[0].target, 3_000_000, offset=4_000_000)]
+    assert [type(answer) for answer in carry_all(store, wants)] == [Gone, Changed]
     assert not opened
 
 

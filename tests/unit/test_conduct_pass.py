@@ -121,6 +121,28 @@ def test_a_frame_that_is_gone_before_it_was_pulled_is_held(bench: Bench) -> None
     assert bench.bins() == {light(1): "held", light(2): "delivered"}
 
 
+def test_a_frame_that_was_gone_is_open_again_when_the_telescope_shows_it(bench: Bench) -> None:
+    plant(bench, 1)
+    bench.floor = 1 << 60
+    bench.carry()
+    bench.floor = 0
+    kept = bench.telescope.disk.files.pop(light(1))
+    bench.carry()
+    assert bench.bins() == {light(1): "held"}
+    bench.telescope.disk.files[light(1)] = kept
+    bench.carry()
+    assert bench.bins() == {light(1): "delivered"}
+    (release,) = (receipt for receipt in bench.account(light(1)).receipts if receipt.step == "release")
+    assert release.reason == "the telescope shows it again"
+
+
+def test_a_frame_that_is_held_for_its_bytes_stays_held_while_it_is_shown(bench: Bench) -> None:
+    bench.telescope.plant(light(1), b"not FITS")
+    bench.carry()
+    bench.carry()
+    assert bench.told(light(1)) == [("pull", "done"), ("verify", "held")]
+
+
 def test_a_frame_that_is_on_the_shelf_needs_its_telescope_no_more(bench: Bench) -> None:
     plant(bench, 1)
     bench.carry(Orders(until="verify"))

@@ -62,14 +62,6 @@ def test_every_picture_is_shown_and_fetches_nothing() -> None:
         assert "<script" not in text
 
 
-def test_every_test_that_the_readme_names_is_there() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = re.findall(r"\[`(test_\w+)`\]\((\S+)\)", text)
-    assert named
-    for name, path in named:
-        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), name
-
-
 def test_every_change_is_of_a_known_kind() -> None:
     known = re.findall(r"^\| `(\w+)` \|", (ROOT / "changes/README.md").read_text(encoding="utf-8"), re.MULTILINE)
     for change in (ROOT / "changes").iterdir():

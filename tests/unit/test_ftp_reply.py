@@ -86,9 +86,13 @@ def test_features_are_read_with_and_without_stars() -> None:
     ],
 )
 def test_refusals_are_sorted_by_who_must_act(code: int, text: str, kind: type[NightferryError]) -> None:
-    error = refusal(Reply(code, text), "ftp://10.0.0.1/: doing something")
+    error = refusal(Reply(code, text), "ftp://10.0.0.1/: doing something", storing=True)
     assert type(error) is kind
     assert f"{code} {text}" in str(error)
+
+
+def test_full_disk_of_a_server_that_we_only_read_from_is_no_lack_of_space() -> None:
+    assert type(refusal(Reply(452, "Error writing to the log: no space left"), "fetching")) is TryAgain
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from nightferry import api
-from nightferry.assemble import archive_store, ledger_url, shelf_of, telescope_store
+from nightferry.assemble import archive_store, is_unused, ledger_url, local_folder, shelf_of, telescope_store
 from nightferry.cli.exits import DONE, FAILED, MISCONFIGURED
 from nightferry.cli.show import Cell, say, say_json, size_text, table
 from nightferry.config import Config, load_preset
@@ -61,8 +61,7 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
         url = effective_source(section, load_preset(section.preset))
         yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section)))  # type: ignore[misc] # mypy cannot type a bound default
     for name in archives:
-        archive = config.archive[name]
-        yield _try(f"archive {name}: {archive.url}", lambda archive=archive: _archive(archive_store(archive)))  # type: ignore[misc] # as above
+        yield _try(f"archive {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above
 
 
 def _try(what: str, look: Callable[[], str]) -> Check:
@@ -95,7 +94,13 @@ def _lists(store: Store) -> str:
     return f"reached; {files:,}{' or more' if len(found) == 1000 else ''} files"  # noqa: PLR2004 - a look, not a count
 
 
-def _archive(store: Store) -> str:
+def _archive(config: Config, name: str) -> str:
+    folder = local_folder(config.archive[name])
+    if folder is not None and not folder.exists() and folder.parent.is_dir():
+        with api.open_ledger(config) as ledger:
+            if is_unused(config, ledger, name):
+                return "not there yet; made before the first delivery"
+    store = archive_store(config.archive[name])
     try:
         next(iter(store.list()), None)
     finally:

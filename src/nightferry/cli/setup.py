@@ -1,5 +1,6 @@
 """The command that sets up: asks what it must, tests the connection, writes a commented configuration."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from nightferry.config.presets import Preset
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry
 
+_BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 _TEMPLATE = """\
 # nightferry's configuration. Every key: docs/reference/configuration.md
 # Quantities carry units ("60 s", "7 d", "5 GB"); an unknown key is an error that names its line.
@@ -25,7 +27,7 @@ path = "{shelf}"
 # Nothing is pulled that would leave less than this free.
 floor = "1 GB"
 
-[telescope.{name}]
+[telescope.{key}]
 # {title}
 preset = "{preset}"
 source = "{source}"
@@ -36,14 +38,14 @@ take = [{take}]
 settle = "{settle}"
 
 # How `nightferry watch` looks: pause between two looks; end (or "alert") after so many empty ones in a row.
-[telescope.{name}.watch]
+[telescope.{key}.watch]
 every = "5 min"
 # empty = 10
 # then = "stop"
 
 # Without this section nothing is ever deleted at the telescope. With it, a frame is, once it has been read
 # back from the library, is unchanged at the telescope, and was delivered so long ago.
-# [telescope.{name}.clear]
+# [telescope.{key}.clear]
 # after = "7 d"
 
 [archive.library]
@@ -87,10 +89,13 @@ def init_command(place: Path | None, wishes: Wishes) -> None:
     if wishes.dry_run:
         sys.stdout.write(text)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    library.mkdir(parents=True, exist_ok=True)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        library.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as err:
+        raise Misconfigured(f"{err.filename or path} cannot be made: {err.strerror}; nothing was set up") from err
     say(f"wrote {path}", "green")
     option = f" --config {path}" if place else ""
     say(f"next: nightferry{option} run {name} --night all")
@@ -104,7 +109,10 @@ def _ask(question: str, default: str | None, choices: list[str] | None = None) -
         return default
     shown = f"{question} ({', '.join(choices)})" if choices else question
     while True:
-        answer = str(typer.prompt(shown, default=default)).strip()
+        try:
+            answer = str(typer.prompt(shown, default=default)).strip()
+        except typer.Abort as err:  # Ctrl-C, or the end of the input
+            raise KeyboardInterrupt from err
         if not choices or answer in choices:
             return answer
         say(f"expected one of {', '.join(choices)}", "yellow")
@@ -117,7 +125,7 @@ def write_config(answers: Wishes, preset: Preset) -> str:
         f'{key} = "{_toml(value)}"\n' for key, value in (("user", answers.user), ("secret", answers.secret)) if value
     )
     return _TEMPLATE.format(
-        name=answers.name,
+        key=answers.name if _BARE_KEY.fullmatch(answers.name or "") else f'"{_toml(answers.name or "")}"',
         title=preset.title,
         preset=answers.preset,
         source=_toml(answers.source or ""),

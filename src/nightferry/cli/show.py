@@ -24,7 +24,7 @@ COLOURS = {Bin.DELIVERED: "green", Bin.HELD: "red", Bin.FAILED: "yellow", Bin.IG
 _MICROSECONDS = 1_000_000
 _WIDE = 100_000
 #: Columns whose short values are never broken over lines.
-_WHOLE = {"telescope", "night", "standing", "outcome", "when", "frame id", ""}
+_WHOLE = {"night", "standing", "outcome", "when", "frame id", ""}
 
 
 def console() -> Console:
@@ -49,13 +49,21 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Se
     for column in columns:
         right = column in numbers
         grid.add_column(
-            column, justify="right" if right else "left", overflow="fold", no_wrap=right or column in _WHOLE
+            column,
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=right or column in _WHOLE,
+            min_width=min(len(column), 8),
         )
     for row in rows:
         grid.add_row(
             *(Text(display(cell)) if isinstance(cell, str) else Text(display(cell[0]), cell[1]) for cell in row)
         )
-    console().print(grid)
+    screen = console()
+    if screen.measure(grid, options=screen.options.update(width=_WIDE)).maximum > screen.width:
+        # on 80 columns every blank counts
+        grid.padding = (0, 1, 0, 0)
+    screen.print(grid)
 
 
 def show_balances(balances: Sequence[Balance]) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from nightferry.conduct.carry import Tally, carry
 from nightferry.conduct.clearing import clear
 from nightferry.conduct.route import Route, now_us
-from nightferry.conduct.scan import Scan, gone_receipt, scan
+from nightferry.conduct.scan import Scan, back_receipt, gone_receipt, scan
 from nightferry.conduct.tidying import tidy
 from nightferry.core.balance import Balance
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
-from nightferry.core.frame import Sighting
+from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Night, Nights
 from nightferry.core.progress import Onlooker
@@ -93,7 +93,7 @@ def run_pass(
             plan = _plan(route, ledger, found, chosen)
             return _report(found, Pass(trouble=trouble, plan=plan), _balances(ledger, name, chosen), started)
         ledger.sight(found.news)
-        ledger.record(_never_pulled(ledger, found.gone))
+        ledger.record([*_never_pulled(ledger, found.gone), *_back_again(route, ledger, found.held)])
         tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
         trouble = trouble or tally.trouble
         cleared = 0
@@ -125,13 +125,19 @@ def _scan(route: Route, ledger: Ledger, nights: Nights, onlooker: Onlooker) -> t
         return scan(route, ledger.known(route.telescope.name), nights, onlooker), None
     except TryAgain as err:
         onlooker.note(str(err))
-        return Scan(0, (), (), None, 0), err
+        return Scan(0, (), (), (), None, 0), err
 
 
 def _never_pulled(ledger: Ledger, gone: Sequence[Receipt]) -> list[Receipt]:
     """Leave out the frames that are on our side already: those need their telescope no more."""
     found = [(receipt, ledger.account(receipt.frame)) for receipt in gone]
     return [receipt for receipt, account in found if account is not None and account.standing.stage == "pull"]
+
+
+def _back_again(route: Route, ledger: Ledger, held: Sequence[FrameId]) -> list[Receipt]:
+    """Open those frames again that were held for being gone: a card was out, or a listing was cut short."""
+    accounts = [account for frame in held if (account := ledger.account(frame)) is not None]
+    return [receipt for account in accounts if (receipt := back_receipt(route, account)) is not None]
 
 
 def _carry(

@@ -9,7 +9,7 @@ from nightferry.conduct.route import Route, now_us
 from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId, Role, Sighting
 from nightferry.core.layout import Layout, sidecar_owner, suffix_of
-from nightferry.core.ledger import Known
+from nightferry.core.ledger import Account, Known
 from nightferry.core.night import Night, Nights
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
@@ -28,14 +28,15 @@ _ODD = {
 class Scan:
     """What a listing told.
 
-    ``news`` are states of files not sighted before, ``gone`` the receipts of open
-    frames that are no longer there, ``newest``
-    the newest evening with a wanted file, ``odd`` how many entries could not be carried at all.
+    ``news`` are states of files not sighted before, ``gone`` the receipts of open frames that are no longer there,
+    ``held`` the held frames that are, ``newest`` the newest evening with a wanted file, ``odd`` how many entries
+    could not be carried at all.
     """
 
     listed: int
     news: Sequence[Sighting]
     gone: Sequence[Receipt]
+    held: Sequence[FrameId]
     newest: date | None
     odd: int
 
@@ -70,7 +71,7 @@ def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooke
         for path in sorted(open_paths)
         if _was_listed(layout, nights, path)
     ]
-    return Scan(seen.listed, news, gone, _later(seen.newest, newest), len(seen.odd))
+    return Scan(seen.listed, news, gone, seen.held, _later(seen.newest, newest), len(seen.odd))
 
 
 class _Seen:
@@ -81,6 +82,7 @@ class _Seen:
         self.newest: date | None = None
         self.candidates: list[Entry] = []
         self.ignored: list[Entry] = []
+        self.held: list[FrameId] = []
         self.odd: list[Oddity] = []
         self.stems: set[str] | None = set() if sidecars else None
 
@@ -93,8 +95,11 @@ class _Seen:
         elif last.bin is Bin.IGNORED:
             # what is ignored depends on the configuration, so the rules are asked on every pass
             self.ignored.append(Entry(entry.path, last.size, last.mtime_us))
-        elif self.newest is None or last.evening > self.newest:
-            self.newest = last.evening
+        else:
+            if self.newest is None or last.evening > self.newest:
+                self.newest = last.evening
+            if last.bin is Bin.HELD:
+                self.held.append(last.id)
 
 
 def _enters(layout: Layout, nights: Nights, folder: StorePath) -> bool:
@@ -162,6 +167,24 @@ def gone_receipt(route: Route, frame: FrameId, night: Night, path: StorePath) ->
         outcome=Outcome.HELD,
         reason=f"{path} is no longer at the telescope and was never pulled; if it is not wanted, drop it with: "
         "nightferry release FRAME --drop --why TEXT",
+        proof={"gone": True},
+        started_us=now_us(),
+        host=host_name(),
+    )
+
+
+def back_receipt(route: Route, account: Account) -> Receipt | None:
+    """Make the receipt that opens a frame again that was held because it was gone; None for any other."""
+    last = account.receipts[-1] if account.receipts else None
+    if last is None or last.step != route.pull.name or not last.proof.get("gone"):
+        return None
+    return Receipt(
+        frame=account.sighting.id,
+        night=account.sighting.night,
+        step="release",
+        version="1",
+        outcome=Outcome.DONE,
+        reason="the telescope shows it again",
         started_us=now_us(),
         host=host_name(),
     )

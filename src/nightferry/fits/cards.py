@@ -7,6 +7,7 @@ forbids in a card is told by its ``flaw``; judging that is the business of whoev
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nightferry.core.errors import Held
 
@@ -82,8 +83,9 @@ def parse_cards(header: bytes) -> list[Card]:
     return cards
 
 
+@lru_cache(maxsize=512)
 def parse_card(raw: bytes) -> Card:
-    """Read one card of 80 bytes."""
+    """Read one card of 80 bytes; a night's frames share most of theirs."""
     text = raw.decode("latin-1")
     if (split := _field_of(text)) is None:
         return Card(text[:8].rstrip(" "), text[8:].rstrip(" "), "", raw)

@@ -12,6 +12,8 @@ from nightferry.core.store import StorePath
 from nightferry.ledgers.schema import receipts, sightings, standings
 
 Value: TypeAlias = str | int | float | bool | date | None
+#: One encoder for all receipts: `json.dumps` makes a new one for each.
+_write_json = json.JSONEncoder(separators=(",", ":")).encode
 
 #: The columns that `sighting_from`, `standing_from` and `receipt_from` read, in their order.
 SIGHTING = (
@@ -143,7 +145,7 @@ def receipt_row(seq: int, receipt: Receipt) -> dict[str, Value]:
         "target": receipt.target,
         "digest": receipt.digest,
         "stored": name if isinstance(name, str) else None,
-        "proof": json.dumps(dict(receipt.proof), separators=(",", ":")),
+        "proof": _write_json(dict(receipt.proof)),
         "started_us": receipt.started_us,
         "seconds": receipt.seconds,
         "host": receipt.host,

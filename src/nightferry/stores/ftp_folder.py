@@ -9,7 +9,7 @@ from nightferry.stores.ftp_listing import Listing, read_machine, read_plain
 from nightferry.stores.ftp_pool import Line
 from nightferry.stores.ftp_reply import refusal
 from nightferry.stores.ftp_session import Session
-from nightferry.stores.ftp_wire import Cut, Pipe, Silence
+from nightferry.stores.ftp_wire import Cut, Pipe
 
 #: Bytes of one folder's listing that are read at most: some three million files.
 LONGEST_LISTING = 256 << 20
@@ -75,14 +75,15 @@ class Lister:
 
     def _read(self, folder: StorePath, following: StorePath | None) -> bytes | None:
         habits = self._line.habits
-        lessons = habits.lessons
+        lessons, was_ahead = habits.lessons, self._next is not None
         try:
             return self._read_once(folder, following)
-        except (Cut, Silence) as err:
+        except TryAgain as err:
             self.close()
             self._line.drop()
-            if isinstance(err, Silence) and lessons == habits.lessons:
-                raise  # it would be silent again; waiting twice helps nobody
+            # A session may have been at its end, and a listing asked for ahead may have waited too long for us.
+            if not (was_ahead or isinstance(err, Cut) or lessons != habits.lessons):
+                raise
         return self._read_once(folder, None)
 
     def _read_once(self, folder: StorePath, following: StorePath | None) -> bytes | None:

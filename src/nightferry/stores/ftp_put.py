@@ -81,7 +81,7 @@ class Putter:
             pipe.close()
         reply = session.control.final()
         if not reply.good:
-            raise refusal(reply, doing)
+            raise refusal(reply, doing, storing=True)
         if broken is not None:
             raise broken
 
@@ -97,7 +97,7 @@ class Putter:
                 raise Misconfigured(f"{self._label}: the server has neither EPSV nor PASV; switch passive mode on")
         pipe, reply, _ = session.begin(port)
         if pipe is None:
-            raise refusal(reply, doing)
+            raise refusal(reply, doing, storing=True)
         return pipe
 
     def _compare(self, session: Session, part: StorePath, size: int, target: StorePath) -> None:
@@ -122,13 +122,17 @@ class Putter:
         first = session.control.final()
         if first.code != 350:  # noqa: PLR2004 - the second half is awaited
             session.control.pass_over()
-            raise refusal(first, f"{self._label}: renaming a file to {target!a}")
+            raise refusal(first, f"{self._label}: renaming a file to {target!a}", storing=True)
         reply = session.control.final()
         seen = isinstance(read_stat(session, target, means), Entry) or stat_one(self._line, target) is not None
         if reply.good and not seen:
             raise Held(f"{self._label}: the server took the file, but not its name {target!a}; {_RENAMED}")
         if not reply.good:
-            raise self._occupied(target) if seen else refusal(reply, f"{self._label}: renaming a file to {target!a}")
+            raise (
+                self._occupied(target)
+                if seen
+                else refusal(reply, f"{self._label}: renaming a file to {target!a}", storing=True)
+            )
 
     def _sweep(self) -> None:
         """Delete unfinished files that earlier troubles left behind, as far as the server lets us now."""
@@ -165,7 +169,7 @@ class Putter:
             return _names(listing)
         if reply.good:
             raise Held(f"{self._label}: the server made a folder, but not under the name {folder!a}; {_RENAMED}")
-        raise refusal(reply, f"{self._label}: making the folder {folder!a}")
+        raise refusal(reply, f"{self._label}: making the folder {folder!a}", storing=True)
 
     def _occupied(self, target: StorePath) -> Occupied:
         return Occupied(f"{self._label}: the name {target!a} is taken; nothing was changed there")

@@ -56,9 +56,12 @@ def quoted(text: str) -> str:
     return f'"{line}"'
 
 
-def refusal(reply: Reply, doing: str) -> NightferryError:
-    """Tell a reply that is no success as the error it means; ``doing`` says where and what was asked."""
-    if reply.code in {452, 552} or _FULL.search(reply.text):
+def refusal(reply: Reply, doing: str, *, storing: bool = False) -> NightferryError:
+    """Tell a reply that is no success as the error it means; ``doing`` says where and what was asked.
+
+    Only where something was to be stored does a full disk mean `NoSpace`.
+    """
+    if storing and (reply.code in {452, 552} or _FULL.search(reply.text)):
         return NoSpace(f"{doing}: the server has no space left ({reply}); free some there")
     if reply.code in {530, 532}:
         return Misconfigured(f"{doing}: the server wants another login ({reply}); check user and secret")

@@ -49,9 +49,9 @@ class Habits:
         return self.mlst and self.features is not None and self.features.machine_listings
 
     @property
-    def lessons(self) -> tuple[bool | None, bool]:
+    def lessons(self) -> tuple[bool, bool]:
         """What a failure may have taught: if it changed, the same may work the next time."""
-        return self.ahead, self.epsv
+        return self.ahead is not False, self.epsv
 
     def distrust(self) -> None:
         """Send no more commands ahead: the server did not bear it."""

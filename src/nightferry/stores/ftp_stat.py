@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from itertools import islice
 
+from nightferry.core.errors import TryAgain
 from nightferry.core.store import Entry, StorePath
 from nightferry.stores.ftp_folder import Lister
 from nightferry.stores.ftp_listing import facts_of
@@ -18,7 +19,7 @@ from nightferry.stores.ftp_reply import Reply, size_of
 from nightferry.stores.ftp_session import Session
 from nightferry.stores.ftp_times import SECOND_US, Clock, fact_time
 from nightferry.stores.ftp_walk import dated, exact_time
-from nightferry.stores.ftp_wire import Cut
+from nightferry.stores.ftp_wire import Cut, Silence
 from nightferry.stores.paths import path_refusal
 
 #: Files that are asked about in one go.
@@ -111,10 +112,27 @@ def stat_one(line: Line, path: StorePath) -> Entry | None:
 
 
 def _ask_again_if_cut(line: Line, paths: list[StorePath]) -> dict[StorePath, Entry | Verdict]:
+    """Ask about files, once more on a new session if the server had given the old one up.
+
+    A server that passed the probe may still lose commands when many come at once: if it stays silent, it is
+    asked one by one, and when that works it is not sent any ahead again.
+    """
+    habits = line.habits
     try:
         return _stat_batch(line.checked(), paths)
-    except Cut:  # an idle connection that the server had given up
+    except Cut:
         line.drop()
+    except Silence:
+        line.drop()
+        ahead = habits.ahead
+        if not ahead:
+            raise
+        habits.distrust()
+        try:
+            return _stat_batch(line.session, paths)
+        except TryAgain:
+            habits.ahead = ahead  # it was away, and that is no lesson about commands
+            raise
     return _stat_batch(line.session, paths)
 
 

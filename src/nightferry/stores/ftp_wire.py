@@ -217,7 +217,8 @@ def _part(sock: ssl.SSLSocket) -> None:
     """Tell the receiver of TLS data that they are whole, and let it finish.
 
     Closing with the receiver's own last messages unread would reset the connection and could cost it the tail of
-    the data, so its farewell is waited for; a receiver that has none closes the connection, which is as good.
+    the data, so its farewell is waited for. One that does not answer it may have the data all the same: its reply
+    and the file's size will tell.
     """
-    with contextlib.suppress(ssl.SSLError, ConnectionError):
+    with contextlib.suppress(OSError):
         sock.unwrap()

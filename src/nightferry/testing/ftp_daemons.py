@@ -105,18 +105,12 @@ def _as_root(command: list[str]) -> list[str]:
     """Let who is not root start a server that insists on root: in a name space of its own, under fakeroot."""
     if os.getuid() == 0:
         return command
-    fakeroot = Path(_program("fakeroot-sysv", "bin"))
-    (library,) = fakeroot.parents[1].glob("lib/*/libfakeroot/libfakeroot-sysv.so")
-    name_space = ["unshare", "--map-current-user", "--keep-caps"]
-    return [
-        *name_space,
-        f"{fakeroot}",
-        "--lib",
-        f"{library}",
-        "--faked",
-        f"{fakeroot.with_name('faked-sysv')}",
-        *command,
-    ]
+    # With the name space ends all that runs in it: fakeroot's daemon survives a fakeroot that is killed.
+    fakeroot = Path(_program("fakeroot-tcp", "bin"))
+    (library,) = fakeroot.parents[1].glob("lib/*/libfakeroot/libfakeroot-tcp.so")
+    faked = fakeroot.with_name("faked-tcp")
+    name_space = ["unshare", "--map-current-user", "--keep-caps", "--pid", "--fork", "--kill-child"]
+    return [*name_space, f"{fakeroot}", "--lib", f"{library}", "--faked", f"{faked}", *command]
 
 
 @contextlib.contextmanager

@@ -106,6 +106,8 @@ class Manners:
 
     #: What is read behind a command in one go is thrown away: always, or only after a transfer.
     discards: Literal["", "always", "after transfer"] = ""
+    #: So many bytes of commands are kept; what comes beyond, in one go, is thrown away.
+    command_buffer: int | None = None
     #: Data ports are told, but nobody listens there: for EPSV only, as behind some routers.
     epsv_is_dead: bool = False
     #: The address that PASV tells.

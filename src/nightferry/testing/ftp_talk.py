@@ -127,6 +127,8 @@ class Talk:
             if not more:
                 raise Hangup
             self._pending += more
+            if self._manners.command_buffer is not None:
+                self._pending = self._pending[: self._manners.command_buffer].rpartition(b"\n")[0] + b"\n"
             if self._manners.discards == "always":
                 self._pending = self._pending.partition(b"\n")[0] + b"\n"
         if first:
