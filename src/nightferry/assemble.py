@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import SplitResult, unquote
 
 from nightferry.conduct.route import Route
 from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, load_preset
@@ -79,6 +79,8 @@ def make_store(section: TelescopeConfig | ArchiveConfig, url: str, *, user: str 
         from nightferry.stores.local import LocalStore  # noqa: PLC0415 - only the stores in use are loaded
 
         return LocalStore(local_path(address.path), connections=section.connections or connections)
+    if address.scheme == "sftp":
+        return _sftp_store(section, address, user=user, connections=connections)
     from nightferry.stores.ftp import FtpStore  # noqa: PLC0415
     from nightferry.stores.ftp.address import FtpAddress  # noqa: PLC0415
 
@@ -97,6 +99,30 @@ def make_store(section: TelescopeConfig | ArchiveConfig, url: str, *, user: str 
         connections=section.connections or connections,
     )
     return FtpStore(settings)
+
+
+def _sftp_store(
+    section: TelescopeConfig | ArchiveConfig, address: SplitResult, *, user: str, connections: int
+) -> Store:
+    """Make the store of an ``sftp://`` URL, whose secret is a private key's file or a password."""
+    from nightferry.stores.sftp import SftpAddress, SftpStore, key_of, root_of  # noqa: PLC0415
+
+    name = section.user or unquote(address.username or "") or user
+    secret = read_secret(section.secret, user=name) if section.secret else None
+    key = key_of(section.secret, secret) if section.secret and secret is not None else None
+    return SftpStore(
+        SftpAddress(
+            host=address.hostname or "",
+            port=address.port,
+            root=root_of(address.path),
+            user=name,
+            password=None if key is not None else secret,
+            key=key,
+            known_hosts=section.known_hosts,
+            timeout=section.timeout,
+            connections=section.connections or connections,
+        )
+    )
 
 
 def telescope_store(telescope: TelescopeConfig) -> Store:

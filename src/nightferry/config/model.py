@@ -13,7 +13,7 @@ from nightferry.config.secrets import check_reference
 from nightferry.config.units import Duration, Height, Latitude, Longitude, Size
 from nightferry.core.layout import KINDS
 
-_SCHEMES = ("file", "ftp", "ftps")
+_SCHEMES = ("file", "ftp", "ftps", "sftp")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: The fields that a name template may use; see `nightferry.core.layout`.
 TEMPLATE_FIELDS = ("object", "date", "time", "night", "stem", "file", "suffix", "folder", "index", "telescope", "role")
@@ -89,6 +89,7 @@ class _StoreSection(_Section):
     insecure: bool = False  #: allow plain FTP to a public host
     verify_tls: bool = True  #: check the server's certificate (ftps)
     ca: Path | None = None  #: certificates to trust instead of the system's (ftps)
+    known_hosts: Path | None = None  #: host keys to trust instead of the user's own list (sftp)
     timeout: Duration = 30.0  #: longest wait for any answer
     connections: Annotated[int, Field(ge=1, le=16)] | None = None
 

@@ -1,0 +1,285 @@
+"""Files on their way out over SFTP: written under a name of their own, synced, and then given their true name.
+
+The name is given by a hard link (``hardlink@openssh.com``), which no system makes over a name that is taken;
+where there are no hard links, by the protocol's own rename, which must not replace but may be raced. The file and
+its folder are synced (``fsync@openssh.com``) before the answer, where the server can.
+"""
+
+import os
+from collections import deque
+from typing import BinaryIO
+
+from nightferry.core.errors import Gone, Misconfigured, NightferryError, NoSpace, Occupied, TryAgain
+from nightferry.core.store import ROOT, Load, StorePath
+from nightferry.stores.paths import checked, part_name
+from nightferry.stores.sftp.pool import Line
+from nightferry.stores.sftp.process import Cut, Silence
+from nightferry.stores.sftp.session import Session
+from nightferry.stores.sftp.wire import (
+    NO_ATTRS,
+    OPEN_NEW,
+    OPEN_READ,
+    Attrs,
+    Code,
+    Garbled,
+    Kind,
+    Status,
+    mode_attrs,
+    number,
+    text,
+)
+
+#: Bytes on their way at once.
+_WINDOW = 4 << 20
+_FSYNC, _LINK = b"fsync@openssh.com", b"hardlink@openssh.com"
+_FILE_MODE, _FOLDER_MODE = 0o644, 0o755
+
+
+class Putter:
+    """Stores files one after the other; remembers, for one call, which folders are there."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._label = line.label
+        self._folders: dict[StorePath, bytes | None] = {}
+        self._session: Session | None = None
+
+    def put(self, load: Load) -> NightferryError | None:
+        """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
+        try:
+            folder = _split(checked(load.target))[0]
+            source, size = _opened(load)
+        except NightferryError as err:
+            return err
+        with source:
+            session = self._ready()
+            try:
+                self._store(session, source, size, load.target, folder)
+            except (Cut, Silence, Garbled) as err:
+                self._line.drop()
+                words = session.last_words()
+                return TryAgain(f"{err}: storing {load.target!a} was not confirmed{f' ({words})' if words else ''}")
+            except Misconfigured:
+                raise
+            except NightferryError as err:
+                self._sweep_up(session)
+                return err
+        return None
+
+    def _store(self, session: Session, source: BinaryIO, size: int, target: StorePath, folder: StorePath) -> None:
+        self._sweep(session)
+        self._enter(session, folder)
+        if session.look(target) is not None:
+            raise self._occupied(target)
+        part = _joined(folder, part_name())
+        try:
+            self._carry(session, source, size, part, target)
+        except BaseException:
+            self._line.pool.leftovers.add(part)  # only now, for other threads sweep up what stands there
+            raise
+        self._sync_folder(session, folder)
+
+    def close(self) -> None:
+        """Let go of the folders."""
+        if self._session is not None and self._line.has(self._session):
+            for handle in self._folders.values():
+                if handle is not None:
+                    self._session.forget(self._session.ask(Kind.CLOSE, handle))
+        self._folders.clear()
+
+    def _ready(self) -> Session:
+        session = self._line.session
+        if session is not self._session:
+            self._session = session
+            self._folders.clear()
+        return session
+
+    # -- the steps of a put ------------------------------------------------------------------------------------
+
+    def _carry(self, session: Session, source: BinaryIO, size: int, part: StorePath, target: StorePath) -> None:
+        folder = _split(part)[0]
+        place = session.place(part)
+        opened = session.handle(session.wait(session.ask(Kind.OPEN, place, OPEN_NEW, mode_attrs(_FILE_MODE))))
+        if isinstance(opened, Status):
+            raise self._refusal(session, opened, folder, size)
+        trouble = self._write(session, source, opened, size, target)
+        found = session.attrs(session.wait(session.ask(Kind.FSTAT, opened)))
+        if trouble is None and _FSYNC in session.extensions:
+            status = session.do(Kind.EXTENDED, text(_FSYNC), opened)
+            if status.code not in {Code.OK, Code.OP_UNSUPPORTED}:
+                trouble = status
+        status = session.do(Kind.CLOSE, opened)
+        trouble = trouble or (status if status.code != Code.OK else None)
+        if isinstance(trouble, Status):
+            raise self._refusal(session, trouble, folder, size)
+        if trouble is None and (not isinstance(found, Attrs) or found.size != size):
+            kept = found.size if isinstance(found, Attrs) else found
+            trouble = TryAgain(
+                f"{self._label}: of {size} bytes for {target!a} the server kept {kept}; tried again later"
+            )
+        if trouble is not None:
+            raise trouble
+        self._name(session, part, target)
+
+    def _write(
+        self, session: Session, source: BinaryIO, handle: bytes, size: int, target: StorePath
+    ) -> Status | NightferryError | None:
+        """Send a file's bytes; tell why the server, or our disk, did not go through with it."""
+        under_way: deque[tuple[int, int]] = deque()
+        sent = flying = 0
+        trouble: Status | NightferryError | None = None
+        while trouble is None:
+            try:
+                data = source.read(session.limits.write)
+            except OSError as err:
+                trouble = TryAgain(f"reading the local file for {target!a} failed ({err.strerror}); check that disk")
+                break
+            if not data:
+                break
+            under_way.append((session.ask(Kind.WRITE, handle, number(sent), text(data)), len(data)))
+            sent += len(data)
+            flying += len(data)
+            while flying > _WINDOW and trouble is None:
+                trouble, flying = _taken(session, under_way, flying)
+        while under_way:
+            failed, flying = _taken(session, under_way, flying)
+            trouble = trouble or failed
+        if trouble is None and sent != size:
+            return TryAgain(f"the local file for {target!a} changed while it was stored; tried again later")
+        return trouble
+
+    def _name(self, session: Session, part: StorePath, target: StorePath) -> None:
+        """Give a whole file its true name, unless that is taken by now."""
+        places = session.place(part), session.place(target)
+        status = Status(Code.OP_UNSUPPORTED, "")
+        if _LINK in session.extensions:
+            status = session.do(Kind.EXTENDED, text(_LINK), *places)
+            if status.code == Code.OK:
+                if session.do(Kind.REMOVE, places[0]).code != Code.OK:
+                    self._line.pool.leftovers.add(part)
+                return
+        if session.look(target) is None:
+            self._line.pool.links = False  # a rename may be raced
+            status = session.do(Kind.RENAME, *places)
+            if status.code == Code.OK:
+                return
+        if session.look(target) is not None:
+            raise self._occupied(target)
+        raise session.refusal(status, f"giving a file the name {target!a}")
+
+    def _sync_folder(self, session: Session, folder: StorePath) -> None:
+        """Have the names in a folder reach the disk, where the server opens and syncs folders as it does files."""
+        handle = self._folders.get(folder)
+        if handle is not None:
+            status = session.do(Kind.EXTENDED, text(_FSYNC), handle)
+            if status.code == Code.FAILURE:
+                raise TryAgain(
+                    f"{self._label}: the folder {folder!a} could not be synced ({status}); tried again later"
+                )
+
+    # -- folders -----------------------------------------------------------------------------------------------
+
+    def _enter(self, session: Session, folder: StorePath) -> None:
+        """See to it that a folder is there, and is no link to somewhere else."""
+        if folder in self._folders:
+            return
+        if folder == ROOT:
+            session.need_root()
+        else:
+            above = _split(folder)[0]
+            self._enter(session, above)
+            if self._made(session, folder):
+                self._sync_folder(session, above)
+        if len(self._folders) >= 32:  # noqa: PLR2004 - servers open no more than some hundred at once
+            self.close()
+        self._folders[folder] = self._folder_handle(session, folder)
+
+    def _made(self, session: Session, folder: StorePath) -> bool:
+        """Make a folder if it is not there; tell whether it was made."""
+        found = session.look(folder)
+        made = False
+        if found is None:
+            status = session.do(Kind.MKDIR, session.place(folder), mode_attrs(_FOLDER_MODE))
+            made = status.code == Code.OK
+            found = session.look(folder)  # another writer may have been faster
+            if found is None:
+                raise self._refusal(session, status, _split(folder)[0], 1, f"making the folder {folder!a}")
+        if found.kind not in {"folder", ""}:
+            raise Occupied(f"{self._label}: {folder!a} should be a folder, but something else has that name")
+        return made
+
+    def _folder_handle(self, session: Session, folder: StorePath) -> bytes | None:
+        if _FSYNC not in session.extensions:
+            return None
+        opened = session.handle(session.wait(session.ask(Kind.OPEN, session.place(folder), OPEN_READ, NO_ATTRS)))
+        if isinstance(opened, Status):
+            return None
+        if session.do(Kind.EXTENDED, text(_FSYNC), opened).code != Code.OK:
+            session.forget(session.ask(Kind.CLOSE, opened))
+            return None
+        return opened
+
+    # -- ends --------------------------------------------------------------------------------------------------
+
+    def _refusal(
+        self, session: Session, status: Status, folder: StorePath, size: int, doing: str = ""
+    ) -> NightferryError:
+        """Tell why a server did not take a file: SFTP has no word for a full disk, so its space is asked for."""
+        doing = doing or f"storing {size} bytes in {folder!a}"
+        if status.code not in {Code.PERMISSION_DENIED, Code.NO_SUCH_FILE}:
+            free = session.free_space(folder)
+            if free is not None and free < size:
+                return NoSpace(f"{self._label}: {doing}: the server has {free} bytes left ({status}); free some there")
+            if status.code == Code.FAILURE:
+                return TryAgain(
+                    f"{self._label}: {doing}: the server failed ({status}), which can mean a quota that is used up or "
+                    "a disk that can only be read; look there. It is tried again later"
+                )
+        refusal = session.refusal(status, doing)
+        return TryAgain(str(refusal)) if isinstance(refusal, Gone) else refusal
+
+    def _sweep(self, session: Session) -> None:
+        """Delete unfinished files that troubles left behind."""
+        leftovers = self._line.pool.leftovers
+        for part in tuple(leftovers):
+            status = session.do(Kind.REMOVE, session.place(part))
+            if status.code in {Code.OK, Code.NO_SUCH_FILE}:
+                leftovers.discard(part)
+
+    def _sweep_up(self, session: Session) -> None:
+        """Sweep after a failure, which must not become another one."""
+        try:
+            self._sweep(session)
+        except (Cut, Silence, Garbled):
+            self._line.drop()
+
+    def _occupied(self, target: StorePath) -> Occupied:
+        return Occupied(f"{self._label}: the name {target!a} is taken; nothing was changed there")
+
+
+def _taken(session: Session, under_way: deque[tuple[int, int]], flying: int) -> tuple[Status | None, int]:
+    """Take the answer to the oldest write."""
+    request, length = under_way.popleft()
+    status = session.status(session.wait(request))
+    return (None if status.code == Code.OK else status), flying - length
+
+
+def _split(path: StorePath) -> tuple[StorePath, str]:
+    folder, _, name = path.rpartition("/")
+    return StorePath(folder), name
+
+
+def _joined(folder: StorePath, name: str) -> StorePath:
+    return StorePath(f"{folder}/{name}" if folder else name)
+
+
+def _opened(load: Load) -> tuple[BinaryIO, int]:
+    try:
+        source = load.source.open("rb", buffering=0)
+    except FileNotFoundError as err:
+        raise Gone(f"the local file {load.source} is no longer there; nothing was stored") from err
+    except OSError as err:
+        raise TryAgain(
+            f"the local file {load.source} cannot be read ({err.strerror}); check it and its rights"
+        ) from err
+    return source, os.fstat(source.fileno()).st_size

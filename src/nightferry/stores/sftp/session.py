@@ -1,0 +1,233 @@
+"""One login: requests go out ahead, answers are matched by number, every wait has an end."""
+
+from nightferry.core.errors import Gone, Misconfigured, NightferryError, TryAgain
+from nightferry.core.store import ROOT, StorePath
+from nightferry.stores.sftp.address import SftpAddress
+from nightferry.stores.sftp.complaint import complaint, shown
+from nightferry.stores.sftp.process import Cut, Silence, SshProcess
+from nightferry.stores.sftp.wire import (
+    SAFE_CHUNK,
+    Attrs,
+    Code,
+    Framer,
+    Garbled,
+    Kind,
+    Limits,
+    Status,
+    hello,
+    packet,
+    read_attrs,
+    read_extensions,
+    read_free_space,
+    read_handle,
+    read_limits,
+    read_status,
+    text,
+)
+
+#: Name resolution, connection, key exchange and login come one after the other, each a wait of its own.
+_LOGIN_WAITS = 3.0
+_FLUSH_AT = 16 * 1024
+
+Answer = tuple[int, memoryview | bytes]
+
+
+class Session:
+    """A session on an SFTP server; raises `Misconfigured` or `Unreachable` when there can be none.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self, address: SftpAddress) -> None:
+        self.address = address
+        self.label = address.label
+        self.root = address.root.encode("utf-8", "surrogateescape")
+        self.limits = Limits(SAFE_CHUNK, SAFE_CHUNK)
+        self.extensions: dict[bytes, bytes] = {}
+        self._framer = Framer()
+        self._out = bytearray()
+        self._number = 0
+        self._awaited: set[int] = set()
+        self._forgotten: set[int] = set()
+        self._arrived: dict[int, Answer] = {}
+        self._process = SshProcess(address)
+        try:
+            self._greet()
+        except BaseException:
+            self.close()
+            raise
+
+    def _greet(self) -> None:
+        try:
+            self._process.write(hello())
+            with self._process.patience(_LOGIN_WAITS):
+                kind, offer = self._next_packet()
+        except Cut as err:
+            raise complaint(self._process.last_words(), self.address) from err
+        except Silence as err:
+            raise Silence(f"{err}; the server was silent while we logged in") from err
+        except Garbled as err:
+            raise Misconfigured(
+                f"{self.label}: {err}: it looks as if the account's shell prints something, or is no shell for SFTP; "
+                "see to it that it is silent for logins without a terminal"
+            ) from err
+        self._process.opened()
+        if kind != Kind.VERSION:
+            raise Misconfigured(f"{self.label}: expected SFTP's first packet, the server sent one of kind {kind}")
+        self.extensions = read_extensions(bytes(offer))
+        if b"limits@openssh.com" in self.extensions:
+            kind, body = self.wait(self.ask(Kind.EXTENDED, text(b"limits@openssh.com")))
+            if kind == Kind.EXTENDED_REPLY:
+                self.limits = read_limits(bytes(body))
+
+    # -- requests and answers ----------------------------------------------------------------------------------
+
+    def ask(self, kind: Kind, *fields: bytes) -> int:
+        """Put a request on its way and give its number; it leaves at the latest when an answer is waited for."""
+        self._number = self._number + 1 & 0xFFFFFFFF
+        number = self._number
+        self._out += packet(kind, number, *fields)
+        self._awaited.add(number)
+        if len(self._out) > _FLUSH_AT:
+            self._flush()
+        return number
+
+    def wait(self, number: int) -> Answer:
+        """Give the answer to a request; one in the session's own memory is good until the next wait.
+
+        Raises `Cut`, `Silence`, or `Garbled` for an answer to what nobody asked.
+        """
+        self._flush()
+        if number in self._arrived:
+            return self._arrived.pop(number)
+        while True:
+            with self._process.patience():
+                kind, rest = self._next_packet()
+            if len(rest) < 4:  # noqa: PLR2004 - the number
+                raise Garbled(f"{self.label}: the server sent an answer without a number")
+            found = int.from_bytes(rest[:4])
+            if found in self._forgotten:
+                self._forgotten.remove(found)
+                continue
+            if found not in self._awaited:
+                raise Garbled(f"{self.label}: the server answered what nobody asked")
+            self._awaited.remove(found)
+            if found == number:
+                return kind, rest[4:]
+            self._arrived[found] = kind, bytes(rest[4:])
+
+    def forget(self, number: int) -> None:
+        """Let an answer come and go."""
+        if self._arrived.pop(number, None) is None and number in self._awaited:
+            self._awaited.remove(number)
+            self._forgotten.add(number)
+
+    def has(self, number: int) -> bool:
+        """Whether the answer to a request came already, so that `wait` gives it at once."""
+        return number in self._arrived
+
+    def settle(self) -> None:
+        """Forget all answers that are still to come."""
+        self._forgotten |= self._awaited
+        self._awaited.clear()
+        self._arrived.clear()
+
+    def _flush(self) -> None:
+        if self._out:
+            data = bytes(self._out)
+            self._out.clear()
+            self._process.write(data)
+
+    def _next_packet(self) -> tuple[int, memoryview]:
+        while True:
+            found = self._framer.next()
+            if found is not None:
+                return found
+            self._framer.filled(self._process.read_into(self._framer.room()))
+
+    # -- questions of one answer -------------------------------------------------------------------------------
+
+    def place(self, path: StorePath | str) -> bytes:
+        """Tell a path below the root as the server knows it, ready to be sent; the root itself is an empty path."""
+        below = path.encode("utf-8", "surrogateescape")
+        if not self.root:
+            return text(below or b".")
+        if not below:
+            return text(self.root)
+        return text((b"" if self.root == b"/" else self.root) + b"/" + below)
+
+    def status(self, answer: Answer) -> Status:
+        """Read an answer that can only be a status."""
+        kind, body = answer
+        if kind != Kind.STATUS:
+            raise Garbled(f"{self.label}: expected a status, the server sent a packet of kind {kind}")
+        return read_status(bytes(body))
+
+    def handle(self, answer: Answer) -> bytes | Status:
+        """Read the answer to an open; the handle is ready to be sent."""
+        kind, body = answer
+        return text(read_handle(bytes(body))) if kind == Kind.HANDLE else self.status(answer)
+
+    def attrs(self, answer: Answer) -> Attrs | Status:
+        """Read the answer to a stat."""
+        kind, body = answer
+        return read_attrs(bytes(body)) if kind == Kind.ATTRS else self.status(answer)
+
+    def do(self, kind: Kind, *fields: bytes) -> Status:
+        """Ask for something that is answered by a status, and give it."""
+        return self.status(self.wait(self.ask(kind, *fields)))
+
+    def look(self, path: StorePath) -> Attrs | None:
+        """Tell what stands under a path, not following a link; None for nothing."""
+        return self.looked(path, self.wait(self.ask(Kind.LSTAT, self.place(path))))
+
+    def looked(self, path: StorePath, answer: Answer) -> Attrs | None:
+        """Read the answer to a stat of a path; raises `TryAgain` when it tells neither."""
+        attrs = self.attrs(answer)
+        if isinstance(attrs, Attrs):
+            return attrs
+        if attrs.code == Code.NO_SUCH_FILE:
+            return None
+        raise self.refusal(attrs, f"looking at {path!a}")
+
+    def need_root(self) -> None:
+        """Raise `Misconfigured` if the root is not there: a disk that is not mounted is no reason to miss a file."""
+        if self.look(ROOT) is None:
+            raise Misconfigured(
+                f"{self.label}: the root folder is not there; mount its disk or make it, or correct the URL's path"
+            )
+
+    def free_space(self, path: StorePath) -> int | None:
+        """Tell the bytes that are left for us on the disk of a folder, where the server tells that."""
+        if b"statvfs@openssh.com" not in self.extensions:
+            return None
+        kind, body = self.wait(self.ask(Kind.EXTENDED, text(b"statvfs@openssh.com"), self.place(path)))
+        return read_free_space(bytes(body)) if kind == Kind.EXTENDED_REPLY else None
+
+    def refusal(self, status: Status, doing: str) -> NightferryError:
+        """Tell a status that is no success as the error it means."""
+        what = f"{self.label}: {doing}"
+        if status.code == Code.NO_SUCH_FILE:
+            return Gone(f"{what}: it is not there ({status})")
+        if status.code == Code.PERMISSION_DENIED:
+            return TryAgain(f"{what}: the login may not do that ({status}); check the rights there")
+        return TryAgain(f"{what}: expected success, the server answered {status}; it is tried again later")
+
+    # -- its life ----------------------------------------------------------------------------------------------
+
+    def alive(self) -> bool:
+        """Whether the server still answers; all answers still to come are passed over."""
+        self.settle()
+        try:
+            self.wait(self.ask(Kind.REALPATH, text(b".")))
+        except (Cut, Silence, Garbled):
+            return False
+        return True
+
+    def last_words(self) -> str:
+        """Tell what ``ssh`` complained about when it ended."""
+        return shown(self._process.last_words())
+
+    def close(self, *, politely: bool = False) -> None:
+        """End the session; may be called again."""
+        self._process.close(politely=politely)

@@ -1,0 +1,81 @@
+"""The SFTP store: telescopes and archives behind OpenSSH and other SSH servers."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from nightferry.core.errors import Gone, Held, NightferryError, TryAgain
+from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
+from nightferry.stores.paths import checked
+from nightferry.stores.sftp.address import SftpAddress
+from nightferry.stores.sftp.fetch import SftpFetch
+from nightferry.stores.sftp.pool import Line, Pool
+from nightferry.stores.sftp.put import Putter
+from nightferry.stores.sftp.walk import stat_all, walk
+from nightferry.stores.sftp.wire import Code, Kind
+
+
+class SftpStore:
+    """A folder on an SFTP server; see `nightferry.core.store.Store`. Connects when it is first used."""
+
+    def __init__(self, address: SftpAddress) -> None:
+        self._pool = Pool(address)
+
+    @property
+    def traits(self) -> Traits:
+        """What this store can do; that a server cannot make links is known only after a put."""
+        address = self._pool.address
+        return Traits(label=address.label, exclusive_put=self._pool.links, connections=address.connections)
+
+    def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
+        """Walk the tree; see `Store.list`."""
+        with Line(self._pool) as line:
+            try:
+                yield from walk(line, enter)
+            except NightferryError:
+                line.drop()  # folders are open on it
+                raise
+
+    def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
+        """Tell sizes and times as they are now; see `Store.stat`.
+
+        The paths are taken in first: they may come out of a listing of this very store.
+        """
+        asked = [*paths]
+        with Line(self._pool) as line:
+            yield from stat_all(line, asked)
+
+    def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
+        """Yield the wanted files; see `Store.fetch`."""
+        return SftpFetch(self._pool, wants)
+
+    def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+        """Store local files; see `Store.put` and `nightferry.stores.sftp.put`."""
+        with Line(self._pool) as line:
+            putter = Putter(line)
+            try:
+                for load in loads:
+                    yield putter.put(load)
+            finally:
+                putter.close()
+
+    def remove(self, path: StorePath) -> None:
+        """Delete one file; see `Store.remove`."""
+        checked(path)
+        with Line(self._pool) as line:
+            session = line.session
+            found = session.look(path)
+            if found is None:
+                session.need_root()
+                raise Gone(f"{line.label}: there is no file {path!a} to delete")
+            if found.kind not in {"file", ""}:
+                raise Held(f"{line.label}: {path!a} is no plain file, so it is not deleted")
+            status = session.do(Kind.REMOVE, session.place(path))
+            if status.code == Code.NO_SUCH_FILE:
+                raise Gone(f"{line.label}: there is no file {path!a} to delete")
+            if status.code == Code.PERMISSION_DENIED:
+                raise TryAgain(f"{line.label}: deleting {path!a}: the login may not ({status}); check the rights there")
+            if status.code != Code.OK:
+                raise session.refusal(status, f"deleting {path!a}")
+
+    def close(self) -> None:
+        """Let go of all connections; see `Store.close`."""
+        self._pool.close()
