@@ -122,3 +122,8 @@ def instant_of(moment: datetime) -> Instant:
     utc = moment.astimezone(UTC)
     midnight = utc.replace(hour=0, minute=0, second=0, microsecond=0)
     return Instant(utc.date().toordinal() + _MJD_OF_ORDINAL, (utc - midnight) // timedelta(microseconds=1))
+
+
+def tai_less_utc(day: int) -> int:
+    """Tell TAI-UTC in seconds on a day from 1972 on, the leap seconds that are known counted."""
+    return 10 + sum(leap < day for leap in _LEAP_DAYS)

@@ -12,8 +12,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from nightferry.core.errors import Held
 from nightferry.core.store import BUFFER_SIZE
@@ -90,7 +89,44 @@ def sealed(cards: Sequence[bytes], datasum: int) -> bytes:
     return close_header([*cards, format_card("CHECKSUM", code, "HDU checksum"), told])
 
 
-def rewrite(source: BinaryIO, target: BinaryIO, primary: Unit, cards: Sequence[bytes]) -> Rewritten:
+class Target(Protocol):
+    """What a rewriting writes to: a file, or `Nowhere`."""
+
+    def write(self, data: bytes | memoryview, /) -> object:
+        """Take bytes."""
+        ...
+
+    def tell(self) -> int:
+        """Tell the place."""
+        ...
+
+    def seek(self, place: int, /) -> object:
+        """Go to a place."""
+        ...
+
+
+class Nowhere:
+    """Takes bytes and forgets them: a rewriting for the sums alone."""
+
+    def __init__(self) -> None:
+        self._at = 0
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Count the bytes."""
+        self._at += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """Tell the place."""
+        return self._at
+
+    def seek(self, place: int, /) -> int:
+        """Go to a place."""
+        self._at = place
+        return place
+
+
+def rewrite(source: BinaryIO, target: Target, primary: Unit, cards: Sequence[bytes]) -> Rewritten:
     """Write a file with these cards as its primary header, sums added, and everything else from the source.
 
     ``source`` stands behind the primary header. Raises `Held` when the data are cut short. Nothing is synced.
@@ -118,7 +154,7 @@ def rewrite(source: BinaryIO, target: BinaryIO, primary: Unit, cards: Sequence[b
     return Rewritten(tuple(sums), target.tell(), recipe)
 
 
-def _copy_data(source: BinaryIO, target: BinaryIO, unit: Unit, buffer: memoryview) -> tuple[int, int]:
+def _copy_data(source: BinaryIO, target: Target, unit: Unit, buffer: memoryview) -> tuple[int, int]:
     """Copy one data unit; tell how many bytes came and their sum, missing fill counted as zeros and written."""
     length, padded = unit.layout.length, unit.layout.padded
     summed, came = Datasum(), 0
@@ -131,7 +167,8 @@ def _copy_data(source: BinaryIO, target: BinaryIO, unit: Unit, buffer: memoryvie
         came += count
     if came < length:
         raise Held(
-            f"the data of HDU {unit.number} end after {came:,} of {length:,} bytes: truncated by {length - came:,} bytes"
+            f"the data of HDU {unit.number} end after {came:,} of {length:,} bytes: "
+            f"truncated by {length - came:,} bytes"
         )
     if came < padded:
         fill = (b" " if unit.layout.card("XTENSION") == "TABLE" else b"\0") * (padded - came)

@@ -15,6 +15,9 @@ from nightferry.profiles.values import FUNCTIONS, Facts
 
 #: Cards that describe how the data lie; they open the header, in this order (FITS 4.0, section 4.4.1).
 _STRUCTURE = re.compile(r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|BZERO|BSCALE|BLANK|GROUPS|PCOUNT|GCOUNT|CHECKSUM|DATASUM|END")
+#: Functions whose values all hang on the start, and on the type of image; see `check_type`.
+_OF_START = frozenset({"mjd_obs", "utc", "lst", "date_end", "mjd_end"})
+_OF_TYPE = frozenset({"dpr_catg", "dpr_type", "dpr_tech"})
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,68}")
 #: Kinds of values, by the types that may stand for them.
 _KINDS: dict[str, tuple[type, ...]] = {"text": (str,), "real": (float,), "whole": (int,), "logical": (bool,)}
@@ -88,9 +91,14 @@ class _Maker:
         elif kind not in self.profile.types:
             told = self.header.value("IMAGETYP") if kind is ImageType.UNKNOWN else kind
             self.find("V15", Severity.ERROR, "IMAGETYP", told, f"one of {', '.join(self.profile.types)}")
+        if self.canonical.start_resolution is not None and self.canonical.start_resolution >= 1:
+            told = self.header.value("DATE-OBS")
+            self.find("V43", Severity.WARNING, "DATE-OBS", told, "a fraction of a second: names may have to give way")
         axes = self.header.value("NAXIS")
         if self.profile.naxis and axes not in self.profile.naxis:
-            self.find("V01", Severity.ERROR, "NAXIS", axes, f"{self.profile.naxis[0]}: a raw frame is one plane, uncompressed")
+            self.find(
+                "V01", Severity.ERROR, "NAXIS", axes, f"{self.profile.naxis[0]}: a raw frame is one plane, uncompressed"
+            )
 
     def structure(self) -> Iterator[Card]:
         """Write what describes the data: as it is, in the order that the standard asks for."""
@@ -141,7 +149,7 @@ class _Maker:
         if isinstance(value, str):
             value = self._fitting(rule, value)
         if value is None:
-            if rule.required:
+            if rule.required and not self._told(rule):
                 self.find("V03", Severity.ERROR, rule.key, "", rule.comment or "a value")
             return None
         if rule.kind == "real" and isinstance(value, int) and not isinstance(value, bool):
@@ -156,6 +164,12 @@ class _Maker:
         except Held as err:
             self.find("V20", Severity.ERROR, rule.key, repr(value), str(err))
             return None
+
+    def _told(self, rule: CardRule) -> bool:
+        """Whether a missing value follows from another that is told already: no start, or a type without a place."""
+        if rule.func in _OF_TYPE:
+            return True
+        return rule.func in _OF_START and self.canonical.start is None
 
     def _value(self, rule: CardRule) -> Value:
         if rule.func is not None:
@@ -182,7 +196,9 @@ class _Maker:
     def wcs(self) -> list[Card]:
         """Write the solution as a CD matrix, WCSAXES first; plain pixels where there is none and the table asks."""
         wcs = self.canonical.wcs
-        if wcs is not None and (self.canonical.image_type in {ImageType.SCIENCE, None} or self.profile.layout != "table"):
+        if wcs is not None and (
+            self.canonical.image_type in {ImageType.SCIENCE, None} or self.profile.layout != "table"
+        ):
             return _celestial(wcs)
         if self.profile.layout != "table":
             return []
@@ -224,7 +240,9 @@ class _Maker:
         return "its text goes on in other cards" if len(card.raw) > CARD and not self.profile.long_text else ""
 
     def _drop(self, card: Card, reason: str) -> None:
-        finding = Finding("V60", Severity.INFO, card.keyword, card.raw[:CARD].decode("latin-1").strip(), f"dropped: {reason}")
+        finding = Finding(
+            "V60", Severity.INFO, card.keyword, card.raw[:CARD].decode("latin-1").strip(), f"dropped: {reason}"
+        )
         if finding not in self.findings:
             self.findings.append(finding)
 

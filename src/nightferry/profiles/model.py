@@ -63,7 +63,9 @@ class CardRule(_Section):
             head, _, tail = name.partition(".")
             good = name in FIELDS or (head == "context" and tail in CONTEXT) or (head == "card" and tail)
             if not good:
-                raise ValueError(f"{self.key}: unknown source {name!r}: a canonical field, context.NAME or card.KEYWORD")
+                raise ValueError(
+                    f"{self.key}: unknown source {name!r}: a canonical field, context.NAME or card.KEYWORD"
+                )
         if self.func is not None and self.func not in FUNCTIONS:
             raise ValueError(f"{self.key}: unknown function {self.func!r}: expected {', '.join(FUNCTIONS)}")
         if self.key.startswith("@") and self.key not in MARKS:

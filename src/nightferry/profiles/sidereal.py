@@ -7,27 +7,26 @@ so two lines are read and nothing else (docs/decisions/0002).
 
 from functools import cache
 from pathlib import Path
+from typing import Protocol, cast
 
 from nightferry.core.errors import Misconfigured
-from nightferry.core.instant import DAY, Instant
+from nightferry.core.instant import DAY, Instant, tai_less_utc
 
 #: Where finals2000A.all keeps the day and UT1-UTC in seconds (IERS, readme.finals2000A).
 _MJD, _UT1 = slice(7, 15), slice(58, 68)
 _TT_LESS_TAI = 32.184
-_SIDEREAL_DAY = 86_400.0
+_DAY = 86_400.0
 
 
 def lst_seconds(instant: Instant, longitude: float) -> float:
     """Tell apparent local sidereal time in seconds, 0 to 86400; ``longitude`` is in degrees, east positive."""
     erfa = _library()
     day, fraction = 2_400_000.5 + instant.day, instant.micro / DAY
-    ut1 = fraction + (ut1_less_utc(instant) or 0.0) / _SIDEREAL_DAY
-    year = instant.date
-    tai_less_utc = float(erfa.dat(year.year, year.month, year.day, 0.0))
-    tt = fraction + (tai_less_utc + _TT_LESS_TAI) / _SIDEREAL_DAY
+    ut1 = fraction + (ut1_less_utc(instant) or 0.0) / _DAY
+    tt = fraction + (tai_less_utc(instant.day) + _TT_LESS_TAI) / _DAY
     turn = float(erfa.gst06a(day, ut1, day, tt)) / 6.283185307179586
-    seconds = round((turn + longitude / 360.0) % 1.0 * _SIDEREAL_DAY, 6)
-    return seconds if seconds < _SIDEREAL_DAY else 0.0
+    seconds = round((turn + longitude / 360.0) % 1.0 * _DAY, 6)
+    return seconds if seconds < _DAY else 0.0
 
 
 def ut1_less_utc(instant: Instant) -> float | None:
@@ -65,10 +64,18 @@ def _table() -> tuple[Path, int, int]:
     return path, int(float(line[_MJD])), len(line)
 
 
+class _Erfa(Protocol):
+    """What is used of pyerfa, a module without types."""
+
+    def gst06a(self, uta: float, utb: float, tta: float, ttb: float) -> float:
+        """Tell Greenwich apparent sidereal time in radians, from UT1 and TT as Julian dates in two parts."""
+        ...
+
+
 @cache
-def _library():  # type: ignore[no-untyped-def] # noqa: ANN202 - a module without types
+def _library() -> _Erfa:
     try:
         import erfa  # noqa: PLC0415 - its import takes 0.1 s and brings numpy
     except ModuleNotFoundError as err:
         raise Misconfigured("sidereal time needs pyerfa: pip install pyerfa") from err
-    return erfa
+    return cast("_Erfa", erfa)
