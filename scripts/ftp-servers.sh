@@ -1,29 +1,17 @@
 #!/bin/sh
-# Gets the real FTP servers that the tests run: vsftpd as a package, proftpd and pure-ftpd beside it.
-# Debian and Ubuntu let only one FTP server be installed at a time, so the other two are unpacked into a folder.
+# Gets the real FTP servers that the tests run, and the openssl that makes their certificates: what this machine
+# lacks is unpacked into a folder. Nothing is installed and no service is set up: Debian and Ubuntu would let only
+# one FTP server be installed at a time, and would start it.
 # Run by scripts/test; running it again costs nothing.
 set -eu
 
 folder="${NIGHTFERRY_FTP_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/nightferry/ftp-servers}"
-root=""
-[ "$(id -u)" -eq 0 ] || root="sudo"
+scripts="$(cd -- "$(dirname -- "$0")" && pwd)"
 
-[ -x /usr/sbin/vsftpd ] || { $root apt-get update -q && $root apt-get install -q -y --no-install-recommends vsftpd; }
-
-if [ ! -e "$folder/complete" ]; then
-    mkdir -p "$folder/packages"
-    cd "$folder/packages"
-    for package in proftpd-core proftpd-mod-crypto pure-ftpd pure-ftpd-common; do
-        apt-get download -q "$package"
-    done
-    # What proftpd is linked against, under the names that this release gives it.
-    for library in 'libhiredis[0-9.]+(t64)?' 'libmemcached11(t64)?' 'libmemcachedutil2(t64)?' 'libhashkit2(t64)?' \
-                   'libpcre2-posix3(t64)?'; do
-        name="$(apt-cache pkgnames | grep -E -x "$library" | sort | tail -n 1)"
-        [ -z "$name" ] || apt-get download -q "$name"
-    done
-    for package in ./*.deb; do
-        dpkg -x "$package" "$folder"
-    done
-    : > "$folder/complete"
-fi
+[ ! -e "$folder/unpacked" ] || exit 0
+for needed in sbin/vsftpd sbin/proftpd lib/proftpd/mod_tls.so sbin/pure-ftpd bin/pure-pw bin/openssl; do
+    [ ! -e "/usr/$needed" ] || continue
+    "$scripts/unpack-packages" "$folder" vsftpd proftpd-core proftpd-mod-crypto pure-ftpd openssl
+    : > "$folder/unpacked"
+    break
+done

@@ -10,8 +10,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -233,6 +235,56 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> No
         time.sleep(0.01)
 
 
+@contextmanager
+def small_disk(place: Path, size: int) -> Iterator[None]:
+    """Mount a small disk of its own there, for as long as the block lasts; where `MOUNTS` is true."""
+    place.mkdir(exist_ok=True)
+    _tool("mount", "-t", "tmpfs", "-o", f"size={size}", "nightferry-test", str(place))
+    try:
+        yield
+    finally:
+        _tool("umount", str(place))
+
+
+@contextmanager
+def read_only(place: Path) -> Iterator[None]:
+    """Let nobody write there for as long as the block lasts; root may whatever the rights say, so it needs `MOUNTS`."""
+    place.mkdir(exist_ok=True)
+    if not MOUNTS:
+        place.chmod(0o555)
+        yield
+        place.chmod(0o755)
+        return
+    _tool("mount", "--bind", str(place), str(place))
+    try:
+        _tool("mount", "-o", "remount,ro,bind", str(place))
+        yield
+    finally:
+        _tool("umount", str(place))
+
+
+def _tool(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True)
+
+
+def _can_mount() -> bool:
+    """Find out whether this machine lets us mount disks; root in a container often may not."""
+    if sys.platform != "linux" or not ROOT:
+        return False
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            _tool("mount", "-t", "tmpfs", "-o", "size=4k", "nightferry-test", place)
+        except (OSError, subprocess.CalledProcessError):
+            return False
+        _tool("umount", place)
+    return True
+
+
+ROOT = sys.platform != "win32" and os.geteuid() == 0
+#: Whether tests can have disks of their own. (What needs them is made only where they can be had.)
+MOUNTS = _can_mount()
+
+
 @dataclass(frozen=True)
 class Telescope:
     """A simulated Vespera with a night of its own, which a test may change."""
@@ -274,6 +326,28 @@ def vespera(night: NightPlan) -> Iterator[Telescope]:
     """The simulated telescope, serving a night of this test's own."""
     with simulated_vespera(night.root) as served:
         yield Telescope(served.url, night, night.root)
+
+
+@pytest.fixture(scope="session")
+def carried_once(made_night: NightPlan, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A desk with the whole night in its library and the telescope switched off; shared, so nobody may change it."""
+    home = tmp_path_factory.mktemp("carried") / "home"
+    home.mkdir()
+    desk = Desk(home)
+    with simulated_vespera(made_night.root) as served:
+        desk.configure(served.url)
+        assert desk.run().code == HELD
+    return desk
+
+
+@pytest.fixture
+def carried(carried_once: Desk, vespera: Telescope, tmp_path: Path) -> Desk:
+    """A desk of this test's own, with the whole night in its library and the telescope on."""
+    home = tmp_path / "home"
+    shutil.copytree(carried_once.home, home)
+    desk = Desk(home)
+    desk.configure(vespera.url)
+    return desk
 
 
 @pytest.fixture

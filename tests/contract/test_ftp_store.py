@@ -235,7 +235,7 @@ class TestOnPoorRehearsalServer(OnRehearsal):
 def folder() -> Iterator[Path]:
     """A folder that every user of this machine may enter, which pytest's own is not."""
     made = Path(tempfile.mkdtemp(prefix="nightferry-ftp-"))
-    made.chmod(0o777)
+    made.chmod(0o755)
     yield made
     shutil.rmtree(made)
 
@@ -248,19 +248,22 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @pytest.fixture(scope="module")
 def on_vsftpd(folder: Path) -> Iterator[Served]:
     with vsftpd(folder, settings={"force_dot_files": "YES"}) as port:
-        yield Served(folder, FtpAddress("127.0.0.1", port, timeout=2))
+        yield Served(folder, FtpAddress("127.0.0.1", port, password=PASSWORD, timeout=2))
 
 
 @pytest.fixture(scope="module")
 def on_secure_vsftpd(folder: Path, signed: Certificate) -> Iterator[Served]:
     with vsftpd(folder, tls=signed, settings={"force_dot_files": "YES"}) as port:
-        yield Served(folder, FtpAddress("127.0.0.1", port, timeout=2, tls="explicit", ca_file=signed.certificate))
+        yield Served(
+            folder,
+            FtpAddress("127.0.0.1", port, password=PASSWORD, timeout=2, tls="explicit", ca_file=signed.certificate),
+        )
 
 
 @pytest.fixture(scope="module")
 def on_pyftpdlib(folder: Path) -> Iterator[Served]:
     with pyftpdlib(folder) as port:
-        yield Served(folder, FtpAddress("127.0.0.1", port, timeout=2))
+        yield Served(folder, known(port))
 
 
 def known(port: int) -> FtpAddress:

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -25,6 +26,8 @@ from nightferry.core.errors import (
 from nightferry.core.store import Entry, Linked, Load, Oddity, PutAnswer, StorePath, Want
 from nightferry.stores import local_put
 from nightferry.stores.local import LocalStore
+from nightferry.stores.local_folders import Folder
+from nightferry.stores.paths import part_name
 from nightferry.testing.conform_stage import carry_all, close_iterator, generated, write
 
 #: On Linux a disk of its own, in memory.
@@ -106,6 +109,50 @@ def test_a_disk_without_any_exclusive_way_is_told_by_the_traits(
     monkeypatch.setattr(local_put, "_renameat2", lambda: None)
     assert list(store.put([Load(source, StorePath("a.fits"))])) == [None]
     assert not store.traits.exclusive_put
+
+
+def test_a_disk_without_links_takes_names_by_a_sparing_rename_where_the_system_has_one(
+    root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    monkeypatch.setattr(local_put, "_taken", lambda *_: False)  # only the rename itself can tell now
+    store = LocalStore(root)
+    if sys.platform in {"linux", "win32"}:
+        other = write(source.with_name("other"), b"other")
+        load, late = Load(source, StorePath("a.fits")), Load(other, StorePath("a.fits"))
+        assert [type(answer) for answer in store.put([load, late])] == [type(None), Occupied]
+        assert (root / "a.fits").read_bytes() == generated(5000)
+        assert store.traits.exclusive_put
+
+
+def test_two_threads_never_pass_the_look_before_a_rename_together(
+    root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2)
+    true_taken = local_put._taken
+
+    def taken_and_wait(folder: Folder, name: str) -> bool:
+        answer = true_taken(folder, name)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.3)
+        return answer
+
+    monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    monkeypatch.setattr(local_put, "_renameat2", lambda: None)
+    monkeypatch.setattr(local_put, "_taken", taken_and_wait)
+    store = LocalStore(root)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(lambda: list(store.put([Load(source, StorePath("a.fits"))]))) for _ in range(2)]
+        answers = [type(answer) for run in runs for answer in run.result()]
+    assert set(answers) == {type(None), Occupied}
+
+
+def test_a_taken_name_is_known_before_anything_is_copied(
+    root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root / "a.fits", b"old")
+    monkeypatch.setattr(local_put, "pour", failing(errno.EIO))
+    assert isinstance(put(root, source, link=False), Occupied)
 
 
 def test_a_link_whose_answer_was_lost_counts_as_made(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +314,20 @@ if sys.platform != "win32":
             attacker.join()
         assert [path.name for path in outside.iterdir()] == ["lure.fits"]
         assert stored > 0
+
+    def test_a_link_planted_under_the_name_of_an_unfinished_file_is_not_written_through(
+        tmp_path: Path, root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outside = write(tmp_path / "outside", b"outside")
+        guessed = part_name()
+        (root / guessed).symlink_to(outside)
+        monkeypatch.setattr(local_put, "part_name", lambda: guessed)
+        assert isinstance(put(root, source, link=False), NightferryError)
+        assert outside.read_bytes() == b"outside"
+        (root / guessed).unlink()
+        os.link(outside, root / guessed)
+        assert isinstance(put(root, source, link=False), NightferryError)
+        assert outside.read_bytes() == b"outside"
 
     def test_pipes_are_no_files_and_never_waited_for(root: Path, source: Path) -> None:
         os.mkfifo(root / "pipe.fits")

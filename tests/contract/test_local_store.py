@@ -13,6 +13,7 @@ import pytest
 from nightferry.core.names import windows_refusal
 from nightferry.stores import local_folders, local_put
 from nightferry.stores.local import LocalStore
+from nightferry.testing.conform_rights import bound_by_rights
 from nightferry.testing.conform_stage import PLANTED_US, Fault, Limit
 from nightferry.testing.conformance import StoreConformance
 
@@ -29,28 +30,6 @@ LIMITS = frozenset({Limit.LINKS}) if WINDOWS else frozenset()  # links there ask
 
 def not_allowed(*_: object, **__: object) -> None:
     raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-
-
-@contextmanager
-def bound_by_rights() -> Iterator[None]:
-    """Have the rights of files bind this thread even if it is root's (Linux: without its power to override them)."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        yield
-        return
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # the version with 64 bits; this thread
-    powers = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable: low words, then high ones
-    assert libc.capget(header, powers) == 0
-    before = powers[0]
-    powers[0] &= ~0b1110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
-    assert libc.capset(header, powers) == 0
-    try:
-        yield
-    finally:
-        powers[0] = before
-        assert libc.capset(header, powers) == 0
 
 
 class LocalStage:

@@ -11,7 +11,7 @@ from nightferry.conduct import Orders
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Unreachable
 from nightferry.core.frame import Frame, Sighting
 from nightferry.core.receipt import Outcome, Result
-from nightferry.core.store import Arrival, Load, StorePath, Want
+from nightferry.core.store import Arrival, Load, PutAnswer, StorePath, Want
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.verify import Verify
@@ -38,7 +38,7 @@ class Flaky(MemoryStore):
             raise self.fetch_errors.pop(0)
         return super().fetch(wants)
 
-    def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+    def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
         self.puts += 1
         if self.put_errors:
             raise self.put_errors.pop(0)
@@ -193,7 +193,7 @@ def test_an_archive_that_stays_away_is_asked_a_few_times_only(bench: Bench, monk
     plant(bench, *range(1, 61))
 
     class Away(Flaky):
-        def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+        def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
             threading.Event().wait(0.02)  # a time-out, small as it is
             return super().put(loads)
 
@@ -269,7 +269,7 @@ def test_after_a_stop_nothing_more_is_begun(bench: Bench, monkeypatch: pytest.Mo
     plant(bench, *range(1, 31))
 
     class Stopping(MemoryStore):
-        def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+        def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
             bench.stop.set()
             return super().put(loads)
 
@@ -327,7 +327,7 @@ def test_a_slow_archive_does_not_keep_the_telescope_waiting(bench: Bench, monkey
     all_here = threading.Event()
 
     class Slow(MemoryStore):
-        def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+        def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
             assert all_here.wait(20), "the pulls wait for the deliveries"
             return super().put(loads)
 

@@ -9,7 +9,7 @@ from tests.unit.conftest import THEN_US, Bench, digest_of, frame_bytes, light, n
 from nightferry.core.errors import Held, Misconfigured, NightferryError, NoSpace, Unreachable
 from nightferry.core.frame import Frame
 from nightferry.core.receipt import Outcome, Result
-from nightferry.core.store import Load, Store, StorePath
+from nightferry.core.store import Load, PutAnswer, Store, StorePath
 from nightferry.steps.deliver import Deliver
 from nightferry.stores.local import LocalStore
 from nightferry.stores.memory import MemoryFile, MemoryStore
@@ -72,9 +72,18 @@ def test_two_frames_that_want_one_name_do_not_overwrite_each_other(bench: Bench)
     assert bench.library.content() == {name_of(1): frame_bytes(1)}
 
 
+def test_a_file_where_the_name_needs_a_folder_is_held(bench: Bench) -> None:
+    library = library_of(bench)
+    (bench.home / "library" / "M 31").write_text("a user's own file")
+    (result,) = delivered(bench, bench.shelved(light(1), frame_bytes(1)), store=library)
+    assert result.outcome is Outcome.HELD
+    assert "move that away, then release" in result.reason
+    assert (bench.home / "library" / "M 31").read_text() == "a user's own file"
+
+
 def test_an_archive_that_keeps_only_a_part_has_not_got_the_frame(bench: Bench) -> None:
     class Forgetful(MemoryStore):
-        def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+        def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
             for load in loads:
                 self.disk.files[load.target] = MemoryFile(load.source.read_bytes()[:100], THEN_US)
                 yield None
@@ -105,7 +114,7 @@ def test_a_refusal_is_sorted_by_who_must_act(
     bench: Bench, answer: NoSpace | Misconfigured | Held, outcome: Outcome
 ) -> None:
     class Refusing(MemoryStore):
-        def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+        def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
             for _ in loads:
                 yield answer
 
@@ -122,7 +131,7 @@ def test_an_archive_out_of_reach_ends_the_batch(bench: Bench) -> None:
 
 def test_an_archive_that_goes_away_while_it_is_read_back_proves_nothing(bench: Bench) -> None:
     class Leaving(MemoryStore):
-        def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+        def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
             yield from super().put(loads)
             bench.library.wire.lives = 0
 

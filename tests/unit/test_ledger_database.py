@@ -1,5 +1,6 @@
 """Opening a ledger's database, and what its errors mean to people."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from nightferry.ledgers.sql import SqlLedger, open_ledger
 NIGHT = Night("callisto", date(2026, 9, 12))
 SEEN = Sighting(NIGHT, StorePath("20260912/a.fits"), 2880, 1, 2)
 TOLD = Receipt(SEEN.id, NIGHT, "pull", "1", Outcome.DONE)
-TABLES = "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL ORDER BY name"
+DEFINITIONS = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
 
 
 @pytest.fixture
@@ -51,10 +52,10 @@ def opened_again(path: Path) -> None:
     open_ledger(f"sqlite:///{path}", wait=0.2).close()
 
 
-def tables(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
-    """Give the definitions, without the differences in blanks between Alembic's and SQLAlchemy's way to write."""
-    rows = connection.execute(TABLES).fetchall()
-    return [(kind, name, " ".join(sql.split())) for kind, name, sql in rows if name != "alembic_version"]
+def definitions(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """Give all definitions, without the differences in blanks between Alembic's and SQLAlchemy's way to write."""
+    rows = connection.execute(DEFINITIONS).fetchall()
+    return sorted((kind, name, re.sub(r"\s*([(),])\s*", r"\1", " ".join(sql.split()))) for kind, name, sql in rows)
 
 
 def ask(database: Database, question: str) -> object:
@@ -62,14 +63,17 @@ def ask(database: Database, question: str) -> object:
         return connection.exec_driver_sql(question).scalar()
 
 
-def test_migrations_and_schema_make_the_same_tables(ledger: SqlLedger, path: Path, tmp_path: Path) -> None:
-    with ledger.database.reading() as connection:
+def test_migrations_make_the_same_database_as_a_new_ledger_has(path: Path, tmp_path: Path) -> None:
+    opened_again(path)
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
+    with engine.begin() as connection:
+        under_test._migrate(connection)
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'made.db'}")
-    schema.metadata.create_all(engine)
     engine.dispose()
-    with closing(sqlite3.connect(path)) as migrated, closing(sqlite3.connect(tmp_path / "made.db")) as made:
-        assert sorted(tables(migrated)) == sorted(tables(made))
+    with closing(sqlite3.connect(path)) as made, closing(sqlite3.connect(tmp_path / "migrated.db")) as migrated:
+        assert definitions(made) == definitions(migrated)
+        version = "SELECT * FROM alembic_version"
+        assert made.execute(version).fetchall() == migrated.execute(version).fetchall() == [(schema.HEAD,)]
 
 
 def test_known_schema_versions_are_those_of_the_migrations() -> None:
@@ -97,14 +101,14 @@ def test_log_is_switched_on_again_for_a_copy_without_it(ledger: SqlLedger, tmp_p
     restored.close()
 
 
-def test_ledger_that_exists_opens_without_alembic_and_without_the_orm(ledger: SqlLedger, path: Path) -> None:
+def test_ledger_is_made_and_opened_without_alembic_and_without_the_orm(path: Path) -> None:
     program = (
         "import sys; from nightferry.ledgers.sql import open_ledger; "
         f"ledger = open_ledger({f'sqlite:///{path}'!r}); print(len(ledger.known('callisto'))); ledger.close(); "
         "print(sorted({'alembic', 'sqlalchemy.orm', 'mako'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ran.stdout.split("\n") == ["1", "[]", ""]
+    assert ran.stdout.split("\n") == ["0", "[]", ""]
 
 
 def test_new_ledger_can_be_opened_by_several_processes_at_once(path: Path) -> None:
@@ -126,20 +130,41 @@ def test_ledger_that_another_process_made_meanwhile_is_not_made_again(
     assert under_test._write_ahead is not make_another
 
 
-def test_migration_that_is_cut_short_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    upgrade = command.upgrade
+def test_making_a_ledger_that_is_cut_short_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = under_test._make
 
-    def cut_short(config: Config, revision: str) -> None:
-        upgrade(config, revision)
+    def cut_short(connection: sa.Connection) -> None:
+        make(connection)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "upgrade", cut_short)
+    monkeypatch.setattr(under_test, "_make", cut_short)
     with pytest.raises(KeyboardInterrupt):
         opened_again(path)
     with closing(sqlite3.connect(path)) as raw:
         assert raw.execute("SELECT name FROM sqlite_master").fetchall() == []
     monkeypatch.undo()
     opened_again(path)
+
+
+def test_migration_that_is_cut_short_leaves_the_older_schema(
+    ledger: SqlLedger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.close()
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '0000'")
+        raw.commit()
+        before = definitions(raw)
+
+    def cut_short(config: Config, revision: str) -> None:
+        config.attributes["connection"].exec_driver_sql("CREATE TABLE half (a)")
+        raise KeyboardInterrupt(revision)
+
+    monkeypatch.setattr(under_test, "OLDER", ("0000",))
+    monkeypatch.setattr(command, "upgrade", cut_short)
+    with pytest.raises(KeyboardInterrupt, match=schema.HEAD):
+        opened_again(path)
+    with closing(sqlite3.connect(path)) as raw:
+        assert definitions(raw) == before
 
 
 @pytest.mark.parametrize("table", ["sightings", "receipts"])

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -266,14 +267,12 @@ def test_many_files_are_made_durable_before_any_gets_its_name(tmp_path: Path, mo
         order.append("synced")
         return True
 
-    def note(self: Path, target: Path) -> Path:
+    def note(_part: str, _final: Path) -> None:
         order.append("named")
-        return target
 
     monkeypatch.setattr("nightferry.steps.shelf._sync_file_system", spy)
-    monkeypatch.setattr(Path, "replace", note)
-    files = [(tmp_path / f"{number}.part").open("wb") for number in range(5)]
-    land([(file, Path(file.name), Path(file.name).with_suffix("")) for file in files])
+    monkeypatch.setattr("os.replace", note)
+    land([(FileIO(f"{place}.part", "w"), place) for place in (tmp_path / f"{number}" for number in range(5))])
     assert order == ["synced", *["named"] * 5]
 
 
@@ -281,9 +280,9 @@ def test_where_a_whole_disk_cannot_be_synced_each_file_is(tmp_path: Path, monkey
     synced: list[int] = []
     monkeypatch.setattr("nightferry.steps.shelf._sync_file_system", lambda _: False)
     monkeypatch.setattr("os.fsync", synced.append)
-    files = [(tmp_path / f"{number}.part").open("wb") for number in range(5)]
-    numbers = [file.fileno() for file in files]
-    land([(file, Path(file.name), Path(file.name).with_suffix("")) for file in files])
+    files = [(FileIO(f"{place}.part", "w"), place) for place in (tmp_path / f"{number}" for number in range(5))]
+    numbers = [file.fileno() for file, _ in files]
+    land(files)
     assert set(synced) >= set(numbers)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "3", "4"]
 

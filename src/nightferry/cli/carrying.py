@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from pathlib import Path
 
 from nightferry import api
@@ -17,6 +18,7 @@ from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.layout import KINDS
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
+from nightferry.crews import threads
 
 Carry = Callable[[Config, Ledger, str, api.Hands], Pass]
 
@@ -40,7 +42,7 @@ def run_command(
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
         return api.run(config, ledger, name, nights, orders, take=kinds, hands=hands)
 
-    _carry_each(place, telescopes, carry, as_json=as_json, dry_run=dry_run)
+    _carry_each(place, telescopes, carry, orders, as_json=as_json)
 
 
 def retry_command(place: Path | None, telescopes: Sequence[str], *, dry_run: bool, as_json: bool) -> None:
@@ -50,21 +52,29 @@ def retry_command(place: Path | None, telescopes: Sequence[str], *, dry_run: boo
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
         return api.retry(config, ledger, name, orders, hands=hands)
 
-    _carry_each(place, telescopes, carry, as_json=as_json, dry_run=dry_run)
+    _carry_each(place, telescopes, carry, orders, as_json=as_json)
 
 
-def _carry_each(place: Path | None, telescopes: Sequence[str], carry: Carry, *, as_json: bool, dry_run: bool) -> None:
+def _carry_each(place: Path | None, telescopes: Sequence[str], carry: Carry, orders: Orders, *, as_json: bool) -> None:
     """Carry one telescope after the other; trouble with one keeps no other waiting."""
     config = api.load(place)
-    names = api.telescope_names(config, telescopes)
+    names = _names(config, telescopes)
     codes = []
     with api.open_ledger(config) as ledger:
         for name in names:
             with onlooker(quiet=as_json) as watcher:
                 done = _carry_one(config, ledger, name, carry, watcher)
-            _tell(name, done, as_json=as_json, dry_run=dry_run)
-            codes.append(_code(done, dry_run=dry_run))
+            _tell(name, done, as_json=as_json, dry_run=orders.dry_run)
+            codes.append(_code(done, orders))
     sys.exit(_worst(codes))
+
+
+def _names(config: Config, chosen: Sequence[str]) -> list[str]:
+    """Tell the telescopes to carry from; raises `Misconfigured` when there are none."""
+    names = api.telescope_names(config, chosen)
+    if not names:
+        raise Misconfigured("the configuration names no telescope; add [telescope.NAME], or see: nightferry init")
+    return names
 
 
 def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, watcher: Onlooker) -> Pass:
@@ -75,10 +85,11 @@ def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, watcher:
         return Pass(trouble=err)
 
 
-def _code(done: Pass, *, dry_run: bool) -> int:
+def _code(done: Pass, orders: Orders) -> int:
     if done.trouble is not None and isinstance(done.trouble, Misconfigured):
         return code_of(done.trouble)
-    balances = DONE if dry_run else code_of_balances(done.balances)
+    whole = orders.until not in {"pull", "verify"}
+    balances = DONE if orders.dry_run else code_of_balances(done.balances, whole=whole)
     return balances or (code_of(done.trouble) if done.trouble else DONE)
 
 
@@ -131,7 +142,7 @@ def watch_command(
 ) -> None:
     """Watch telescopes, each in a thread of its own, until Ctrl-C or until all have stopped."""
     config = _with_watch_rules(api.load(place), every, empty)
-    names = api.telescope_names(config, telescopes)
+    names = _names(config, telescopes)
     kinds = read_take(take)
     stop = threading.Event()
     codes: dict[str, int] = {}
@@ -141,23 +152,21 @@ def watch_command(
             hands = api.Hands(watcher, stop)
             try:
                 for seen in api.watch(config, ledger, name, take=kinds, hands=hands):
-                    codes[name] = _code(seen.result, dry_run=False)
+                    codes[name] = _code(seen.result, Orders())
                     _tell_watched(config, name, seen, watcher, as_json=as_json)
             except (TryAgain, Misconfigured) as err:
                 watcher.note(f"{name}: {err}")
                 codes[name] = code_of(err)
 
-        threads = [threading.Thread(target=follow, args=(name,), name=f"watch {name}") for name in names]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.5)  # a join without an end would not let Ctrl-C through on Windows
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
+        with threads(len(names), "watch") as crew:
+            following = [crew.submit(follow, name) for name in names]
+            try:
+                while wait(following, timeout=0.5).not_done:
+                    pass  # a wait without an end would not let Ctrl-C through on Windows
+            finally:
+                stop.set()
+        for ended in following:
+            ended.result()  # raises what no telescope's trouble explains
     sys.exit(_worst(list(codes.values())))
 
 

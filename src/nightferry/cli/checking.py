@@ -51,7 +51,8 @@ def _row(check: Check) -> list[Cell]:
 
 def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
     if not config.telescope:
-        yield Check("telescopes", "the configuration names none; add one with: nightferry init", MISCONFIGURED)
+        found = "the configuration names none; add [telescope.NAME], or see: nightferry init"
+        yield Check("telescopes", found, MISCONFIGURED)
     yield _try("ledger", lambda: _ledger(config))
     yield _try("shelf", lambda: _shelf(config))
     archives = dict.fromkeys(archive for name in telescopes for archive in config.telescope[name].archives)

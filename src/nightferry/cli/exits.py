@@ -20,13 +20,19 @@ def guarded(command: Callable[[], object]) -> None:
     except NightferryError as err:
         say_error(str(err))
         sys.exit(code_of(err))
+    except SystemExit as end:  # what typer makes of two things that are ours to tell
+        if isinstance(end.__context__, BrokenPipeError):  # whoever read our output has seen enough
+            sys.exit(DONE)
+        if end.code == INTERRUPTED:
+            _say_stopped()
+        raise
     except KeyboardInterrupt:
-        say_error("stopped; nothing is half-written, and the same command goes on from here")
+        _say_stopped()
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # whoever read our output has seen enough
-        sys.stderr.close()
-        sys.exit(DONE)
+
+
+def _say_stopped() -> None:
+    say_error("stopped; nothing is half-written, and the same command goes on from here")
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -46,10 +52,13 @@ def code_of(err: NightferryError) -> int:
     return HELD if isinstance(err, Held) else FAILED
 
 
-def code_of_balances(balances: Sequence[Balance]) -> int:
-    """Tell the exit code of nights: what needs a person comes before what mends itself."""
+def code_of_balances(balances: Sequence[Balance], *, whole: bool = True) -> int:
+    """Tell the exit code of nights: what needs a person comes before what mends itself.
+
+    Without ``whole`` the frames were not meant to go all the way, and those on their way are no failure.
+    """
     if any(balance.held or not balance.balanced for balance in balances):
         return HELD
-    if any(balance.failed or balance.pending for balance in balances):
+    if any(balance.failed or (whole and balance.pending) for balance in balances):
         return FAILED
     return DONE

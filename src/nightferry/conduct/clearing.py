@@ -1,6 +1,6 @@
 """Clearing: find what may be deleted at the source, have it deleted, and say why not for the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import date
 
 from nightferry.conduct.attempt import host_name
@@ -29,14 +29,16 @@ def clear(
 
     The caller holds the route's lock and has checked that the configuration asks for clearing at all. Receipts
     are written batch by batch, so that a crash forgets no deletion but the last few, which the next clearing
-    finds as gone. Raises nothing for a store out of reach: the frames concerned are answered with it.
+    finds as gone. Frames that a store out of reach concerns are answered with that; raises `Misconfigured` for a
+    store that refuses us.
     """
     after = route.telescope.clear_after
     if after is None:
         return []
-    answers: list[Clearance] = _not_delivered(route, ledger, evenings)
+    candidates = _candidates(route, ledger, evenings)
+    answers = _not_delivered(route, ledger, evenings, {candidate.frame for _, candidate in candidates})
     ready: list[tuple[Night, Candidate]] = []
-    for night, candidate in _candidates(route, ledger, evenings):
+    for night, candidate in candidates:
         reason = why_kept(candidate, tuple(route.deliveries), after, now_us())
         if reason:
             answers.append(Clearance(candidate, None, reason))
@@ -45,19 +47,21 @@ def clear(
     step = route.clearing()
     for start in range(0, len(ready), _BATCH):
         batch = ready[start : start + _BATCH]
+        cleared: list[Clearance] = []
         try:
-            cleared = list(step([candidate for _, candidate in batch], dry_run=dry_run))
+            cleared.extend(step([candidate for _, candidate in batch], dry_run=dry_run))
         except TryAgain as err:
             onlooker.note(str(err))
-            answers.extend(Clearance(candidate, None, str(err)) for _, candidate in ready[start:])
-            break
-        if not dry_run:
-            receipts = [
-                _receipt(step, night, clearance)
-                for (night, _), clearance in zip(batch, cleared, strict=True)
-                if clearance.outcome is not None
-            ]
-            ledger.record(receipts)
+            left = ready[start + len(cleared) :]
+            return [*answers, *cleared, *(Clearance(candidate, Outcome.FAILED, str(err)) for _, candidate in left)]
+        finally:  # what was deleted has its receipt, whatever came after it
+            if not dry_run:
+                receipts = [
+                    _receipt(step, night, clearance)
+                    for (night, _), clearance in zip(batch, cleared, strict=False)
+                    if clearance.outcome is not None
+                ]
+                ledger.record(receipts)
         answers.extend(cleared)
     return answers
 
@@ -76,7 +80,9 @@ def _candidates(route: Route, ledger: Ledger, evenings: Sequence[date] | None) -
     return found
 
 
-def _not_delivered(route: Route, ledger: Ledger, evenings: Sequence[date] | None) -> list[Clearance]:
+def _not_delivered(
+    route: Route, ledger: Ledger, evenings: Sequence[date] | None, proven: Container[FrameId]
+) -> list[Clearance]:
     """Say why frames stay that have no proof at all."""
     bins = (Bin.PENDING, Bin.FAILED, Bin.HELD)
     return [
@@ -86,6 +92,7 @@ def _not_delivered(route: Route, ledger: Ledger, evenings: Sequence[date] | None
             f"{account.standing.bin}: {account.standing.reason or 'not carried yet'}",
         )
         for account in ledger.accounts(route.telescope.name, evenings, bins)
+        if account.sighting.id not in proven
     ]
 
 

@@ -11,7 +11,7 @@ from nightferry.conduct.route import Route, now_us
 from nightferry.conduct.scan import Scan, gone_receipt, scan
 from nightferry.conduct.tidying import tidy
 from nightferry.core.balance import Balance
-from nightferry.core.errors import NightferryError, TryAgain
+from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.frame import Sighting
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Night, Nights
@@ -95,9 +95,16 @@ def run_pass(
         ledger.sight(found.news)
         ledger.record(_never_pulled(ledger, found.gone))
         tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
-        cleared = _clear(route, ledger, chosen, orders, onlooker) if trouble is None and not stop.is_set() else 0
-        tidy(route, ledger)
-        done = Pass(pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble or tally.trouble)
+        trouble = trouble or tally.trouble
+        cleared = 0
+        try:
+            if trouble is None and not stop.is_set():
+                cleared = _clear(route, ledger, chosen, orders, onlooker)
+            tidy(route, ledger)
+        except (TryAgain, Misconfigured) as err:  # what was carried is told all the same
+            onlooker.note(str(err))
+            trouble = trouble or err
+        done = Pass(pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble)
         return _report(found, done, _balances(ledger, name, chosen), started)
 
 
@@ -140,7 +147,7 @@ def _carry(
     """Carry what has settled; wait for the rest to settle, a few times at the most."""
     total = Tally()
     onlooker.planned(*ledger.outstanding(route.telescope.name, chosen.evenings))
-    for turn in range(_SETTLE_ROUNDS):
+    for turn in range(_SETTLE_ROUNDS + 1):
         fresh: list[Account] = []
         work = ledger.open_work(
             route.telescope.name, chosen.evenings, now_us=now_us(), retry=turn == 0 and not orders.patient
@@ -155,10 +162,15 @@ def _carry(
             retry=turn == 0 and not orders.patient,
             reachable=reachable,
         )
-        total = Tally(total.bytes + tally.bytes, total.pulled + tally.pulled, tally.trouble)
-        if not fresh or not orders.settle or not reachable or stop.is_set():
+        total = Tally(total.bytes + tally.bytes, total.pulled + tally.pulled, total.trouble or tally.trouble)
+        hopeless = total.trouble or not reachable or stop.is_set()
+        if not fresh or not orders.settle or hopeless or turn == _SETTLE_ROUNDS:
             break
-        _let_settle(route, ledger, fresh, onlooker, stop)
+        try:
+            _let_settle(route, ledger, fresh, onlooker, stop)
+        except TryAgain as err:
+            onlooker.note(str(err))
+            return replace(total, trouble=err)
     return total
 
 

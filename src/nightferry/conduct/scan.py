@@ -134,7 +134,8 @@ def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[Sighting]:
         path = StorePath(f"{oddity.folder}/{oddity.text}" if oddity.folder else oddity.text)
         place = route.telescope.layout.place(path, None, seen_us)
         harmless = oddity.kind in {"link", "special"} or (oddity.kind == "name" and place.ignored)
-        night = Night(route.telescope.name, place.evening)
+        evening = route.telescope.layout.evening_of_folder(oddity.folder) or place.evening
+        night = Night(route.telescope.name, evening)
         reason = f"{_ODD[oddity.kind]}: {oddity.text!r}"
         yield Sighting(
             night, path, 0, None, seen_us, place.role, reason if harmless else "", "" if harmless else reason

@@ -7,7 +7,7 @@ from typing import Literal
 
 from nightferry.conduct.passes import Orders, Pass, run_pass
 from nightferry.conduct.route import Route
-from nightferry.core.errors import Busy
+from nightferry.core.errors import Busy, TryAgain
 from nightferry.core.ledger import Ledger
 from nightferry.core.night import Nights
 from nightferry.core.progress import Onlooker
@@ -46,6 +46,9 @@ def watch(
             onlooker.note(str(err))
             stop.wait(every)
             continue
+        except TryAgain as err:  # a full disk, say: it may be over by the next look
+            onlooker.note(str(err))
+            result = Pass(trouble=err)
         empty_in_a_row = empty_in_a_row + 1 if result.empty else 0
         reached = empty is not None and empty_in_a_row == empty
         yield Watched(result, empty_in_a_row, reached)

@@ -21,12 +21,9 @@ Fact = str | int | float | bool | None
 
 def fingerprint(*parts: str) -> str:
     """Digest a few texts into 32 hexadecimal digits, unambiguous about where one ends and the next begins."""
-    hasher = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        raw = part.encode("utf-8", "surrogateescape")
-        hasher.update(b"%d:" % len(raw))
-        hasher.update(raw)
-    return hasher.hexdigest()
+    raws = [part.encode("utf-8", "surrogateescape") for part in parts]
+    marked = b"".join([b"%d:%b" % (len(raw), raw) for raw in raws])
+    return hashlib.blake2b(marked, digest_size=16).hexdigest()
 
 
 class Role(StrEnum):
@@ -66,12 +63,16 @@ class Sighting:
     role: Role = Role.RAW
     ignored: str = ""
     refused: str = ""
+    _id: FrameId = field(default=FrameId(""), init=False, repr=False, compare=False)
 
     @property
     def id(self) -> FrameId:
         """The frame's identity: telescope, path, size and time. The same file changed is another frame."""
-        stamp = "" if self.mtime_us is None else str(self.mtime_us)
-        return FrameId(fingerprint(self.night.telescope, self.path, str(self.size), stamp))
+        if not self._id:  # asked for a dozen times on a frame's way, so it is worked out once
+            stamp = "" if self.mtime_us is None else str(self.mtime_us)
+            identity = FrameId(fingerprint(self.night.telescope, self.path, str(self.size), stamp))
+            object.__setattr__(self, "_id", identity)
+        return self._id
 
 
 @dataclass(frozen=True, slots=True)

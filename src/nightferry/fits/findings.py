@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-Checksums = Literal["absent", "ok", "wrong"]
+#: ``stale``: the data are those that were summed, the header was changed since.
+Checksums = Literal["absent", "ok", "stale", "wrong"]
 #: What a fact may be: nothing in here needs more than a line of a report.
 Plain = str | int | float | bool
 

@@ -20,7 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from nightferry.core.errors import Busy, Misconfigured, NightferryError, NoSpace, TryAgain
 from nightferry.ledgers.place import prepare_file
-from nightferry.ledgers.schema import HEAD
+from nightferry.ledgers.schema import HEAD, VERSION_TABLE, metadata
 
 #: Migrations that came before `HEAD`, oldest first.
 OLDER: tuple[str, ...] = ()
@@ -176,13 +176,17 @@ def _bring_up(database: Database) -> None:
     if not outdated:
         return
     with database.writing() as connection:
-        if _outdated(connection, database.path):  # else another process migrated it while we waited for the lock
+        if not _outdated(connection, database.path):  # another process did it while we waited for the lock
+            return
+        if _tables(connection):
             _migrate(connection)
+        else:
+            _make(connection)
 
 
 def _outdated(connection: Connection, path: Path) -> bool:
     """Whether the database needs migrations; raises `Misconfigured` when they could not help."""
-    tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+    tables = _tables(connection)
     if not tables:
         return True
     if "alembic_version" not in tables:
@@ -197,6 +201,10 @@ def _outdated(connection: Connection, path: Path) -> bool:
             "nightferry that wrote it, or set [ledger] url to another file"
         )
     return version != HEAD
+
+
+def _tables(connection: Connection) -> set[str]:
+    return set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
 
 
 def _write_ahead(database: Database) -> None:
@@ -216,9 +224,19 @@ def _write_ahead(database: Database) -> None:
         )
 
 
+def _make(connection: Connection) -> None:
+    """Make a new ledger's tables as `HEAD` has them, without a walk through all migrations.
+
+    That spares the first run the import of Alembic, 0.2 s. A test proves that both ways make the same database.
+    """
+    metadata.create_all(connection, checkfirst=False)
+    connection.exec_driver_sql(VERSION_TABLE)
+    connection.exec_driver_sql("INSERT INTO alembic_version (version_num) VALUES (?)", (HEAD,))
+
+
 def _migrate(connection: Connection) -> None:
     """Run the migrations inside the caller's transaction, so that a kill leaves the old schema or the new one."""
-    from alembic import command  # noqa: PLC0415 - takes 0.1 s and is needed once in a ledger's life
+    from alembic import command  # noqa: PLC0415 - takes 0.2 s and is needed once for each new schema
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()

@@ -69,6 +69,7 @@ def known(connection: Connection, telescope: str) -> dict[StorePath, Known]:
         day = evenings.get(evening)
         if day is None:
             day = evenings[evening] = date.fromisoformat(evening)
+        rule = refused or ignored
         found[StorePath(read_text(path))] = Known(
             FrameId(frame),
             day,
@@ -77,7 +78,7 @@ def known(connection: Connection, telescope: str) -> dict[StorePath, Known]:
             same.setdefault(seen_us, seen_us),
             bins[bin_name],
             next_try_us,
-            read_text(refused or ignored),
+            read_text(rule) if rule else "",
         )
     return found
 

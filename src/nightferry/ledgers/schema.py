@@ -1,15 +1,15 @@
 """The ledger's tables.
 
-``sightings`` and ``receipts`` are append-only, and the database itself sees to that (triggers, in the first
-migration). ``seq`` numbers their rows in the order in which they were committed. ``standings`` is derived: one
-row for each frame that counts, made by `core.balance.standing_of`. ``expectations`` is what the configuration
-last said of each telescope.
+``sightings`` and ``receipts`` are append-only, and the database itself sees to that (triggers). ``seq`` numbers
+their rows in the order in which they were committed. ``standings`` is derived: one row for each frame that counts,
+made by `core.balance.standing_of`. ``expectations`` is what the configuration last said of each telescope.
 
-A change here needs a migration in ``migrations/versions`` and its name in `HEAD`; a test proves that both make
-the same tables.
+A change here needs a migration in ``migrations/versions`` and its name in `HEAD`: a new ledger is made of these
+tables, an older one is brought here by migrations, and a test proves that both ways end at the same database.
 """
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -22,6 +22,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    event,
     text,
 )
 
@@ -112,3 +113,34 @@ expectations = Table(
     Column("archives", Text, nullable=False),  # JSON array of names
     Column("versions", Text, nullable=False),  # JSON object: step to version
 )
+
+#: Alembic's own table, as Alembic makes it.
+VERSION_TABLE = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
+
+
+def _append_only(table: Table) -> None:
+    """Have the database refuse to change or delete a row, and to write one anywhere but at the end.
+
+    The last matters because ``INSERT OR REPLACE`` deletes a row without asking the trigger for deletions
+    (https://www.sqlite.org/lang_conflict.html).
+    """
+    name = table.name
+    triggers = [
+        f"{name}_refuse_{verb} BEFORE {verb.upper()} ON {name} "
+        f"BEGIN SELECT RAISE(ABORT, '{name} is append-only: no {verb}'); END"
+        for verb in ("update", "delete")
+    ]
+    triggers.append(
+        f"{name}_refuse_replace BEFORE INSERT ON {name} "  # noqa: S608 - our own names
+        f"WHEN NEW.seq <= (SELECT max(seq) FROM {name}) "
+        f"BEGIN SELECT RAISE(ABORT, '{name} is append-only: new rows come last'); END"
+    )
+    for trigger in triggers:
+        event.listen(metadata, "after_create", DDL(f"CREATE TRIGGER {trigger}"))  # type: ignore[no-untyped-call]
+
+
+_append_only(sightings)
+_append_only(receipts)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from nightferry.core.errors import Gone, NightferryError, TryAgain
+from nightferry.core.errors import Gone, NightferryError, TryAgain, Unreachable
 from nightferry.core.frame import Digest, Fact, FrameId
 from nightferry.core.ledger import Proof
 from nightferry.core.receipt import Outcome
@@ -76,7 +76,7 @@ class Clear:
     def __call__(self, batch: Sequence[Candidate], *, dry_run: bool = False) -> Iterator[Clearance]:
         """Prove each candidate anew and delete it; ``dry_run`` does all but delete.
 
-        Raises `Unreachable` for the rest of the batch.
+        Raises `Unreachable` and `Misconfigured` for the rest of the batch.
         """
         started = time.perf_counter()
         found = {name: list(self._read(store, name, batch)) for name, store in self.archives.items()}
@@ -113,15 +113,23 @@ class Clear:
             return Clearance(candidate, None, reason)
         if dry_run:
             return Clearance(candidate, None, "")
-        try:
-            self.source.remove(candidate.path)
-        except Gone:
-            pass  # somebody else was faster; the result is the same
-        except TryAgain as err:
-            return Clearance(candidate, Outcome.FAILED, f"deleting failed: {err}", {}, seconds)
+        if (trouble := self._remove(candidate.path)) is not None:
+            return Clearance(candidate, Outcome.FAILED, f"deleting failed: {trouble}", {}, seconds)
         proof: dict[str, Fact] = {"size": candidate.size, "mtime_us": candidate.mtime_us}
         proof |= {f"read back from {name}": str(answer) for name, answer in answers.items()}
         return Clearance(candidate, Outcome.DONE, "", proof, seconds)
+
+    def _remove(self, path: StorePath) -> TryAgain | None:
+        """Delete one file, and tell what kept us from it; raises what concerns the whole source."""
+        try:
+            self.source.remove(path)
+        except Gone:
+            return None  # somebody else was faster; the result is the same
+        except Unreachable:
+            raise
+        except TryAgain as err:
+            return err
+        return None
 
     def _compare_source(self, candidate: Candidate) -> str:
         """Where the source tells no times, only its bytes can say that the file is still the same."""

@@ -67,7 +67,7 @@ class Deliver:
                 yield Result(frame, Outcome.DONE, "", proof | {"how": "linked"}, frame, share)
             elif answer is None or isinstance(answer, Occupied):
                 began = time.perf_counter()
-                result = self._judge(frame, name, next(found), proof, taken=answer is not None)
+                result = self._judge(frame, name, next(found), proof, answer)
                 yield Result(frame, *result, frame, share + time.perf_counter() - began)
             else:
                 yield _refused(frame, answer, proof, share)
@@ -76,16 +76,23 @@ class Deliver:
                 raise answer
 
     def _judge(
-        self, frame: Frame, name: StorePath, found: Digest | NightferryError, proof: dict[str, Fact], *, taken: bool
+        self,
+        frame: Frame,
+        name: StorePath,
+        found: Digest | NightferryError,
+        proof: dict[str, Fact],
+        taken: Occupied | None,
     ) -> tuple[Outcome, str, dict[str, Fact]]:
-        """Compare what was read back with what the frame is."""
+        """Compare what was read back with what the frame is; ``taken`` says that the store had the name already."""
         label = self.store.traits.label
         if isinstance(found, Unreachable):
             raise found
+        if taken and isinstance(found, Gone):  # not the file's own name, but one of a folder that it needs
+            return Outcome.HELD, f"{taken}; move that away, then release this frame", proof
         if isinstance(found, NightferryError):
             return Outcome.FAILED, f"reading {name} back failed: {found}", proof
         if found == frame.digest:
-            return Outcome.DONE, "", proof | {"how": "reread", "was_there": taken}
+            return Outcome.DONE, "", proof | {"how": "reread", "was_there": taken is not None}
         if taken:
             reason = (
                 f"{label} holds other bytes under {name} (BLAKE3 {found[:16]}, ours {frame.digest[:16]}); nothing was "

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from blake3 import blake3
 
@@ -24,7 +24,7 @@ from nightferry.core.step import Grouping, Lane
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Store, Want
 from nightferry.fits.findings import Findings, Inspector
 from nightferry.fits.inspect import inspector_for
-from nightferry.steps.shelf import Shelf, land, translated
+from nightferry.steps.shelf import Shelf, disk_trouble, land, part_of, translated
 
 #: Below this, starting over costs less than finding out whether what is here still fits.
 RESUME_FROM = 1 << 20
@@ -37,7 +37,8 @@ class _Copy:
     """One frame on its way to the shelf: the open part, and what its bytes said until now."""
 
     sighting: Sighting
-    file: BinaryIO
+    place: Path
+    file: FileIO
     hasher: blake3
     inspector: Inspector
     received: int = 0
@@ -85,10 +86,12 @@ class Pull:
 
         Raises `Unreachable` and `NoSpace` for the rest of the batch, `Stopped` when asked to stop.
         """
-        missing = [sighting for sighting in batch if not self._here(sighting)]
+        missing: list[Sighting] = []
         for sighting in batch:
             if self._here(sighting):
                 yield self._adopt(sighting)
+            else:
+                missing.append(sighting)
         if missing:
             self.shelf.require_room(sum(sighting.size for sighting in missing))
             yield from self._fetch(missing)
@@ -101,7 +104,7 @@ class Pull:
         started = time.perf_counter()
         path = self.shelf.file(sighting)
         hasher, inspector = blake3(), inspector_for(sighting.path, sighting.size)
-        with translated(path, "the shelf"), path.open("rb") as file:
+        with translated(path, "the shelf"), FileIO(path) as file:
             _read_prefix(file, sighting.size, hasher, inspector)
         product = _frame(sighting, path, hasher, inspector.finish(), {"adopted": True})
         return Result(sighting, Outcome.DONE, "", product.facts, product, time.perf_counter() - started)
@@ -112,7 +115,7 @@ class Pull:
         failures: list[Result] = []
         trouble: NightferryError | None = None
         with ExitStack() as files:
-            copies = [self._open(sighting, files) for sighting in sightings]
+            copies = self._open_all(sightings, files)
             try:
                 self._receive_all(copies, landed, failures)
             except NightferryError as err:
@@ -145,27 +148,28 @@ class Pull:
         facts: dict[str, Fact] = {"confirmed_size": entry.size, "confirmed_mtime_us": entry.mtime_us}
         if copy.resumed:
             facts["resumed_from"] = copy.resumed
-        path = self.shelf.file(copy.sighting)
-        product = _frame(copy.sighting, path, copy.hasher, copy.inspector.finish(), facts)
+        product = _frame(copy.sighting, copy.place, copy.hasher, copy.inspector.finish(), facts)
         return Result(copy.sighting, Outcome.DONE, "", product.facts, product, copy.seconds)
+
+    def _open_all(self, sightings: Sequence[Sighting], files: ExitStack) -> list[_Copy]:
+        with translated(self.shelf.root, "the shelf"):
+            for night in {sighting.night for sighting in sightings}:
+                self.shelf.folder(night).mkdir(parents=True, exist_ok=True)
+            return [self._open(sighting, files) for sighting in sightings]
 
     def _open(self, sighting: Sighting, files: ExitStack) -> _Copy:
         """Open the part; what is in it already counts if the rest can be fetched on its own."""
-        part = self.shelf.part(sighting)
+        place = self.shelf.file(sighting)
+        part = part_of(place)
         inspector = inspector_for(sighting.path, sighting.size)
-        with translated(part, "the shelf"):
-            part.parent.mkdir(parents=True, exist_ok=True)
-            file = part.open("r+b" if part.exists() else "w+b", buffering=0)
-            files.callback(file.close)
-            copy = _Copy(sighting, file, blake3(), inspector)
-            have = file.seek(0, os.SEEK_END)
-            if self.store.traits.resumes and RESUME_FROM <= have <= sighting.size:
-                file.seek(0)
-                copy.tail = _read_prefix(file, have, copy.hasher, inspector, keep=OVERLAP)
-                copy.received = copy.resumed = have
-            else:
-                file.seek(0)
-                file.truncate()
+        have = _size(part)
+        resumes = self.store.traits.resumes and RESUME_FROM <= have <= sighting.size
+        file = FileIO(part, "r+" if resumes else "w+")
+        files.callback(file.close)
+        copy = _Copy(sighting, place, file, blake3(), inspector)
+        if resumes:
+            copy.tail = _read_prefix(file, have, copy.hasher, inspector, keep=OVERLAP)
+            copy.received = copy.resumed = have
         return copy
 
     def _receive(self, copy: _Copy, arrival: Arrival, buffer: memoryview) -> Entry:
@@ -179,8 +183,10 @@ class Pull:
                 if self.stop.is_set():
                     raise Stopped("asked to stop")
                 chunk = copy.compare_overlap(buffer[:count]) if copy.tail else buffer[:count]
-                with translated(self.shelf.root, "the shelf"):
+                try:
                     copy.take(chunk)
+                except OSError as err:
+                    raise disk_trouble(err, self.shelf.root, "the shelf") from err
                 self.onlooker.moved(sighting.path, len(chunk))
             entry = arrival.finish()
             if copy.received != sighting.size:
@@ -197,7 +203,14 @@ class Pull:
 
     def _land(self, copies: Sequence[_Copy]) -> None:
         with translated(self.shelf.root, "the shelf"):
-            land([(copy.file, self.shelf.part(copy.sighting), self.shelf.file(copy.sighting)) for copy in copies])
+            land([(copy.file, copy.place) for copy in copies])
+
+
+def _size(part: str) -> int:
+    try:
+        return os.stat(part).st_size  # noqa: PTH116 - as cheap as it gets, once a frame
+    except FileNotFoundError:
+        return 0
 
 
 def _want(copy: _Copy) -> Want:
@@ -210,12 +223,12 @@ def _failure(copy: _Copy, err: TryAgain | Held, seconds: float) -> Result:
     return Result(copy.sighting, outcome, str(err), {"received": copy.received}, None, seconds)
 
 
-def _read_prefix(file: BinaryIO, size: int, hasher: blake3, inspector: Inspector, keep: int = 0) -> bytes:
+def _read_prefix(file: FileIO, size: int, hasher: blake3, inspector: Inspector, keep: int = 0) -> bytes:
     """Read the first ``size`` bytes through digest and inspector; give back the last ``keep`` of them."""
     buffer = memoryview(bytearray(BUFFER_SIZE))
     tail = b""
     left = size
-    while left and (count := file.readinto(buffer[: min(left, BUFFER_SIZE)])):  # type: ignore[attr-defined]
+    while left and (count := file.readinto(buffer[: min(left, BUFFER_SIZE)])):
         hasher.update(buffer[:count])
         inspector.feed(buffer[:count])
         tail = (tail + bytes(buffer[max(0, count - keep) : count]))[-keep:] if keep else b""

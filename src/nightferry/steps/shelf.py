@@ -7,10 +7,10 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, TryAgain
 from nightferry.core.frame import FrameId, Sighting
@@ -28,10 +28,14 @@ class Shelf:
 
     root: Path
     floor: int = 0
+    _folders: dict[Night, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def folder(self, night: Night) -> Path:
         """Tell the folder of a night's raw frames."""
-        return self.root / night.telescope / night.date.isoformat()
+        known = self._folders.get(night)
+        if known is None:
+            known = self._folders[night] = self.root / night.telescope / night.date.isoformat()
+        return known
 
     def file(self, sighting: Sighting) -> Path:
         """Tell where a frame stands once it is whole. Names from outside never become a path here."""
@@ -39,7 +43,7 @@ class Shelf:
 
     def part(self, sighting: Sighting) -> Path:
         """Tell where a frame stands while it arrives. The name is that of one state of the file only."""
-        return self.folder(sighting.night) / f"{sighting.id}.part"
+        return Path(part_of(self.file(sighting)))
 
     def require_room(self, size: int) -> None:
         """Raise `NoSpace` when so many more bytes would fill the disk past its floor.
@@ -61,7 +65,7 @@ class Shelf:
     def has(self, frame: FrameId, night: Night, size: int) -> bool:
         """Whether the whole frame is here."""
         try:
-            return (self.folder(night) / frame).stat().st_size == size
+            return os.stat(f"{self.folder(night)}/{frame}").st_size == size  # noqa: PTH116 - once or more a frame
         except OSError:
             return False
 
@@ -79,32 +83,40 @@ def translated(place: Path, what: str) -> Iterator[None]:
     except NightferryError:
         raise
     except OSError as err:
-        if err.errno in _FULL:
-            raise NoSpace(f"{what} {place}: the disk is full; free some space") from err
-        if err.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise Misconfigured(f"{what} {place} cannot be written: {err.strerror}; check its permissions") from err
-        if err.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
-            raise Misconfigured(f"{what} {place}: a file stands in a folder's place, or a folder in a file's") from err
-        raise TryAgain(f"{what} {place}: {err}") from err
+        raise disk_trouble(err, place, what) from err
 
 
-def land(pairs: Sequence[tuple[BinaryIO, Path, Path]]) -> None:
+def disk_trouble(err: OSError, place: Path, what: str) -> NightferryError:
+    """Make of an error of our own disk one that says where it was and what to do."""
+    if err.errno in _FULL:
+        return NoSpace(f"{what} {place}: the disk is full; free some space")
+    if err.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return Misconfigured(f"{what} {place} cannot be written: {err.strerror}; check its permissions")
+    if err.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
+        return Misconfigured(f"{what} {place}: a file stands in a folder's place, or a folder in a file's")
+    return TryAgain(f"{what} {place}: {err}")
+
+
+def part_of(place: Path) -> str:
+    """Tell where a frame stands while it arrives, from where it will stand."""
+    return f"{place}.part"
+
+
+def land(pairs: Sequence[tuple[FileIO, Path]]) -> None:
     """Make finished files durable and give them their final names, all together.
 
-    Each pair is the open file, its present path and its final one in the same folder. When this returns the
-    files survive a power cut; before it, none of them has its final name.
+    Each pair is a file that is open as `part_of` its final name, and that name. When this returns the files
+    survive a power cut; before it, none of them has its final name.
     """
     if not pairs:
         return
-    for file, _, _ in pairs:
-        file.flush()
     if len(pairs) < _SYNC_TOGETHER or not _sync_file_system(pairs[0][0].fileno()):
-        for file, _, _ in pairs:
+        for file, _ in pairs:
             os.fsync(file.fileno())
-    for file, part, final in pairs:
+    for file, final in pairs:
         file.close()  # Windows renames no open file
-        part.replace(final)
-    for folder in {final.parent for _, _, final in pairs}:
+        os.replace(part_of(final), final)  # noqa: PTH105 - as cheap as it gets, once a frame
+    for folder in {final.parent for _, final in pairs}:
         sync_folder(folder)
 
 

@@ -75,13 +75,13 @@ class Lister:
 
     def _read(self, folder: StorePath, following: StorePath | None) -> bytes | None:
         habits = self._line.habits
-        was_ahead = habits.ahead
+        lessons = habits.lessons
         try:
             return self._read_once(folder, following)
         except (Cut, Silence) as err:
             self.close()
             self._line.drop()
-            if isinstance(err, Silence) and (was_ahead == habits.ahead):
+            if isinstance(err, Silence) and lessons == habits.lessons:
                 raise  # it would be silent again; waiting twice helps nobody
         return self._read_once(folder, None)
 

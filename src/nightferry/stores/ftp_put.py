@@ -54,14 +54,11 @@ class Putter:
 
     def _carry(self, source: BinaryIO, size: int, part: StorePath, target: StorePath) -> None:
         session = self._line.checked()
-        pipe = self._began(session, part)
         try:
-            self._send(session, pipe, source, part)
+            self._send(session, source, part, target)
             self._compare(session, part, size, target)
             self._rename(session, part, target)
         except BaseException as err:
-            pipe.close()
-            self._line.pool.leftovers.add(part)
             if not session.control.idle or isinstance(err, Cut | Silence):
                 self._line.drop()
             if isinstance(err, NightferryError):
@@ -69,8 +66,26 @@ class Putter:
             if isinstance(err, Cut | Silence):  # this session is over; whether the server is, the next load tells
                 raise TryAgain(f"{self._label}: storing {target!a} was not confirmed ({err})") from err
             raise
+        self._line.pool.leftovers.discard(part)
 
-    def _began(self, session: Session, part: StorePath) -> Pipe:
+    def _send(self, session: Session, source: BinaryIO, part: StorePath, target: StorePath) -> None:
+        doing = f"{self._label}: storing {target!a}"
+        pipe = self._began(session, part, doing)
+        self._line.pool.leftovers.add(part)
+        broken: TryAgain | None = None
+        try:
+            pipe.send(source)
+        except TryAgain as err:  # a server that breaks off says why
+            broken = err
+        finally:
+            pipe.close()
+        reply = session.control.final()
+        if not reply.good:
+            raise refusal(reply, doing)
+        if broken is not None:
+            raise broken
+
+    def _began(self, session: Session, part: StorePath, doing: str) -> Pipe:
         """Have the server wait for a file's data."""
         command = f"STOR {session.place(part)}"
         session.ask_transfer(command)
@@ -82,23 +97,8 @@ class Putter:
                 raise Misconfigured(f"{self._label}: the server has neither EPSV nor PASV; switch passive mode on")
         pipe, reply, _ = session.begin(port)
         if pipe is None:
-            raise refusal(reply, f"{self._label}: storing a file in {_split(part)[0]!a}")
-        return pipe
-
-    def _send(self, session: Session, pipe: Pipe, source: BinaryIO, part: StorePath) -> None:
-        doing = f"{self._label}: storing a file in {_split(part)[0]!a}"
-        try:
-            pipe.send(source)
-        except TryAgain:
-            pipe.close()
-            reply = session.control.final()  # a server that breaks off says why
-            if reply.good:
-                raise
-            raise refusal(reply, doing) from None
-        pipe.close()
-        reply = session.control.final()
-        if not reply.good:
             raise refusal(reply, doing)
+        return pipe
 
     def _compare(self, session: Session, part: StorePath, size: int, target: StorePath) -> None:
         """See to it that the whole file lies there, and that its true name is still free."""

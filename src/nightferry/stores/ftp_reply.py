@@ -67,7 +67,7 @@ def refusal(reply: Reply, doing: str) -> NightferryError:
 
 def login_refusal(reply: Reply, label: str, user: str) -> NightferryError:
     """Tell why a login was refused: a crowded server asks for patience, anything else for the operator."""
-    if reply.code < 500 or (reply.code == 530 and _CROWDED.search(reply.text)):  # noqa: PLR2004
+    if 400 <= reply.code < 500 or (reply.code == 530 and _CROWDED.search(reply.text)):  # noqa: PLR2004
         return Unreachable(f"{label}: the server takes no login now ({reply}); it is tried again later")
     return Misconfigured(f"{label}: the server refuses the login of {user!r} ({reply}); check user and secret")
 

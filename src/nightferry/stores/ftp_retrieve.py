@@ -73,15 +73,14 @@ def open_file(line: Line, course: Course) -> None:
     """Request a file and wait for its data to begin, once more on a new session if the old one was at its end."""
     habits = line.habits
     for attempt in (1, 2):
-        before = (habits.ahead, habits.epsv)
+        lessons = habits.lessons
         try:
             session = line.checked()
             ask_file(session, course)
             receive_file(session, course)
         except (Cut, Silence) as err:
             line.drop()
-            learned = before != (habits.ahead, habits.epsv)
-            if attempt > 1 or (isinstance(err, Silence) and not learned):
+            if attempt > 1 or (isinstance(err, Silence) and lessons == habits.lessons):
                 raise
         else:
             return

@@ -16,6 +16,8 @@ from nightferry.stores.ftp_wire import Cut, Pipe, Silence, connected, dial_besid
 
 #: An idle connection is asked whether it still lives after this many seconds.
 QUIET = 1.0
+# The reply of a server that could not make, or did not get, the data connection (RFC 959).
+_NO_DATA = 425
 
 
 @dataclass(slots=True)
@@ -45,6 +47,11 @@ class Habits:
     def machine_listings(self) -> bool:
         """MLSD and MLST tell all that we need."""
         return self.mlst and self.features is not None and self.features.machine_listings
+
+    @property
+    def lessons(self) -> tuple[bool | None, bool]:
+        """What a failure may have taught: if it changed, the same may work the next time."""
+        return self.ahead, self.epsv
 
     def distrust(self) -> None:
         """Send no more commands ahead: the server did not bear it."""
@@ -126,12 +133,12 @@ class Session:
                 stack.callback(self._blame_passive)
             heard = [self.control.final() for _ in range(before)]
             reply = self.control.answer()
+            if trouble is not None and (reply.preliminary or reply.code == _NO_DATA):
+                raise trouble
             if not reply.preliminary:
-                if pipe is None:
+                if trouble is not None:
                     stack.pop_all()
                 return Opening(None, reply, heard)
-            if trouble is not None:
-                raise trouble
             if pipe is not None and self.habits.context is not None:
                 self._encrypt(pipe, self.habits.context)
             stack.pop_all()

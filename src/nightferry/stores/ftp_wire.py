@@ -13,6 +13,7 @@ import ssl
 import struct
 import sys
 from collections.abc import Callable
+from functools import cache
 from time import monotonic
 from typing import BinaryIO, TypeVar
 
@@ -27,6 +28,8 @@ SLOWEST = 1024
 _PIECE = 1 << 18
 
 _FILLS = sys.platform in {"linux", "darwin"}
+# Only Linux bounds connecting by SO_SNDTIMEO, too (socket(7)).
+_CONNECTS = sys.platform == "linux"
 
 
 class Silence(Unreachable):
@@ -55,7 +58,8 @@ def dial(host: str, port: int, timeout: float) -> socket.socket:
     """Connect to a server by its name, trying each of its addresses; commands are sent at once (no delay)."""
     sock = socket.create_connection((host, port), timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return _kept(sock, timeout)
+    _kept(sock, timeout)
+    return sock
 
 
 def dial_beside(control: Socket, port: int, timeout: float) -> socket.socket:
@@ -63,31 +67,41 @@ def dial_beside(control: Socket, port: int, timeout: float) -> socket.socket:
     peer = control.getpeername()
     sock = socket.socket(control.family, socket.SOCK_STREAM)
     try:
-        sock.settimeout(timeout)
-        sock.connect((peer[0], port, *peer[2:]))
+        if _CONNECTS:
+            _kept(sock, timeout)
+            sock.connect((peer[0], port, *peer[2:]))
+        else:
+            sock.settimeout(timeout)
+            sock.connect((peer[0], port, *peer[2:]))
+            _kept(sock, timeout)
     except OSError:
         sock.close()
         raise
-    return _kept(sock, timeout)
+    return sock
 
 
-def _kept(sock: socket.socket, timeout: float) -> socket.socket:
+def _kept(sock: socket.socket, timeout: float) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     bound_waits(sock, timeout)
-    return sock
 
 
 def bound_waits(sock: Socket, timeout: float) -> None:
     """Let no wait on a socket last longer than ``timeout`` seconds, by the kernel where it can."""
     if _FILLS and not isinstance(sock, ssl.SSLSocket):
-        fraction, whole = math.modf(timeout)
-        limit = struct.pack("@ll", int(whole), max(int(fraction * 1_000_000), 0 if whole else 1))
+        limit = _timeval(timeout)
         with contextlib.suppress(OSError):  # another layout of `struct timeval`: the other way does it, too
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-            sock.settimeout(None)
+            if sock.gettimeout() is not None:
+                sock.settimeout(None)
             return
     sock.settimeout(timeout)
+
+
+@cache
+def _timeval(seconds: float) -> bytes:
+    fraction, whole = math.modf(seconds)
+    return struct.pack("@ll", int(whole), max(int(fraction * 1_000_000), 0 if whole else 1))
 
 
 def wrap(sock: Socket, context: ssl.SSLContext, address: FtpAddress, session: ssl.SSLSession | None) -> ssl.SSLSocket:

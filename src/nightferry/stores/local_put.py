@@ -9,7 +9,6 @@ import ctypes
 import errno
 import io
 import os
-import stat
 import sys
 import threading
 import time
@@ -168,8 +167,6 @@ def _link(folder: Folder, source: io.FileIO, path: Path, name: str) -> bool:
 def _copy(source: io.FileIO, target: int, load: Load) -> None:
     """Write all of a file's bytes and its times, and see to it that they came to lie there."""
     before = os.fstat(source.fileno())
-    if not stat.S_ISREG(before.st_mode):
-        raise Gone(f"the working file {load.source} is no plain file (any more)")
     copied = pour(source, target)
     after, kept = os.fstat(source.fileno()), os.fstat(target).st_size
     if (copied, after.st_size, after.st_mtime_ns) != (before.st_size, before.st_size, before.st_mtime_ns):
@@ -183,7 +180,8 @@ def _copy(source: io.FileIO, target: int, load: Load) -> None:
 
 def pour(source: io.FileIO, target: int) -> int:
     """Copy from one open file to the other and tell how many bytes that were."""
-    buffer = memoryview(bytearray(BUFFER_SIZE))
+    size = os.fstat(source.fileno()).st_size
+    buffer = memoryview(bytearray(min(size + 1, BUFFER_SIZE)))  # zeroing a megabyte costs more than a small file
     copied = 0
     while count := source.readinto(buffer) or 0:
         rest = buffer[:count]
@@ -219,7 +217,10 @@ def _claim(placing: _Placing, folders: Folders, memory: Memory) -> None:
     if sys.platform == "win32":
         os.rename(folder.at(part), folder.at(name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
     elif _claim_by_link(folder, part, name):
-        os.unlink(folder.at(part), dir_fd=folder.fd)
+        with suppress(OSError):  # the file has its name; the unfinished one is discarded at the end, or swept later
+            os.unlink(folder.at(part), dir_fd=folder.fd)
+            placing.part = ""
+        return
     elif not _claim_by_rename(folder, part, name):
         memory.exclusive = False
         with _one_at_a_time:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nightferry.core.errors import Changed, Gone, Held, Misconfigured, NightferryError, Occupied, TryAgain
-from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Load, Oddity, StorePath, Traits, Want
+from nightferry.core.errors import Changed, Gone, Misconfigured, NightferryError, Occupied, TryAgain
+from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
 from nightferry.stores.paths import checked
 
 
@@ -124,7 +124,7 @@ class MemoryStore:
         for want in wants:
             yield _MemoryArrival(self.disk, self._wire, want)
 
-    def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
+    def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
         """Store local files under their names, each answered at once."""
         for load in loads:
             try:
@@ -154,6 +154,8 @@ class MemoryStore:
         try:
             status = load.source.stat()
             data = self._receive(load)
+        except FileNotFoundError as err:
+            raise Gone(f"the working file {load.source} is not there (any more)") from err
         except OSError as err:
             raise TryAgain(f"cannot read {load.source} to put it: {err.strerror or err}") from err
         if len(data) != status.st_size:
@@ -178,7 +180,7 @@ class MemoryStore:
             folder = _parent(target)
             while folder:
                 if folder in self.disk.files or folder in self.disk.links:
-                    raise Held(f"{self._traits.label} has a file {folder!r} where a folder should be, for {target!r}")
+                    raise Occupied(f"{self._traits.label} has a file {folder!r} where {target!r} needs a folder")
                 folder = _parent(folder)
 
 

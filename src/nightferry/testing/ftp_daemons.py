@@ -6,6 +6,9 @@
 import contextlib
 import getpass
 import os
+import pwd
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,8 +19,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The login that proftpd and pure-ftpd know; vsftpd lets ``anonymous`` in.
-USER, PASSWORD = "observer", "dome-lamp-7"
+_WORD = "NIGHTFERRY_FTPD_PASSWORD"
+#: The login that proftpd, pure-ftpd and pyftpdlib know; vsftpd wants ``anonymous`` with the same password.
+USER = "observer"
+#: Drawn anew by every process, for others on this machine can reach loopback, too.
+PASSWORD = os.environ.get(_WORD) or secrets.token_hex(12)
 _PATIENCE = 15.0
 
 
@@ -78,50 +84,72 @@ def certificate(folder: Path, *, host: str = "localhost", address: str = "127.0.
 
 
 def _hashed() -> str:
-    return _tool("openssl", "passwd", "-6", PASSWORD).strip()
+    return _tool("openssl", "passwd", "-6", "-stdin", given=PASSWORD).strip()
 
 
-def _tool(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - a tool of the tests
+def _tool(*command: str, given: str = "") -> str:
+    environment = {**os.environ, **_libraries(command[0])}
+    done = subprocess.run(  # noqa: S603 - of the tests
+        command, check=True, capture_output=True, text=True, input=given, env=environment
+    )
+    return done.stdout
+
+
+def _libraries(program: str) -> dict[str, str]:
+    """Say where a program finds its libraries, for those of one that was only unpacked lie beside it."""
+    place = Path(shutil.which(program) or program)
+    return {"LD_LIBRARY_PATH": ":".join(f"{folder}" for folder in place.parents[1].glob("lib/*-linux-*"))}
+
+
+def _as_root(command: list[str]) -> list[str]:
+    """Let who is not root start a server that insists on root: in a name space of its own, under fakeroot."""
+    if os.getuid() == 0:
+        return command
+    fakeroot = Path(_program("fakeroot-sysv", "bin"))
+    (library,) = fakeroot.parents[1].glob("lib/*/libfakeroot/libfakeroot-sysv.so")
+    name_space = ["unshare", "--map-current-user", "--keep-caps"]
+    return [
+        *name_space,
+        f"{fakeroot}",
+        "--lib",
+        f"{library}",
+        "--faked",
+        f"{fakeroot.with_name('faked-sysv')}",
+        *command,
+    ]
 
 
 @contextlib.contextmanager
 def pyftpdlib(folder: Path) -> Iterator[int]:
-    """Serve a folder to ``anonymous`` with pyftpdlib, and give its port; it has MLSD."""
+    """Serve a folder to `USER` with pyftpdlib, and give its port; it has MLSD."""
     port = _free_port()
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "pyftpdlib",
-        "-i",
-        "127.0.0.1",
-        "-p",
-        f"{port}",
-        "-w",
-        "-d",
-        f"{folder}",
-    ]
+    options = ["-i", "127.0.0.1", "-p", f"{port}", "-w", "-d", f"{folder}", "-u", USER, "-P"]
+    program = f"import os; from pyftpdlib.__main__ import main; main({options!r} + [os.environ['{_WORD}']])"
+    command = [sys.executable, "-W", "ignore", "-c", program]
     with _workshop() as shop, _running(command, port, shop):
         yield port
 
 
 @contextlib.contextmanager
 def vsftpd(folder: Path, *, tls: Certificate | None = None, settings: Mapping[str, str] | None = None) -> Iterator[int]:
-    """Serve a folder to ``anonymous`` with vsftpd, and give its port; with TLS it insists on session reuse.
+    """Serve a folder to ``anonymous`` (with `PASSWORD`) with vsftpd; with TLS it insists on session reuse.
 
-    It has no MLSD. It runs as who starts it and does not change its root, so it needs no rights.
+    Gives its port. It has no MLSD. Started by root it serves nothing but the folder, which must not be writable
+    for all, as another user, who can write where all can: make subfolders for that. Started by anybody else it
+    cannot change its root: a login starts in the folder, but can leave it.
     """
+    rooted = os.getuid() == 0
     port = _free_port()
     with _workshop() as shop:
+        (shop / "word").write_text(f"{PASSWORD}\n")
         lines = {
             "listen": "YES",
             "listen_address": "127.0.0.1",
             "listen_port": f"{port}",
             "background": "NO",
             "anonymous_enable": "YES",
-            "no_anon_password": "YES",
+            "secure_email_list_enable": "YES",
+            "email_password_file": f"{shop}/word",
             "local_enable": "NO",
             "anon_root": f"{folder}",
             "write_enable": "YES",
@@ -130,13 +158,13 @@ def vsftpd(folder: Path, *, tls: Certificate | None = None, settings: Mapping[st
             "anon_other_write_enable": "YES",
             "anon_umask": "022",
             "anon_world_readable_only": "NO",
-            "run_as_launching_user": "YES",
+            "run_as_launching_user": "NO" if rooted else "YES",
             "secure_chroot_dir": f"{shop}",
             "seccomp_sandbox": "NO",
             "xferlog_enable": "NO",
             "connect_from_port_20": "NO",
             "max_per_ip": "0",
-            "ftp_username": getpass.getuser(),
+            "ftp_username": _plain_user() if rooted else getpass.getuser(),
         }
         if tls is not None:
             lines |= {
@@ -182,21 +210,20 @@ def proftpd(folder: Path, *, tls: Certificate | None = None, lines: tuple[str, .
             ]
         configuration = shop / "proftpd.conf"
         configuration.write_text("\n".join([*text, *lines]) + "\n")
-        with _running([program, "--nodaemon", "--config", f"{configuration}"], port, shop):
+        with _running([program, "--nodaemon", "--config", f"{configuration}"], port, shop, as_root=True):
             yield port
 
 
 @contextlib.contextmanager
 def pure_ftpd(folder: Path, *, tls: Certificate | None = None, options: tuple[str, ...] = ()) -> Iterator[int]:
-    """Serve a folder to `USER` with pure-ftpd, and give its port; it has MLSD. Only root can start it.
+    """Serve a folder to `USER` with pure-ftpd, and give its port; it has MLSD.
 
-    It moves files as another user than root, so everybody gets the right to write in the folder.
+    Started by root it moves files as another user, who can write where all can.
     """
     port = _free_port()
     with _workshop() as shop:
         users = shop / "users"
-        folder.chmod(0o777)
-        nobody = "65534:65534"
+        nobody = "65534:65534" if os.getuid() == 0 else f"{os.getuid()}:{os.getgid()}"
         users.write_text(f"{USER}:{_hashed()}:{nobody}::{folder}/./{12 * ':'}\n")
         _tool(_program("pure-pw", "bin"), "mkdb", f"{users}.pdb", "-f", f"{users}")
         secure: tuple[str, ...] = ()
@@ -211,7 +238,7 @@ def pure_ftpd(folder: Path, *, tls: Certificate | None = None, options: tuple[st
             *secure,
             *options,
         ]
-        with _running(command, port, shop):
+        with _running(command, port, shop, as_root=True):
             yield port
 
 
@@ -224,6 +251,12 @@ def _program(name: str, folder: str = "sbin") -> str:
         if program.exists():
             return f"{program}"
     raise FileNotFoundError(f"{name} is not here; run scripts/test (or scripts/ftp-servers.sh), which gets it")
+
+
+def _plain_user() -> str:
+    """Name a user without rights whose home is there, for vsftpd looks in before it goes elsewhere."""
+    known = {user.pw_name: user.pw_dir for user in pwd.getpwall()}
+    return next(name for name in ("ftp", "daemon", "bin", "nobody") if Path(known.get(name, "/nonexistent")).is_dir())
 
 
 def _free_port() -> int:
@@ -241,10 +274,11 @@ def _workshop() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int, shop: Path) -> Iterator[None]:
+def _running(command: list[str], port: int, shop: Path, *, as_root: bool = False) -> Iterator[None]:
     """Run a server until the block ends, and with it all its children."""
-    libraries = ":".join(map(str, Path(command[0]).parents[1].glob("lib/*-linux-*")))
-    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    environment = {**os.environ, **_libraries(command[0]), _WORD: PASSWORD}
+    if as_root:
+        command = _as_root(command)
     with (shop / "output").open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a server of the tests
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -125,12 +125,18 @@ class Manners:
     barred: set[bytes] = field(default_factory=set)
     #: Raw lines that come at the end of a folder's listing.
     extra_lines: dict[bytes, list[bytes]] = field(default_factory=dict)
-    #: The listing is confirmed, but only so many bytes of it are sent.
-    listing_cut_at: int | None = None
+    #: How many bytes of the next listings are sent, each with a success; whole ones after that.
+    listing_cuts: list[int] = field(default_factory=list)
+    #: Everything is answered, but one login more is refused, as by a server with few places.
+    crowded: bool = False
     #: TLS data connections end without a farewell.
     ragged: bool = False
-    #: Bytes are sent one at a time, with this many seconds between.
+    #: Seconds between two bytes of a reply, and two pieces of a file.
     crawl: float = 0.0
+    #: Bytes in one piece of a file.
+    piece: int = 65536
+    #: Called when a file was stored, before that is confirmed.
+    on_stored: Callable[[], None] = lambda: None
     #: What the server says instead of its greeting.
     greeting: bytes = b"220 rehearsal"
     #: After a login and so many further commands, 421.

@@ -144,6 +144,9 @@ class Talk:
         self._say(b"331 Password?")
 
     def _do_pass(self, password: bytes) -> None:
+        if self._manners.crowded:
+            self._say(b"530 Sorry, the maximum number of clients are already connected.")
+            return
         known = self._manners.passwords.get(self._user)
         self._known = known is not None and known in {"", password.decode("utf-8", "replace")}
         self._say(b"230 Welcome" if self._known else b"530 Login incorrect")
@@ -351,7 +354,7 @@ class Talk:
         place = start
         while True:
             end = len(node.data) if self._manners.cut_at is None else min(len(node.data), self._manners.cut_at)
-            piece = bytes(node.data[place : min(end, place + _PIECE)])
+            piece = bytes(node.data[place : min(end, place + self._manners.piece)])
             if not piece:
                 return
             allowed = self._server.allowance(len(piece))
@@ -376,7 +379,9 @@ class Talk:
             self._drop_passive()
             self._say(b"550 No files found.")
             return
-        text = b"".join(entry + b"\r\n" for entry in lines)[: manners.listing_cut_at]
+        text = b"".join(entry + b"\r\n" for entry in lines)
+        if manners.listing_cuts:
+            text = text[: manners.listing_cuts.pop(0)]
         with self._data() as data:
             for place in range(0, len(text), _PIECE):
                 self._server.pause()
@@ -404,4 +409,5 @@ class Talk:
                 node.data += piece[:kept]
                 if manners.space is not None:
                     manners.space -= room
+        manners.on_stored()
         self._say(b"452 No space left on device." if full else b"226 Stored.")
