@@ -63,6 +63,7 @@ def keys(page: str, heading: str) -> dict[str, Row]:
 STORE = model._StoreSection
 CONFIGURATION: Mapping[str, tuple[type[BaseModel], Mapping[str, object]]] = {
     "[telescope.NAME]": (model.TelescopeConfig, {"archives": ["library"]}),
+    "[telescope.NAME.header]": (model.HeaderConfig, {}),
     "[telescope.NAME.clear]": (model.ClearConfig, {"after": "7 d"}),
     "[telescope.NAME.watch]": (model.WatchConfig, {}),
     "[archive.NAME]": (model.ArchiveConfig, {"url": "file:///a"}),

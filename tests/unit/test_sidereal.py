@@ -18,7 +18,7 @@ from nightferry.profiles.sidereal import lst_seconds, ut1_less_utc
 @given(st.integers(45_000, 61_300), st.integers(0, 86_399_999_999), st.floats(-180, 180))
 def test_sidereal_time_is_astropys_to_the_millisecond(day: int, micro: int, longitude: float) -> None:
     instant = Instant(day, micro)
-    with warnings.catch_warnings(), iers.conf.set_temp("auto_download", False):  # noqa: FBT003 - astropy's own call
+    with warnings.catch_warnings(), iers.conf.set_temp("auto_download", False):
         warnings.simplefilter("ignore")
         theirs = Time(instant.iso(6), scale="utc").sidereal_time("apparent", longitude=longitude * u.deg).hour * 3600
     apart = (lst_seconds(instant, longitude) - float(theirs) + 43_200) % 86_400 - 43_200

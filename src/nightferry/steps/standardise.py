@@ -122,6 +122,16 @@ def standardise_file(
     raise Held(f"V19 {draft.raw_name}: more than {MOST_BUMPS} frames claim the second of its start")
 
 
+def draft_file(source: Path, settings: Settings) -> Standardised:
+    """Tell what standardising a file would make of its header, and write nothing; raises `Held` as that does."""
+    profile = settings.loaded()
+    context = replace(settings.context, written=settings.context.written or instant_of(datetime.now(UTC)))
+    with translated(source, "the raw frame"), source.open("rb", buffering=0) as file:
+        draft = _read(file, source.name, settings)
+    made = _make(draft, context, profile, 0)
+    return _answer(source, draft, made, Rewritten((), 0, ""))
+
+
 def start_of(source: Path, settings: Settings) -> tuple[int, int, str]:
     """Tell what frames are sorted by before names are given: start, then raw name; unreadable ones come last."""
     try:
