@@ -217,11 +217,10 @@ class _Maker:
         seen: set[str] = set()
         dropping = self.profile.drop + (self.profile.drop_with_wcs if self.canonical.wcs is not None else ())
         hierarch = self.profile.layout == "table"
+        unwanted = re.compile("|".join(f"(?:{pattern.pattern})" for pattern in (_STRUCTURE, *dropping)))
         for card in self.header.cards:
             key = card.keyword
-            if card.commentary or _STRUCTURE.fullmatch(key):
-                continue
-            if (key in self.ours and not ours) or any(pattern.fullmatch(key) for pattern in dropping):
+            if (key in self.ours and not ours) or unwanted.fullmatch(key) or card.commentary:
                 continue
             reason = self._unfit(card)
             if not reason and key in seen:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 
 from nightferry.core.canonical import Finding, ImageType, Severity
-from nightferry.dialects.solution import read_wcs
 from nightferry.rules.subject import Subject, found
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -13,6 +12,7 @@ _WCS = re.compile(
     r"(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)(\d+)|(PC|CD)(\d+)_(\d+)|(PV|PS)(\d+)_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX|WCSNAME|(A|B|AP|BP)_.*"
 )
 _OLD_FORM = re.compile(r"CDELT\d+|CROTA\d+|PC\d+_\d+")
+_INITIALS = frozenset("ABCELPRW")
 _LONGITUDE = 0.01
 
 
@@ -52,6 +52,8 @@ def v11_axes(subject: Subject) -> Iterator[Finding]:
         axes, seen = hdu.header.value("WCSAXES"), ""
         most = 0
         for card in hdu.header.cards:
+            if card.keyword[:1] not in _INITIALS:
+                continue
             if card.keyword == "WCSAXES" and seen:
                 yield found("V11", ERROR, "WCSAXES", f"after {seen}", "before every other card of coordinates")
             if matched := _WCS.fullmatch(card.keyword):
@@ -64,7 +66,7 @@ def v11_axes(subject: Subject) -> Iterator[Finding]:
 
 def v12_scale(subject: Subject) -> Iterator[Finding]:
     """Ask for a pixel scale that the telescope can have, from a matrix that can be inverted."""
-    wcs, findings = read_wcs(subject.header)
+    wcs, findings = subject.solution
     for finding in findings:
         if finding.rule == "V12":
             yield found("V12", ERROR, finding.keyword, finding.got, finding.expected)
@@ -80,13 +82,13 @@ def v12_scale(subject: Subject) -> Iterator[Finding]:
 def v13_one_form(subject: Subject) -> Iterator[Finding]:
     """Ask for the matrix as CDi_j alone."""
     for key in subject.header.first:
-        if _OLD_FORM.fullmatch(key) and (subject.profile.layout == "table" or read_wcs(subject.header)[0] is not None):
+        if _OLD_FORM.fullmatch(key) and (subject.profile.layout == "table" or subject.solution[0] is not None):
             yield found("V13", ERROR, key, subject.header.value(key), "CDi_j alone")
 
 
 def v42_separation(subject: Subject) -> Iterator[Finding]:
     """Ask for the solution where the telescope pointed, to a field's diagonal."""
-    wcs, _ = read_wcs(subject.header)
+    wcs, _ = subject.solution
     ra, dec = subject.header.number("RA"), subject.header.number("DEC")
     sides = [side for axis in "12" if isinstance(side := subject.header.value(f"NAXIS{axis}"), int)]
     if wcs is None or ra is None or dec is None or len(sides) != 2 or wcs.scale == 0:  # noqa: PLR2004 - a picture
@@ -115,7 +117,7 @@ def v44_longitude(subject: Subject) -> Iterator[Finding]:
 
 def v45_solved(subject: Subject) -> Iterator[Finding]:
     """Ask for a science frame has a solution."""
-    if subject.image_type is ImageType.SCIENCE and read_wcs(subject.header)[0] is None:
+    if subject.image_type is ImageType.SCIENCE and subject.solution[0] is None:
         yield found("V45", WARNING, "CTYPE1", subject.header.value("CTYPE1"), "RA---TAN: the frame is not solved")
 
 

@@ -6,12 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from nightferry.core.canonical import Finding, ImageType, Severity
+from nightferry.core.canonical import Finding, ImageType, Severity, Wcs
 from nightferry.core.context import Context
 from nightferry.core.errors import Held
 from nightferry.core.instant import Instant, parse_instant
 from nightferry.core.store import BUFFER_SIZE
 from nightferry.dialects.header import Header
+from nightferry.dialects.solution import read_wcs
 from nightferry.fits.datasum import ALL_ONES, Datasum, datasum_of
 from nightferry.fits.rewrite import Unit, read_unit
 from nightferry.profiles.model import Profile
@@ -85,6 +86,11 @@ class Subject:
         if not plain:
             return None
         return ImageType.SCIENCE if plain == "light" else ImageType(plain) if plain in set(ImageType) else None
+
+    @cached_property
+    def solution(self) -> tuple[Wcs | None, list[Finding]]:
+        """The celestial solution, and what is wrong with it."""
+        return read_wcs(self.header)
 
     @cached_property
     def start(self) -> Instant | None:
