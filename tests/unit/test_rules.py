@@ -96,7 +96,8 @@ BROKEN: dict[str, list[Edit]] = {
     "V03": [without("OBSERVER"), without("HIERARCH ESO OBS PROG ID"), put("TELESCOP", "N/A"), without("LST")],
     "V04": [put("EXPTIME", "10.0"), put("MJD-OBS", "61094.04"), put("OBJECT", 5)],
     "V05": [
-        put("DATE-OBS", "2026-02-23T01:02:03.456Z"), put("DATE-OBS", "23/02/26"), put("DATE-OBS", "2026-02-23 01:02:03.456"),
+        put("DATE-OBS", "2026-02-23T01:02:03.456Z"), put("DATE-OBS", "23/02/26"),
+        put("DATE-OBS", "2026-02-23 01:02:03.456"),
         put("DATE-OBS", "2026-02-23T01:02:03"), put("DATE", "2026-02-30T01:02:03.456"),
     ],
     "V06": [put("MJD-OBS", 61094.08), put("UTC", 3723.5), put("DATE-OBS", "2026-02-23T02:02:03.456")],
@@ -124,7 +125,10 @@ BROKEN: dict[str, list[Edit]] = {
         put("OBSERVER", "Astra", after="OBSERVER"),
         put("NOTE", "NOTE    = 'caf\u00e9'".encode("latin-1").ljust(80), after="TIMESYS"),
     ],
-    "V21": [put("MJD-END", 61094.0), put("MJD-OBS", 40000.0), put("DATE", "2026-02-23T01:02:04.000"), put("MJD-END", 99999.0)],
+    "V21": [
+        put("MJD-END", 61094.0), put("MJD-OBS", 40000.0), put("DATE", "2026-02-23T01:02:04.000"),
+        put("MJD-END", 99999.0),
+    ],
     "V23": [put("BLANK", -32768.0, after="BSCALE")],
     "V26": [
         put("NOTE", format_card("NOTE", "long " * 30, long=True), after="TIMESYS"),
@@ -136,9 +140,18 @@ BROKEN: dict[str, list[Edit]] = {
     "V43": [put("DATE-OBS", "2026-02-23T01:02:03")],
     "V44": [put("LONG-OBS", -7.03903)],
     "V45": [both(put("CTYPE1", "PIXEL"), put("CTYPE2", "PIXEL"), without("CUNIT1", "CUNIT2"))],
-    "V46": [put("RADECSYS", "FK5", after="TIMESYS"), put("EPOCH", 2000.0, after="TIMESYS"), both(without("EXPTIME"), put("EXPOSURE", 10.0, after="TIMESYS"))],
-    "V47": [put("AIRTEMP", 1.0, after="HIERARCH ESO INS NAME"), put("HIERARCH ESO DPR VERSION", "1", after="HIERARCH ESO INS NAME")],
-    "V51": [put("STACKCNT", 12, after="TIMESYS"), put("CALSTAT", "BDF", after="TIMESYS"), put("HISTORY", "Dark Subtraction (Dark 10)", after="TIMESYS")],
+    "V46": [
+        put("RADECSYS", "FK5", after="TIMESYS"), put("EPOCH", 2000.0, after="TIMESYS"),
+        both(without("EXPTIME"), put("EXPOSURE", 10.0, after="TIMESYS")),
+    ],
+    "V47": [
+        put("AIRTEMP", 1.0, after="HIERARCH ESO INS NAME"),
+        put("HIERARCH ESO DPR VERSION", "1", after="HIERARCH ESO INS NAME"),
+    ],
+    "V51": [
+        put("STACKCNT", 12, after="TIMESYS"), put("CALSTAT", "BDF", after="TIMESYS"),
+        put("HISTORY", "Dark Subtraction (Dark 10)", after="TIMESYS"),
+    ],
     "V52": [put("BAYERPAT", "RGGB", after="TIMESYS"), put("ROWORDER", "TOP-DOWN", after="TIMESYS")],
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,10 @@ from nightferry.testing.astra import astra_frame
 #: A generator of nights that lies beside some checkouts; where it does, its nights are carried as well.
 GENERATOR = Path(__file__).parents[2].parent / "shared/tools/make_night.py"
 FAULTS = ("truncated", "empty", "no-imagetyp", "no-filter", "no-dateobs", "same-ms", "garbage", "bad-shape")
-HELD = {"truncated": "truncated by", "empty": "nothing where", "no-imagetyp": "IMAGETYP", "no-dateobs": "DATE-OBS", "garbage": "not FITS"}
+HELD = {
+    "truncated": "truncated by", "empty": "nothing where", "no-imagetyp": "IMAGETYP", "no-dateobs": "DATE-OBS",
+    "garbage": "not FITS",
+}  # fmt: skip
 TELESCOPE = ("--telescope", "speculoos-callisto")
 
 
@@ -38,7 +41,9 @@ def own_night(folder: Path) -> dict[Path, str]:
         raw = astra_frame(kind, number=number, changed=changes.get(fault), size=size)
         path = folder / f"{number:03d}-{kind}.fits"
         path.write_bytes(
-            {"truncated": raw[: int(len(raw) * 0.6)], "empty": b"", "garbage": b"not a FITS file\n" * 99}.get(fault, raw)
+            {"truncated": raw[: int(len(raw) * 0.6)], "empty": b"", "garbage": b"not a FITS file\n" * 99}.get(
+                fault, raw
+            )
         )
         faults[path] = fault
     return faults
@@ -56,11 +61,11 @@ def made_night(folder: Path) -> dict[Path, str]:
 
 
 @pytest.fixture(scope="module", params=["own", *(["made"] if GENERATOR.is_file() else [])])
-def night(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[Path, str]]]:
+def night(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, str]]:
     home = tmp_path_factory.mktemp("night")
     raw = home / "raw"
     raw.mkdir()
-    yield home, own_night(raw) if request.param == "own" else made_night(raw)
+    return home, own_night(raw) if request.param == "own" else made_night(raw)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,9 @@ def answers(night: tuple[Path, dict[Path, str]]) -> dict[Path, dict[str, object]
     return {Path(told["file"]): told for told in map(json.loads, done.stdout.splitlines())}
 
 
-def test_every_frame_has_one_answer(night: tuple[Path, dict[Path, str]], answers: dict[Path, dict[str, object]]) -> None:
+def test_every_frame_has_one_answer(
+    night: tuple[Path, dict[Path, str]], answers: dict[Path, dict[str, object]]
+) -> None:
     home, files = night
     assert set(answers) == set(files)
     products = [told["product"] for told in answers.values() if told["outcome"] == "done"]
@@ -113,7 +120,8 @@ def test_every_pixel_is_that_of_the_raw_frame(
 def test_the_difference_is_told_card_by_card(night: tuple[Path, dict[Path, str]]) -> None:
     home, files = night
     good = next(file for file, fault in files.items() if not fault)
-    told = nightferry("standardise", good, *TELESCOPE, "--program", "60.A-9009(D)", "--into", home / "x", "--diff", "--dry-run", home=home)
+    options = ("--program", "60.A-9009(D)", "--into", home / "x", "--diff", "--dry-run")
+    told = nightferry("standardise", good, *TELESCOPE, *options, home=home)
     assert "- RADECSYS = 'FK5'" in told.stdout
     assert "+ HIERARCH ESO OBS PROG ID = '60.A-9009(D)'" in told.stdout
     assert not (home / "x").exists()
@@ -124,7 +132,7 @@ def test_a_broken_file_is_told_by_validate(night: tuple[Path, dict[Path, str]]) 
     broken = next(file for file, fault in files.items() if fault == "truncated")
     told = nightferry("validate", broken, home=home)
     assert told.returncode == 1
-    assert "error: V02: HDU 0 lacks" in told.stdout
+    assert "error: V02 HDU 0 lacks" in told.stdout
 
 
 @pytest.mark.parametrize(
