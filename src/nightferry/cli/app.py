@@ -227,7 +227,7 @@ def standardise(
     dialect: Annotated[
         str | None, typer.Option(help="The program that wrote the files; else found by evidence.")
     ] = None,
-    program: Annotated[str, typer.Option(help="The observing programme; comes before the telescope's.")] = "",
+    program: Annotated[str | None, typer.Option(help="The observing programme; comes before the telescope's.")] = None,
     diff: Annotated[bool, typer.Option("--diff", help="Show what became of every keyword.")] = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
@@ -235,7 +235,7 @@ def standardise(
     """Make of raw files the files that an archive accepts: new headers, the same pixels."""
     from nightferry.cli.headers import Wanted, standardise_command
 
-    wanted = Wanted(telescope, into, profile, dialect, program, diff, dry_run, as_json)
+    wanted = Wanted(telescope, into, profile, dialect, program or "", diff, dry_run, as_json)
     standardise_command(context.obj, files, wanted)
 
 
@@ -244,7 +244,7 @@ def validate(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="FITS files.")],
     profile: Annotated[str, typer.Option(help="Whose rules: eso, library, or your own.")] = "eso",
-    telescope: Annotated[str, typer.Option(help="Compare also with what is known of this telescope.")] = "",
+    telescope: Annotated[str | None, typer.Option(help="Compare also with what is known of this telescope.")] = None,
     fitsverify: Annotated[
         bool, typer.Option("--fitsverify/--no-fitsverify", help="Ask fitsverify too, where it is installed.")
     ] = True,
@@ -253,7 +253,7 @@ def validate(
     """Find in a file's header what an archive would refuse."""
     from nightferry.cli.headers import validate_command
 
-    validate_command(context.obj, files, profile=profile, telescope=telescope, gate=fitsverify, as_json=as_json)
+    validate_command(context.obj, files, profile=profile, telescope=telescope or "", gate=fitsverify, as_json=as_json)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import typer
 
+from nightferry import __version__
 from nightferry.assemble import header_settings
 from nightferry.cli.exits import DONE, FAILED, HELD
 from nightferry.cli.show import Json, say, say_json
@@ -55,7 +56,12 @@ def settings_of(config: Path | None, telescope: str, program: str = "") -> Setti
 def standardise_command(config: Path | None, files: Sequence[Path], wanted: Wanted) -> None:
     """Standardise files one by one, names given in order of their start; one bad file never costs another."""
     settings = settings_of(config, wanted.telescope, wanted.program)
-    settings = replace(settings, profile=wanted.profile or settings.profile, dialect=wanted.dialect or settings.dialect)
+    settings = replace(
+        settings,
+        context=replace(settings.context, software=f"nightferry {__version__}"),
+        profile=wanted.profile or settings.profile,
+        dialect=wanted.dialect or settings.dialect,
+    )
     settings.loaded()  # a wrong profile is told before anything is written
     if not wanted.dry_run:
         if not wanted.into.parent.is_dir():

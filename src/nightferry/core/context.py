@@ -25,7 +25,7 @@ class Context:
     ``telescop``, ``instrume``, ``origin``, ``observer``, ``pi`` and ``program`` are what the archive knows the
     telescope and the run by; ``scales`` are the smallest and largest pixel scale that a solution may have, in
     arcseconds. ``written`` is the time of writing. ``hints`` are what path and side file say of the frame.
-    ``strip_history`` drops the COMMENT and HISTORY of the source.
+    ``strip_history`` drops the COMMENT and HISTORY of the source; ``software`` is who signs in HISTORY, with version.
     """
 
     telescope: str = ""
@@ -40,3 +40,4 @@ class Context:
     written: Instant | None = None
     hints: Mapping[str, str] = field(default_factory=dict)
     strip_history: bool = False
+    software: str = "nightferry"

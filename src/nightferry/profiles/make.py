@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from nightferry import __version__
 from nightferry.core.canonical import Canonical, Finding, ImageType, Severity, Wcs
 from nightferry.core.context import Context
 from nightferry.core.errors import Held
@@ -251,7 +250,7 @@ class _Maker:
             for card in self.header.cards:
                 if card.commentary and card.keyword in {"COMMENT", "HISTORY"} and not card.flaw:
                     yield card
-        yield from _history(f"nightferry {__version__}: header of dialect {dialect}, profile {self.profile.id}")
+        yield from _history(f"{self.context.software}: header of dialect {dialect}, profile {self.profile.id}")
         if bump:
             yield from _history(f"nightferry: name moved by {bump} ms, for another frame has that of DATE-OBS")
 
