@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from nightferry.fits.layout import Layout
 
 #: One pixel in so many is looked at.
-STRIDE = 61
+STRIDE = 509
 #: The largest signed 16-bit number of FITS, as this machine reads its two bytes.
 _TOP = int.from_bytes(b"\x7f\xff", sys.byteorder)
 
