@@ -10,10 +10,12 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, unquote
 
 from nightferry.conduct.route import Route
-from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, load_preset
+from nightferry.config import ArchiveConfig, Config, TelescopeConfig, config_path, data_folder, load_preset
 from nightferry.config.load import effective_source
+from nightferry.config.model import SiteConfig
 from nightferry.config.presets import Preset
 from nightferry.config.secrets import read_secret
+from nightferry.core.context import Context, Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Frame
 from nightferry.core.layout import Layout
@@ -27,6 +29,7 @@ from nightferry.ledgers.sql import open_ledger as open_sql_ledger
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.shelf import Shelf, translated
+from nightferry.steps.standardise import Settings
 from nightferry.steps.verify import Verify
 
 
@@ -229,3 +232,29 @@ def _lock_path(config: Config, telescope: str) -> Path:
     """Tell the lock of a telescope: beside the ledger, because who shares the ledger shares the work."""
     ledger = database_path(ledger_url(config))
     return ledger.with_name(f"{ledger.name}.{telescope}.lock")
+
+
+def header_settings(
+    section: TelescopeConfig, site: SiteConfig | None, preset: Preset, name: str, program: str = ""
+) -> Settings:
+    """Tell how a telescope's frames are standardised; ``program``, given for the run, comes before all others."""
+    own, below = section.header, preset.header
+    where = site or preset.site
+    context = Context(
+        telescope=name,
+        telescop=own.telescop or below.telescop or "",
+        instrume=own.instrume or below.instrume or "",
+        origin=own.origin or below.origin or "",
+        observer=own.observer or below.observer or "",
+        pi=own.pi or below.pi or "",
+        program=program or section.program or preset.program or "",
+        site=Site(where.latitude, where.longitude, where.elevation) if where else None,
+    )
+    folder = config_path().parent
+    return Settings(
+        context,
+        profile=own.profile or below.profile or "library",
+        dialect=own.dialect or below.dialect or "",
+        dialects=folder / "dialects",
+        profiles=folder / "profiles",
+    )

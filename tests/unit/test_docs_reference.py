@@ -22,7 +22,10 @@ from nightferry.core.names import archive_name
 from nightferry.core.objects import object_name
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Oddity, Store, StorePath, Traits
+from nightferry.dialects import dialect_names
 from nightferry.ledgers.schema import metadata
+from nightferry.profiles import profile_names
+from nightferry.rules import RULES
 from nightferry.testing.telescope import main as simulated_telescope
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -63,6 +66,7 @@ def keys(page: str, heading: str) -> dict[str, Row]:
 STORE = model._StoreSection
 CONFIGURATION: Mapping[str, tuple[type[BaseModel], Mapping[str, object]]] = {
     "[telescope.NAME]": (model.TelescopeConfig, {"archives": ["library"]}),
+    "[telescope.NAME.header]": (model.HeaderConfig, {}),
     "[telescope.NAME.clear]": (model.ClearConfig, {"after": "7 d"}),
     "[telescope.NAME.watch]": (model.WatchConfig, {}),
     "[archive.NAME]": (model.ArchiveConfig, {"url": "file:///a"}),
@@ -214,6 +218,14 @@ def test_steps_of_receipts_are_those_of_the_reference() -> None:
     page = sections("reference/ledger.md")
     (steps,) = (row[1] for row in page["receipts"][0] if codes(row[0])[0] == "step")
     assert set(codes(steps)) == {codes(row[0])[0] for row in page["What a receipt proves"][0]}
+
+
+def test_rules_dialects_and_profiles_are_those_of_the_reference() -> None:
+    page = sections("reference/headers.md")
+    assert {row[0] for row in page["Rules"][0]} == RULES.keys() | {"V60", "V62"}
+    told = {codes(row[0])[0]: row[1] for row in page["Dialects"][0]}
+    assert set(told) == set(dialect_names())
+    assert {codes(row[0])[0] for row in page["Profiles"][0]} == set(profile_names())
 
 
 # command line and Python --------------------------------------------------------------------------------------

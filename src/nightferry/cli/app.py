@@ -218,6 +218,45 @@ def audit(
 
 
 @app.command()
+def standardise(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="Raw FITS files; they are not changed.")],
+    telescope: Annotated[str, typer.Option(help="A telescope of the configuration, or a preset.")],
+    into: Annotated[Path, typer.Option(help="The folder for the new files.")],
+    profile: Annotated[str | None, typer.Option(help="The archive's profile; else the telescope's.")] = None,
+    dialect: Annotated[
+        str | None, typer.Option(help="The program that wrote the files; else found by evidence.")
+    ] = None,
+    program: Annotated[str | None, typer.Option(help="The observing programme; comes before the telescope's.")] = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what became of every keyword.")] = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make of raw files the files that an archive accepts: new headers, the same pixels."""
+    from nightferry.cli.headers import Wanted, standardise_command
+
+    wanted = Wanted(telescope, into, profile, dialect, program or "", diff, dry_run, as_json)
+    standardise_command(context.obj, files, wanted)
+
+
+@app.command()
+def validate(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="FITS files.")],
+    profile: Annotated[str, typer.Option(help="Whose rules: eso, library, or your own.")] = "eso",
+    telescope: Annotated[str | None, typer.Option(help="Compare also with what is known of this telescope.")] = None,
+    fitsverify: Annotated[
+        bool, typer.Option("--fitsverify/--no-fitsverify", help="Ask fitsverify too, where it is installed.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Find in a file's header what an archive would refuse."""
+    from nightferry.cli.headers import validate_command
+
+    validate_command(context.obj, files, profile=profile, telescope=telescope or "", gate=fitsverify, as_json=as_json)
+
+
+@app.command()
 def demo(
     into: Annotated[Path | None, typer.Option(help="A new folder for telescope, library and ledger.")] = None,
     quirks: Annotated[bool, typer.Option("--quirks/--no-quirks", help="With awkward and damaged files.")] = True,

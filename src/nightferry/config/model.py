@@ -122,6 +122,18 @@ class WatchConfig(_Section):
     then: Literal["stop", "alert"] = "stop"  #: what happens after so many
 
 
+class HeaderConfig(_Section):
+    """``[telescope.NAME.header]``: what archives know the telescope by; the preset fills what is left out."""
+
+    profile: str | None = None  #: the archive whose headers are written
+    dialect: str | None = None  #: the program that writes the frames, where evidence does not tell
+    telescop: str | None = None
+    instrume: str | None = None
+    origin: str | None = None
+    observer: str | None = None
+    pi: str | None = None
+
+
 class TelescopeConfig(_StoreSection):
     """``[telescope.NAME]``: one telescope."""
 
@@ -131,6 +143,8 @@ class TelescopeConfig(_StoreSection):
     site: str | None = None
     settle: Duration | None = None
     take: Take | None = None
+    program: str | None = None  #: the observing programme of its frames
+    header: HeaderConfig = HeaderConfig()
     clear: ClearConfig | None = None
     watch: WatchConfig = WatchConfig()
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from nightferry.config.model import Take, Template, Url
+from nightferry.config.model import HeaderConfig, SiteConfig, Take, Template, Url
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
 
@@ -60,6 +60,9 @@ class Preset(_Section):
     take: Take = Field(default_factory=lambda: ["fits", "tiff"])
     name: Template
     layout: LayoutSection = LayoutSection()
+    site: SiteConfig | None = None  #: where the telescope stands, where the preset is one telescope's
+    program: str | None = None
+    header: HeaderConfig = HeaderConfig()
 
     def as_layout(self, take: list[str] | None, longitude: float | None) -> Layout:
         """Make the layout, with the user's choice of files in place of the preset's."""

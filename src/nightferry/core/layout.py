@@ -120,6 +120,8 @@ def _kind_of(suffix: str) -> str:
 
 def _session_evening(day: str, time: str) -> date | None:
     """Tell the evening of a session's start; a date without a time is an evening already."""
+    if len(day) == 8 and day.isdigit():  # noqa: PLR2004 - YYYYMMDD
+        day = f"{day[:4]}-{day[4:6]}-{day[6:]}"
     try:
         start = datetime.strptime(f"{day} {time or '23-59-59'}", "%Y-%m-%d %H-%M-%S")  # noqa: DTZ007 - local by nature
     except ValueError:

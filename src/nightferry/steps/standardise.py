@@ -1,0 +1,356 @@
+"""Standardise: make of a raw frame the frame that an archive accepts. The raw frame stays as it is.
+
+The product is written beside its final name, read by nobody until it is whole, made durable and then given its name
+without replacing anything. Pixels go over byte by byte; what the way back needs is in the result.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from blake3 import blake3
+
+from nightferry.core.canonical import Finding, Severity
+from nightferry.core.context import Context
+from nightferry.core.errors import Held, NightferryError, NoSpace, Occupied, TryAgain
+from nightferry.core.frame import Digest, Fact, Frame, FrameId, Role, fingerprint
+from nightferry.core.instant import instant_of
+from nightferry.core.receipt import Outcome, Result
+from nightferry.core.step import Grouping, Lane
+from nightferry.core.store import BUFFER_SIZE, StorePath
+from nightferry.dialects import Reading, detect, load_dialect, load_dialects, translate
+from nightferry.dialects.header import Header
+from nightferry.fits.cards import Card
+from nightferry.fits.rewrite import Nowhere, Rewritten, Unit, read_unit, restore, rewrite
+from nightferry.profiles import Made, Profile, load_profile, make_header
+from nightferry.steps.shelf import Shelf, sync_folder, translated
+
+#: Milliseconds that a name may be moved, before too many frames claim one second.
+MOST_BUMPS = 999
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How frames are standardised: an empty ``dialect`` is found by evidence; ``own`` is the folder of user files."""
+
+    context: Context
+    profile: str = "eso"
+    dialect: str = ""
+    dialects: Path | None = None
+    profiles: Path | None = None
+    durable: bool = True
+
+    def loaded(self) -> Profile:
+        """Give the profile."""
+        return load_profile(self.profile, self.profiles)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one keyword; None where it did not stand."""
+
+    keyword: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"+ {self.keyword} = {self.after}"
+        if self.after is None:
+            return f"- {self.keyword} = {self.before}"
+        return f"  {self.keyword} = {self.before} -> {self.after}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standardised:
+    """A frame made ready: where it is, its sums, what was found and changed, and the way back to the raw bytes."""
+
+    file: Path
+    name: str
+    dialect: str
+    size: int
+    datasums: tuple[int, ...]
+    findings: tuple[Finding, ...]
+    changes: tuple[Change, ...]
+    recipe: str
+    was_there: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A raw frame's header, read and understood."""
+
+    unit: Unit
+    header: Header
+    reading: Reading
+    dialect: str
+    raw_name: str
+
+
+def standardise_file(
+    source: Path, folder: Path, settings: Settings, *, raw_name: str = "", final: str = ""
+) -> Standardised:
+    """Make the standard frame of a raw file in a folder; ``final`` names the file there instead of the profile.
+
+    Raises `Held` with every error that the header has; nothing is left behind then.
+    """
+    profile = settings.loaded()
+    context = settings.context
+    if context.written is None:
+        context = replace(context, written=instant_of(datetime.now(UTC)))
+    with translated(source, "the raw frame"), source.open("rb", buffering=0) as file:
+        draft = _read(file, raw_name or source.name, settings)
+        behind = file.tell()
+        for bump in range(MOST_BUMPS + 1):
+            made = _make(draft, context, profile, bump)
+            name = final or made.name or draft.raw_name
+            target = folder / name
+            if target.exists():
+                if (there := _same(target, draft, file, behind)) is not None:
+                    return _answer(target, draft, made, there, was_there=True)
+                if final or profile.name.keep or not profile.name.bump:
+                    raise Occupied(f"V19 {target}: another frame stands under this name; nothing was overwritten")
+                continue
+            file.seek(behind)
+            written = _write(file, target, draft, made, durable=settings.durable)
+            if written is not None:
+                return _answer(target, draft, made, written)
+    raise Held(f"V19 {draft.raw_name}: more than {MOST_BUMPS} frames claim the second of its start")
+
+
+def draft_file(source: Path, settings: Settings) -> Standardised:
+    """Tell what standardising a file would make of its header, and write nothing; raises `Held` as that does."""
+    profile = settings.loaded()
+    context = replace(settings.context, written=settings.context.written or instant_of(datetime.now(UTC)))
+    with translated(source, "the raw frame"), source.open("rb", buffering=0) as file:
+        draft = _read(file, source.name, settings)
+    made = _make(draft, context, profile, 0)
+    return _answer(source, draft, made, Rewritten((), 0, ""))
+
+
+def start_of(source: Path, settings: Settings) -> tuple[int, int, str]:
+    """Tell what frames are sorted by before names are given: start, then raw name; unreadable ones come last."""
+    try:
+        with source.open("rb", buffering=0) as file:
+            start = _read(file, source.name, settings).reading.canonical.start
+    except (NightferryError, OSError):
+        start = None
+    return (1 << 40, 0, source.name) if start is None else (start.day, start.micro, source.name)
+
+
+def _read(file: BinaryIO, raw_name: str, settings: Settings) -> _Draft:
+    unit = read_unit(file, 0)
+    if unit is None:
+        raise Held("not FITS")
+    if raw_name.lower().endswith((".fz", ".gz")):
+        raise Held(f"V01 {raw_name} is compressed: unpack it first (funpack, gunzip); its pixels are not touched here")
+    header = Header(unit.cards)
+    if settings.dialect:
+        dialect = load_dialect(settings.dialect, settings.dialects)
+    else:
+        dialect = detect(header, load_dialects(settings.dialects))
+    return _Draft(unit, header, translate(header, dialect, raw_name, settings.context.hints), dialect.id, raw_name)
+
+
+def _make(draft: _Draft, context: Context, profile: Profile, bump: int) -> Made:
+    """Make the header; raise `Held` with all of its errors."""
+    made = make_header(draft.header, draft.reading.canonical, context, profile, dialect=draft.dialect, bump=bump)
+    wrong = [*draft.reading.findings, *made.findings]
+    errors = [finding for finding in wrong if finding.severity is Severity.ERROR]
+    if errors:
+        raise Held("; ".join(str(finding) for finding in errors))
+    return made
+
+
+def _write(file: BinaryIO, target: Path, draft: _Draft, made: Made, *, durable: bool) -> Rewritten | None:
+    """Write the product and give it its name; None when another took the name meanwhile."""
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    with translated(target, "the standard frame"):
+        try:
+            with part.open("xb", buffering=0) as out:
+                written = rewrite(file, out, draft.unit, [card.raw for card in made.cards])
+                if durable:
+                    os.fsync(out.fileno())
+            taken = not _name(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+        if durable and not taken:
+            sync_folder(target.parent)
+    return None if taken else written
+
+
+def _name(part: Path, target: Path) -> bool:
+    """Give a file its final name without replacing another; False when the name is taken."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: an empty file claims the name first
+        try:
+            target.open("xb").close()
+        except FileExistsError:
+            return False
+        part.replace(target)
+    return True
+
+
+def _same(target: Path, draft: _Draft, file: BinaryIO, behind: int) -> Rewritten | None:
+    """Whether the file under a name was made of this very frame: the same raw name, start and pixels."""
+    try:
+        with target.open("rb", buffering=0) as there:
+            unit = read_unit(there, 0)
+    except NightferryError:
+        return None
+    if unit is None:
+        return None
+    header = Header(unit.cards)
+    if header.value("RAWFILE") != draft.raw_name:
+        return None
+    file.seek(behind)
+    sums = rewrite(file, Nowhere(), draft.unit, [])
+    if str(header.value("DATASUM")).strip() != str(sums.datasums[0]):
+        return None
+    return replace(sums, size=target.stat().st_size)
+
+
+def _answer(target: Path, draft: _Draft, made: Made, written: Rewritten, *, was_there: bool = False) -> Standardised:
+    return Standardised(
+        target,
+        made.name or draft.raw_name,
+        draft.dialect,
+        written.size,
+        written.datasums,
+        (*draft.reading.findings, *made.findings),
+        tuple(changes_between(draft.header.cards, made.cards)),
+        written.recipe,
+        was_there,
+    )
+
+
+def changes_between(before: Sequence[Card], after: Sequence[Card]) -> Iterator[Change]:
+    """Compare two headers keyword by keyword; commentary and the sums are left out."""
+    old, new = _texts(before), _texts(after)
+    for key in [*old, *(key for key in new if key not in old)]:
+        if old.get(key) != new.get(key):
+            yield Change(key, old.get(key), new.get(key))
+
+
+def _texts(cards: Sequence[Card]) -> Mapping[str, str]:
+    texts: dict[str, str] = {}
+    for card in cards:
+        if not card.commentary and card.keyword not in {"CHECKSUM", "DATASUM"}:
+            texts.setdefault(card.keyword, repr(card.value))
+    return texts
+
+
+def restore_raw(product: Path, recipe: str, target: Path, *, digest: str = "") -> int:
+    """Rebuild the raw file of a product byte for byte, and tell its size.
+
+    ``digest`` is the BLAKE3 of the raw frame: `Held` is raised, and nothing left, when the bytes are not those.
+    """
+    part = target.with_name(f"{target.name}.part")
+    with translated(target, "the restored frame"):
+        try:
+            with product.open("rb", buffering=0) as file, part.open("xb") as out:
+                size = restore(file, out, recipe)
+                out.flush()
+                os.fsync(out.fileno())
+            if digest and (found := digest_of(part)) != digest:
+                raise Held(f"{product.name}: what was rebuilt is not the raw frame: digest {found}, expected {digest}")
+            if not _name(part, target):
+                raise Occupied(f"{target} exists; nothing was overwritten")
+        finally:
+            part.unlink(missing_ok=True)
+        sync_folder(target.parent)
+    return size
+
+
+def digest_of(path: Path) -> Digest:
+    """Read a file through BLAKE3."""
+    hasher, buffer = blake3(), memoryview(bytearray(BUFFER_SIZE))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            hasher.update(buffer[:count])
+    return Digest(hasher.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Standardise:
+    """The step. Its input are raw frames on the shelf, its products standard frames beside them."""
+
+    shelf: Shelf
+    settings: Settings
+    name: str = "standardise"
+    target: str = ""
+    lane: Lane = Lane.CPU
+    grouping: Grouping = Grouping.FRAME
+    form: str = field(default="1", repr=False)
+
+    @property
+    def version(self) -> str:
+        """Changes with the step, its settings, and the files of dialect and profile."""
+        context = replace(self.settings.context, written=None, hints={})
+        profile = self.settings.loaded()
+        dialects = load_dialects(self.settings.dialects)
+        return f"{self.form}-{fingerprint(repr(context), repr(profile), repr(dialects), self.settings.dialect)[:12]}"
+
+    def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
+        """Standardise each frame, names given in order of start; raises `NoSpace` for the rest of the batch."""
+        order = sorted(range(len(batch)), key=lambda at: (*start_of(batch[at].file, self.settings)[:2], batch[at].name))
+        results: dict[int, Result] = {}
+        for at in order:
+            results[at] = self._one(batch[at])
+        yield from (results[at] for at in range(len(batch)))
+
+    def _one(self, frame: Frame) -> Result:
+        began = time.perf_counter()
+        folder = self.shelf.folder(frame.night) / "standard"
+        raw_name = frame.name.rpartition("/")[2]
+        try:
+            self.shelf.require_room(frame.size)
+            with translated(folder, "the shelf"):
+                folder.mkdir(parents=True, exist_ok=True)
+            keep = self.settings.loaded().name.keep
+            done = standardise_file(
+                frame.file, folder, self.settings, raw_name=raw_name, final=frame.id if keep else ""
+            )
+            digest = digest_of(done.file)
+        except NoSpace:
+            raise
+        except (Held, TryAgain) as err:
+            outcome = Outcome.HELD if isinstance(err, Held) else Outcome.FAILED
+            return Result(frame, outcome, str(err), {}, None, time.perf_counter() - began)
+        product = _product(frame, done, digest, self.version)
+        return Result(frame, Outcome.DONE, "", _proof(done), product, time.perf_counter() - began)
+
+
+def _proof(done: Standardised) -> dict[str, Fact]:
+    told = [str(finding) for finding in done.findings if finding.severity is Severity.WARNING]
+    return {
+        "name": done.name,
+        "dialect": done.dialect,
+        "datasum": " ".join(map(str, done.datasums)),
+        "warnings": "; ".join(told),
+        "changes": "\n".join(map(str, done.changes)),
+        "recipe": done.recipe,
+    }
+
+
+def _product(frame: Frame, done: Standardised, digest: Digest, version: str) -> Frame:
+    """Make the frame of a product: its identity follows from its parent's and the step's version."""
+    folder, slash, _ = frame.name.rpartition("/")
+    return Frame(
+        FrameId(fingerprint("standardise", version, frame.id)),
+        digest,
+        done.size,
+        frame.night,
+        StorePath(folder + slash + done.name),
+        Role.STANDARD,
+        done.file,
+        {"datasum": " ".join(map(str, done.datasums)), "dialect": done.dialect, "name": done.name},
+        (frame.id,),
+    )

@@ -1,0 +1,98 @@
+"""Validate: judge a frame by every rule of its archive's profile, before the archive does."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nightferry.core.canonical import Finding, Severity
+from nightferry.core.context import Context
+from nightferry.core.errors import Misconfigured, TryAgain
+from nightferry.core.frame import Fact, Frame, fingerprint
+from nightferry.core.instant import instant_of
+from nightferry.core.receipt import Outcome, Result
+from nightferry.core.step import Grouping, Lane
+from nightferry.profiles import Profile, load_profile
+from nightferry.rules import fitsverify, judge, read_subject
+from nightferry.steps.shelf import translated
+
+
+def validate_file(
+    path: Path,
+    profile: Profile,
+    context: Context | None = None,
+    *,
+    name: str = "",
+    sources: tuple[int, ...] = (),
+    siblings: tuple[str, ...] = (),
+    gate: bool = True,
+) -> list[Finding]:
+    """Judge one file, read once; ``gate`` has fitsverify judge it too.
+
+    ``name`` is what it is called in the archive, where that is not its own; ``sources`` are the data sums of the
+    frame that it was made of. Raises `Misconfigured` for a file that is not there.
+    """
+    if not path.is_file():
+        raise Misconfigured(f"{path}: there is no such file")
+    with translated(path, "the frame"):
+        now = instant_of(datetime.now(UTC))
+        subject = read_subject(
+            path, profile, context or Context(), now, name=name or path.name, sources=sources, siblings=siblings
+        )
+    findings = list(judge(subject))
+    if gate and not subject.problem:
+        findings += fitsverify(path)
+    return findings
+
+
+@dataclass(frozen=True, slots=True)
+class Validate:
+    """The step: errors hold a frame, warnings go with it in the receipt. Its input are standard frames."""
+
+    profile: Profile
+    context: Context = field(default_factory=Context)
+    gate: bool = True
+    name: str = "validate"
+    target: str = ""
+    lane: Lane = Lane.CPU
+    grouping: Grouping = Grouping.FRAME
+    form: str = field(default="1", repr=False)
+
+    @property
+    def version(self) -> str:
+        """Changes with the step, the profile and what the configuration says of the telescope."""
+        return f"{self.form}-{fingerprint(repr(self.profile), repr(self.context), str(self.gate))[:12]}"
+
+    def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
+        """Judge each frame."""
+        for frame in batch:
+            began = time.perf_counter()
+            sums = str(frame.facts.get("datasum", "")).split()
+            try:
+                findings = validate_file(
+                    frame.file,
+                    self.profile,
+                    self.context,
+                    name=frame.name.rpartition("/")[2],
+                    sources=tuple(int(text) for text in sums),
+                    gate=self.gate,
+                )
+            except (TryAgain, Misconfigured) as err:
+                yield Result(frame, Outcome.FAILED, str(err), {}, None, time.perf_counter() - began)
+                continue
+            yield _result(frame, findings, time.perf_counter() - began)
+
+
+def _result(frame: Frame, findings: Sequence[Finding], seconds: float) -> Result:
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    warnings = [finding for finding in findings if finding.severity is Severity.WARNING]
+    proof: dict[str, Fact] = {"errors": len(errors), "warnings": "; ".join(map(str, warnings))}
+    if errors:
+        return Result(frame, Outcome.HELD, "; ".join(map(str, errors)), proof, None, seconds)
+    return Result(frame, Outcome.DONE, "", proof, frame, seconds)
+
+
+def validate_named(path: Path, profile: str, context: Context | None = None) -> list[Finding]:
+    """Judge one file by a shipped profile."""
+    return validate_file(path, load_profile(profile), context)
