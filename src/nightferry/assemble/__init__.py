@@ -1,20 +1,17 @@
 """Assemble: turn the configuration into stores, steps, routes and a ledger that work."""
 
-import os
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import SplitResult, unquote
 
+from nightferry.assemble.stores import local_path, make_store
 from nightferry.conduct.route import Route
 from nightferry.config import ArchiveConfig, Config, TelescopeConfig, config_path, data_folder, load_preset
 from nightferry.config.load import effective_source
 from nightferry.config.model import SiteConfig
 from nightferry.config.presets import Preset
-from nightferry.config.secrets import read_secret
 from nightferry.core.context import Context, Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Frame
@@ -45,11 +42,6 @@ def idle_hands() -> Hands:
     return Hands(Nobody(), threading.Event())
 
 
-#: A server on this port speaks TLS from the first byte (RFC 4217 speaks of the other kind only).
-IMPLICIT_TLS_PORT = 990
-_DRIVE = re.compile(r"/[A-Za-z]:(?:/|$)")
-
-
 def ledger_url(config: Config) -> str:
     """Tell where the ledger is."""
     return config.ledger.url or f"sqlite:///{data_folder() / 'ledger.db'}"
@@ -73,59 +65,6 @@ def telescope_names(config: Config, chosen: Sequence[str] = ()) -> list[str]:
                 f"there is no telescope {name!r} in the configuration; it has {', '.join(config.telescope) or 'none'}"
             )
     return list(dict.fromkeys(chosen)) or list(config.telescope)
-
-
-def make_store(section: TelescopeConfig | ArchiveConfig, url: str, *, user: str = "", connections: int = 4) -> Store:
-    """Make the store of a URL; its secret is read now, so that a missing one is told before anything starts."""
-    address = section.address(url)
-    if address.scheme == "file":
-        from nightferry.stores.local import LocalStore  # noqa: PLC0415 - only the stores in use are loaded
-
-        return LocalStore(local_path(address.path), connections=section.connections or connections)
-    if address.scheme == "sftp":
-        return _sftp_store(section, address, user=user, connections=connections)
-    from nightferry.stores.ftp import FtpStore  # noqa: PLC0415
-    from nightferry.stores.ftp.address import FtpAddress  # noqa: PLC0415
-
-    name = section.user or unquote(address.username or "") or user or "anonymous"
-    secure = address.scheme == "ftps"
-    settings = FtpAddress(
-        host=address.hostname or "",
-        port=address.port or 21,
-        root=address.path.strip("/"),
-        user=name,
-        password=read_secret(section.secret, user=name) if section.secret else "nightferry@",
-        tls="none" if not secure else "implicit" if address.port == IMPLICIT_TLS_PORT else "explicit",
-        verify=section.verify_tls,
-        ca_file=section.ca,
-        timeout=section.timeout,
-        connections=section.connections or connections,
-    )
-    return FtpStore(settings)
-
-
-def _sftp_store(
-    section: TelescopeConfig | ArchiveConfig, address: SplitResult, *, user: str, connections: int
-) -> Store:
-    """Make the store of an ``sftp://`` URL, whose secret is a private key's file or a password."""
-    from nightferry.stores.sftp import SftpAddress, SftpStore, key_of, root_of  # noqa: PLC0415
-
-    name = section.user or unquote(address.username or "") or user
-    secret = read_secret(section.secret, user=name) if section.secret else None
-    key = key_of(section.secret, secret) if section.secret and secret is not None else None
-    return SftpStore(
-        SftpAddress(
-            host=address.hostname or "",
-            port=address.port,
-            root=root_of(address.path),
-            user=name,
-            password=None if key is not None else secret,
-            key=key,
-            known_hosts=section.known_hosts,
-            timeout=section.timeout,
-            connections=section.connections or connections,
-        )
-    )
 
 
 def telescope_store(telescope: TelescopeConfig) -> Store:
@@ -173,11 +112,6 @@ def local_folder(section: ArchiveConfig) -> Path | None:
     """Tell the folder of an archive on this machine; None for one elsewhere."""
     address = section.address(section.url)
     return local_path(address.path) if address.scheme == "file" else None
-
-
-def local_path(path: str, *, windows: bool = os.name == "nt") -> Path:
-    """Make a path of what a file URL says; before a Windows drive its slash is not part of it."""
-    return Path(path[1:] if windows and _DRIVE.match(path) else path)
 
 
 def open_route(config: Config, name: str, *, take: list[str] | None = None, hands: Hands | None = None) -> Route:
