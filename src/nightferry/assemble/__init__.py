@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from nightferry.assemble.stores import local_path, make_store
 from nightferry.conduct.route import Route
@@ -15,6 +16,7 @@ from nightferry.config.presets import Preset
 from nightferry.core.context import Context, Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Frame
+from nightferry.core.instant import read_date_obs
 from nightferry.core.layout import Layout
 from nightferry.core.ledger import Ledger
 from nightferry.core.names import archive_name
@@ -28,6 +30,7 @@ from nightferry.steps.pull import Pull
 from nightferry.steps.shelf import Shelf, translated
 from nightferry.steps.standardise import Settings
 from nightferry.steps.verify import Verify
+from nightferry.stores.mounts import mounted
 
 
 class Hands(NamedTuple):
@@ -67,11 +70,16 @@ def telescope_names(config: Config, chosen: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys(chosen)) or list(config.telescope)
 
 
-def telescope_store(telescope: TelescopeConfig) -> Store:
-    """Make the store of a telescope."""
-    preset = load_preset(telescope.preset)
+def telescope_store(telescope: TelescopeConfig, folder: Path | None = None) -> Store:
+    """Make the store of a telescope; ``folder`` is the configuration's, where presets are looked for first."""
+    preset = load_preset(telescope.preset, folder)
     url = effective_source(telescope, preset)
-    return make_store(telescope, url, user=preset.user, connections=preset.connections)
+    store = make_store(telescope, url, user=preset.user, connections=preset.connections)
+    if telescope.mount in {None, False}:
+        return store
+    if telescope.mount is True:
+        return mounted(store, local_path(telescope.address(url).path))
+    return mounted(store, Path(str(telescope.mount)).expanduser())
 
 
 def archive_store(archive: ArchiveConfig) -> Store:
@@ -117,25 +125,27 @@ def local_folder(section: ArchiveConfig) -> Path | None:
 def open_route(config: Config, name: str, *, take: list[str] | None = None, hands: Hands | None = None) -> Route:
     """Put one telescope's route together; ``take`` overrides what kinds of files are carried."""
     section = config.telescope[name]
-    preset = load_preset(section.preset)
+    preset = load_preset(section.preset, config.folder)
     hands = hands or idle_hands()
     longitude = config.site[section.site].longitude if section.site else None
-    layout = preset.as_layout(take or section.take, longitude)
+    layout = preset.as_layout(take or section.take, longitude, section.night)
+    local = urlsplit(effective_source(section, preset)).scheme == "file"
     telescope = Telescope(
         name=name,
         layout=layout,
         archives=tuple(section.archives),
         settle=preset.settle if section.settle is None else section.settle,
         clear_after=section.clear.after if section.clear else None,
+        never_bare=local and section.mount is None,
     )
     shelf = shelf_of(config)
-    source = telescope_store(section)
+    source = telescope_store(section, config.folder)
     return Route(
         telescope=telescope,
         source=source,
         shelf=shelf,
         pull=Pull(source, shelf, hands.onlooker, hands.stop),
-        verify=Verify(),
+        verify=Verify(doubt=night_doubt(layout)),
         deliveries={key: _delivery(config, key, preset, layout) for key in telescope.archives},
         lock=_lock_path(config, name),
         keep=config.shelf.keep,
@@ -162,6 +172,25 @@ def naming(template: str, layout: Layout) -> Callable[[Frame], StorePath]:
     return name
 
 
+def night_doubt(layout: Layout) -> Callable[[Frame], str]:
+    """Make the function that says when a frame's header speaks of another night than the frame is counted to."""
+
+    def doubt(frame: Frame) -> str:
+        start = read_date_obs(frame.facts.get("DATE-OBS"))
+        return "" if start is None else layout.doubt_header(frame.night.date, start)
+
+    return doubt
+
+
+def longitude_of(config: Config, name: str) -> float | None:
+    """Tell a telescope's longitude in degrees, by its site or its preset's; None when neither tells."""
+    section = config.telescope[name]
+    if section.site:
+        return config.site[section.site].longitude
+    site = load_preset(section.preset, config.folder).site
+    return None if site is None else site.longitude
+
+
 def _lock_path(config: Config, telescope: str) -> Path:
     """Tell the lock of a telescope: beside the ledger, because who shares the ledger shares the work."""
     ledger = database_path(ledger_url(config))
@@ -169,9 +198,18 @@ def _lock_path(config: Config, telescope: str) -> Path:
 
 
 def header_settings(
-    section: TelescopeConfig, site: SiteConfig | None, preset: Preset, name: str, program: str = ""
+    section: TelescopeConfig,
+    site: SiteConfig | None,
+    preset: Preset,
+    name: str,
+    program: str = "",
+    *,
+    folder: Path | None = None,
 ) -> Settings:
-    """Tell how a telescope's frames are standardised; ``program``, given for the run, comes before all others."""
+    """Tell how a telescope's frames are standardised; ``program``, given for the run, comes before all others.
+
+    ``folder`` is the configuration's, beside which dialects and profiles of one's own are; else the usual one.
+    """
     own, below = section.header, preset.header
     where = site or preset.site
     context = Context(
@@ -184,7 +222,7 @@ def header_settings(
         program=program or section.program or preset.program or "",
         site=Site(where.latitude, where.longitude, where.elevation) if where else None,
     )
-    folder = config_path().parent
+    folder = folder or config_path().parent
     return Settings(
         context,
         profile=own.profile or below.profile or "library",

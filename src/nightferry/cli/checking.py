@@ -58,8 +58,8 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
     archives = dict.fromkeys(archive for name in telescopes for archive in config.telescope[name].archives)
     for name in telescopes:
         section = config.telescope[name]
-        url = effective_source(section, load_preset(section.preset))
-        yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section)))  # type: ignore[misc] # mypy cannot type a bound default
+        url = effective_source(section, load_preset(section.preset, config.folder))
+        yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section, config.folder)))  # type: ignore[misc] # mypy cannot type a bound default
     for name in archives:
         yield _try(f"archive {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above
 

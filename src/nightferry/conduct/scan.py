@@ -151,7 +151,7 @@ def _sight(
     for entry in entries:
         place = layout.place(entry.path, entry.mtime_us, seen_us, starts.get(entry.path))
         ignored, doubt = place.ignored, place.doubt
-        if place.role is Role.SIDECAR and not ignored and stems is not None and not stems & sidecar_owner(entry.path):
+        if place.role is Role.SIDECAR and not ignored and _is_stray(layout, entry.path, stems):
             ignored = "a JSON file that belongs to no frame"
         night = Night(route.telescope.name, place.evening)
         sighting = Sighting(night, entry.path, entry.size, entry.mtime_us, seen_us, place.role, ignored)
@@ -161,6 +161,10 @@ def _sight(
             else:
                 doubt = doubt or _behind(entry, last.size, last.seen_us)
         yield sighting, doubt
+
+
+def _is_stray(layout: Layout, path: StorePath, stems: set[str] | None) -> bool:
+    return stems is not None and not layout.is_note(path) and not stems & sidecar_owner(path)
 
 
 def _undated(layout: Layout, entries: Sequence[Entry]) -> list[Entry]:

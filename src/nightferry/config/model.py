@@ -3,15 +3,17 @@
 import ipaddress
 import re
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from nightferry.config.secrets import check_reference
 from nightferry.config.units import Duration, Height, Latitude, Longitude, Size
 from nightferry.core.layout import KINDS
+from nightferry.core.night import NightRule
 
 _SCHEMES = ("file", "ftp", "ftps", "sftp")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -41,11 +43,12 @@ def _check_take(value: object) -> object:
     return value
 
 
-def _check_url(url: str) -> str:
+def check_url(url: str, schemes: Sequence[str] = _SCHEMES) -> str:
+    """Let a good URL of a store pass; raise ValueError for any other."""
     parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
+    if parts.scheme not in schemes:
         raise ValueError(
-            f"{url!r}: expected a URL of a store we know ({', '.join(f'{scheme}://' for scheme in _SCHEMES)}); "
+            f"{url!r}: expected a URL of a store we know ({', '.join(f'{scheme}://' for scheme in schemes)}); "
             "a folder is written as file:///path"
         )
     if parts.password is not None:
@@ -71,7 +74,7 @@ def _check_name(name: str) -> str:
 
 
 Template = Annotated[str, AfterValidator(_check_template)]
-Url = Annotated[str, AfterValidator(_check_url)]
+Url = Annotated[str, AfterValidator(check_url)]
 Secret = Annotated[str, AfterValidator(check_reference)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Take = Annotated[list[str], BeforeValidator(_check_take)]
@@ -139,9 +142,11 @@ class TelescopeConfig(_StoreSection):
 
     preset: str = "generic"
     source: Url | None = None
+    mount: bool | Path | None = None  #: what must be mounted before a folder counts as there
     archives: Annotated[list[Name], Field(min_length=1)]
     site: str | None = None
     settle: Duration | None = None
+    night: NightRule | None = None  #: what decides the night; the preset's rule is the default
     take: Take | None = None
     program: str | None = None  #: the observing programme of its frames
     header: HeaderConfig = HeaderConfig()
@@ -200,6 +205,17 @@ class Config(_Section):
     site: dict[Name, SiteConfig] = Field(default_factory=dict)
     telescope: dict[Name, TelescopeConfig] = Field(default_factory=dict)
     archive: dict[Name, ArchiveConfig] = Field(default_factory=dict)
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file that this was read from, where the user's own presets are looked for first."""
+        return self._folder
+
+    def read_from(self, folder: Path | None) -> Self:
+        """Remember where this was read from."""
+        self._folder = folder
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -215,6 +231,8 @@ class Config(_Section):
                 )
         for name, telescope in self.telescope.items():
             _require_secure(f"telescope.{name}", telescope, telescope.source)
+            if telescope.mount not in {None, False} and urlsplit(telescope.source or "file:").scheme != "file":
+                raise ValueError(f"telescope.{name}.mount: only a folder (file:///path) can be mounted; leave it out")
         for name, place in self.archive.items():
             _require_secure(f"archive.{name}", place, place.url)
         return self

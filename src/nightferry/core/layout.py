@@ -62,7 +62,7 @@ class Layout:
 
     ``session`` finds date and time in a folder's name, ``stamp`` in a file's own, as ``clock`` tells the time;
     ``night`` says which of them is believed, and ``longitude`` (degrees, east positive) where an instant's night
-    begins. ``take`` names entries of `KINDS`.
+    begins. ``take`` names entries of `KINDS`; ``notes`` finds JSON files that belong to a whole folder.
     """
 
     rules: Sequence[Rule]
@@ -73,6 +73,7 @@ class Layout:
     night: NightRule = NightRule.FOLDER
     clock: Clock = Clock.LOCAL
     stamp: re.Pattern[str] | None = None
+    notes: re.Pattern[str] | None = None
 
     def evening_of_folder(self, folder: StorePath) -> date | None:
         """Tell the night that a whole folder belongs to, if its name decides it: others need not be listed."""
@@ -81,6 +82,10 @@ class Layout:
     def knows(self, path: StorePath) -> bool:
         """Whether a rule for such paths is there."""
         return any(rule.pattern.match(path) for rule in self.rules)
+
+    def is_note(self, path: StorePath) -> bool:
+        """Whether a JSON file belongs to a whole folder, and not to one frame."""
+        return self.notes is not None and self.notes.search(path) is not None
 
     def place(self, path: StorePath, mtime_us: int | None, seen_us: int, header: datetime | None = None) -> Place:
         """Read what a path says; a path that no rule knows keeps its own folders in its name.
