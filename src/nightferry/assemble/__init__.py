@@ -19,7 +19,7 @@ from nightferry.core.frame import Frame
 from nightferry.core.instant import read_date_obs
 from nightferry.core.layout import Layout
 from nightferry.core.ledger import Ledger
-from nightferry.core.names import archive_name
+from nightferry.core.naming import frame_name
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
@@ -161,13 +161,7 @@ def naming(template: str, layout: Layout) -> Callable[[Frame], StorePath]:
     """Make the function that names frames in an archive."""
 
     def name(frame: Frame) -> StorePath:
-        fields = dict(layout.place(frame.name, None, 0).fields)
-        # where no folder tells them, date and night are those that the sighting was given
-        evening = frame.night.date.isoformat()
-        fields |= {"night": evening, "telescope": frame.night.telescope, "role": str(frame.role)}
-        if "time" not in fields:
-            fields["date"] = evening
-        return archive_name(template, fields)
+        return frame_name(template, layout, frame.name, frame.night, frame.role)
 
     return name
 

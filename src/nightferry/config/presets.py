@@ -1,14 +1,17 @@
 """Presets: what is known of a make of telescope, as data."""
 
 import re
-from typing import Annotated
+from datetime import UTC, date, datetime
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nightferry.config.model import HeaderConfig, SiteConfig, Take, Template, check_url
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
-from nightferry.core.night import Clock, NightRule
+from nightferry.core.naming import frame_name
+from nightferry.core.night import Clock, Night, NightRule
+from nightferry.core.store import StorePath
 
 #: What presets may name, whether or not this installation speaks it.
 _SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
@@ -87,6 +90,14 @@ class ExampleSection(_Section):
         return self
 
 
+class Foretold(NamedTuple):
+    """What becomes of a path: its night, and either its name in an archive or why it is ignored."""
+
+    night: date
+    name: str
+    ignored: str
+
+
 class Preset(_Section):
     """One preset file."""
 
@@ -121,3 +132,12 @@ class Preset(_Section):
             stamp=self.layout.stamp,
             notes=self.layout.notes,
         )
+
+    def foretell(self, path: str, telescope: str) -> Foretold:
+        """Tell what becomes of a path, at a telescope of that name; a night that no path tells is today's."""
+        layout = self.as_layout(None, None)
+        now_us = int(datetime.now(UTC).timestamp() * 1e6)
+        place = layout.place(StorePath(path), None, now_us)
+        night = Night(telescope, place.evening)
+        name = "" if place.ignored else str(frame_name(self.name, layout, StorePath(path), night, place.role))
+        return Foretold(place.evening, name, place.ignored)

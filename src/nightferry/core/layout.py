@@ -87,6 +87,12 @@ class Layout:
         """Whether a JSON file belongs to a whole folder, and not to one frame."""
         return self.notes is not None and self.notes.search(path) is not None
 
+    def dates(self, path: StorePath) -> bool:
+        """Whether the rule for a path reads a date in it."""
+        found = next((found for rule in self.rules if (found := rule.pattern.match(path))), None)
+        groups = found.groupdict() if found else {}
+        return self._evening_in(groups.get("date") or "", groups.get("time") or "") is not None
+
     def place(self, path: StorePath, mtime_us: int | None, seen_us: int, header: datetime | None = None) -> Place:
         """Read what a path says; a path that no rule knows keeps its own folders in its name.
 
