@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from nightferry.assemble.stores import make_store
 from nightferry.config import TelescopeConfig, load_preset, preset_names
 from nightferry.config.presets import Preset
-from nightferry.core.errors import Misconfigured, NightferryError
+from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry, StorePath
 
 #: A look at a telescope ends after so many files, or folders so deep.
@@ -187,6 +187,8 @@ def _look(candidate: Candidate, preset: Preset, timeout: float) -> list[Found]:
             store.close()
     except ValidationError:
         return _in_doubt(candidate, f"this nightferry does not speak {parts.scheme}://")
+    except TryAgain:  # something took the connection and then said nothing that we know
+        return []
     except NightferryError as err:
         return _in_doubt(candidate, str(err))
     named = parts.path.strip("/").rpartition("/")[2] in {*preset.roots} - {""} and parts.scheme != "file"

@@ -84,9 +84,7 @@ def init(
 @app.command()
 def presets(
     context: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(help="The preset to explain; all are listed when none is given.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="The one to explain; all are listed when none is given.")] = None,
     as_toml: Annotated[bool, typer.Option("--toml", help="Print the preset's file, to start one's own from.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -125,7 +125,8 @@ def _explain(name: str, preset: Preset, folder: Path) -> None:
         say(f"    ignored: {found.ignored}" if found.ignored else f"    {found.night}  {found.name}")
     say("")
     say("In a configuration:")
-    say(starter(name, preset))
+    for line in starter(name, preset).splitlines():
+        say(f"  {line}")
     say(f"Its file, to start one of your own from: nightferry presets {name} --toml", "dim")
 
 
