@@ -17,6 +17,9 @@ from nightferry.testing.sftp_daemon import USER, Sshd, sshd
 from nightferry.testing.telescope import simulated_vespera
 from nightferry.testing.trees import TREES, plant_tree
 
+#: What takes a preset's addresses away: no test asks a network.
+NOWHERE = 'source = "file:///nowhere"\n[discover]\nurls = []\n'
+
 
 def own_preset(desk: Desk, name: str, text: str) -> Path:
     """Put a preset beside the configuration that --config names."""
@@ -134,7 +137,7 @@ def test_a_card_or_stick_is_known_by_its_folders(preset: str, desk: Desk, tmp_pa
     top = {"seestar": "MyWorks", "dwarf": "Astronomy", "asiair": "", "stellina": ""}[preset]
     stick = tmp_path / "stick"
     plant_tree(stick / top, TREES[preset])
-    own_preset(desk, "vespera", f'extends = "vespera"\nsource = "{stick.as_uri()}"\n')  # no network in tests
+    own_preset(desk, preset, f'extends = "{preset}"\n{NOWHERE}')
     answer = desk.nightferry("discover", preset, "--folder", str(stick), "--timeout", "1 ms", "--json")
     told = [line for line in answer.json() if str(line["source"]).startswith("file:")]
     assert [line["preset"] for line in told] == [preset]
@@ -144,7 +147,7 @@ def test_a_card_or_stick_is_known_by_its_folders(preset: str, desk: Desk, tmp_pa
 def test_a_folder_of_that_name_without_such_files_is_no_telescope(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "stick" / "MyWorks").mkdir(parents=True)
     (tmp_path / "stick" / "MyWorks" / "letter.fits").write_bytes(b"x")
-    own_preset(desk, "seestar", 'extends = "seestar"\nsource = "file:///nowhere"\n')
+    own_preset(desk, "seestar", f'extends = "seestar"\n{NOWHERE}')
     answer = desk.nightferry("discover", "seestar", "--folder", str(tmp_path / "stick"), "--json")
     assert (answer.code, answer.json()) == (DONE, [])
 
