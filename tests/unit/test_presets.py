@@ -103,7 +103,7 @@ def test_a_configuration_finds_the_presets_beside_it(place: Path) -> None:
         ({"a": 'extends = "vespera"\nsetle = "1 s"'}, r"a\.toml\):2: setle: unknown key; did you mean 'settle'"),
         ({"a": 'extends = "vespera"\nnight = "noon"'}, r"a\.toml\):2: night: .*'local-noon'"),
         ({"a": 'extends = "vespera"\n[layout]\nstamp = "x"'}, r":3: layout\.stamp: it has no group 'date'"),
-        ({"a": 'extends = "vespera"\n[[example]]\npath = "x"'}, "either 'name' or 'ignored'"),
+        ({"a": 'extends = "vespera"\n[[example]]\npath = "x"\nname = "x"\nignored = "y"'}, "not both"),
         ({"a": 'extends = "vespera"\nsource = "gopher://x"'}, "a store we know"),
     ],
 )

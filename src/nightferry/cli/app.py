@@ -98,7 +98,7 @@ def presets(
 def discover(
     context: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(help="Presets to look for; all when none is given.")] = None,
-    hosts: Annotated[str, typer.Option("--range", help="Try every host of it too, e.g. 192.168.1.0/24.")] = "",
+    hosts: Annotated[str | None, typer.Option("--range", help="Try every host of it too, e.g. 192.168.1.0/24.")] = None,
     folder: Annotated[list[Path] | None, typer.Option(help="Look here too, as on a mounted disk.")] = None,
     timeout: Annotated[str, typer.Option(help="How long a host may take to answer.")] = "1.5 s",
     as_json: JsonOption = False,
@@ -106,7 +106,9 @@ def discover(
     """Look for telescopes at the addresses and on the disks where presets know them to be."""
     from nightferry.cli.finding import discover_command
 
-    discover_command(context.obj, names or [], hosts=hosts, folders=folder or [], timeout=timeout, as_json=as_json)
+    discover_command(
+        context.obj, names or [], hosts=hosts or "", folders=folder or [], timeout=timeout, as_json=as_json
+    )
 
 
 @app.command()

@@ -85,8 +85,8 @@ class ExampleSection(_Section):
 
     @model_validator(mode="after")
     def _one(self) -> "ExampleSection":
-        if bool(self.name) == bool(self.ignored):
-            raise ValueError("an example says either 'name' or 'ignored'")
+        if self.name and self.ignored:
+            raise ValueError("a path of an example has a 'name' or is 'ignored', not both")
         return self
 
 
