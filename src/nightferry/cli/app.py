@@ -30,7 +30,8 @@ TakeOption = Annotated[
     str | None, typer.Option("--take", help="Kinds of files, with commas: fits, tiff, previews, sidecars.")
 ]
 ProgramOption = Annotated[
-    str, typer.Option("--program", help="The observing programme, e.g. 60.A-9009(D); comes before the telescope's.")
+    str | None,
+    typer.Option("--program", help="The observing programme, e.g. 60.A-9009(D); comes before the telescope's."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, and nothing else there.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
@@ -94,7 +95,7 @@ def run(
         str, typer.Option(help="The last step: pull, verify, another of the route, deliver or clear.")
     ] = "clear",
     take: TakeOption = None,
-    program: ProgramOption = "",
+    program: ProgramOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -107,7 +108,7 @@ def run(
         night or ["last"],
         until=until,
         take=take,
-        program=program,
+        program=program or "",
         dry_run=dry_run,
         as_json=as_json,
     )
@@ -117,14 +118,14 @@ def run(
 def retry(
     context: typer.Context,
     telescopes: Telescopes = None,
-    program: ProgramOption = "",
+    program: ProgramOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Try again now what failed, without waiting for the next try."""
     from nightferry.cli.carrying import retry_command
 
-    retry_command(context.obj, telescopes or [], program=program, dry_run=dry_run, as_json=as_json)
+    retry_command(context.obj, telescopes or [], program=program or "", dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
@@ -132,7 +133,7 @@ def watch(
     context: typer.Context,
     telescopes: Telescopes = None,
     take: TakeOption = None,
-    program: ProgramOption = "",
+    program: ProgramOption = None,
     every: Annotated[str | None, typer.Option(help="Pause between two looks, e.g. '5 min'.")] = None,
     empty: Annotated[int | None, typer.Option(min=1, help="Stop (or alert) after so many empty looks.")] = None,
     dry_run: DryRunOption = False,
@@ -148,12 +149,14 @@ def watch(
             ["all"],
             until="clear",
             take=take,
-            program=program,
+            program=program or "",
             dry_run=True,
             as_json=as_json,
         )
 
-    watch_command(context.obj, telescopes or [], take=take, program=program, every=every, empty=empty, as_json=as_json)
+    watch_command(
+        context.obj, telescopes or [], take=take, program=program or "", every=every, empty=empty, as_json=as_json
+    )
 
 
 @app.command()
@@ -254,7 +257,7 @@ def standardise(
     dialect: Annotated[
         str | None, typer.Option(help="The program that wrote the files; else found by evidence.")
     ] = None,
-    program: ProgramOption = "",
+    program: ProgramOption = None,
     diff: Annotated[bool, typer.Option("--diff", help="Show what became of every keyword.")] = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
@@ -262,7 +265,7 @@ def standardise(
     """Make of raw files the files that an archive accepts: new headers, the same pixels."""
     from nightferry.cli.headers import Wanted, standardise_command
 
-    wanted = Wanted(telescope, into, profile, dialect, program, diff, dry_run, as_json)
+    wanted = Wanted(telescope, into, profile, dialect, program or "", diff, dry_run, as_json)
     standardise_command(context.obj, files, wanted)
 
 
