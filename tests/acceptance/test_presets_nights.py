@@ -32,7 +32,7 @@ def configure(desk: Desk, telescopes: Sequence[tuple[str, str, str]], extra: str
     """Write a configuration of telescopes (name, preset, source) that share one library."""
     sections = "".join(
         f'[telescope.{name}]\npreset = "{preset}"\nsource = "{source}"\narchives = ["library"]\nsettle = "0 s"\n'
-        + ("" if preset.startswith("speculoos") else 'site = "garden"\n')
+        + ('route = ["verify"]\n' if preset.startswith("speculoos") else 'site = "garden"\n')
         + extra
         for name, preset, source in telescopes
     )

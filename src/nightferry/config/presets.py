@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nightferry.config.model import HeaderConfig, SiteConfig, Take, Template, check_url
+from nightferry.config.model import HeaderConfig, SiteConfig, StepNames, Take, Template, check_url
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
 from nightferry.core.naming import frame_name
@@ -111,6 +111,7 @@ class Preset(_Section):
     night: NightRule = NightRule.FOLDER
     take: Take = Field(default_factory=lambda: ["fits", "tiff"])
     name: Template
+    route: StepNames = Field(default_factory=lambda: ["verify"])
     layout: LayoutSection = LayoutSection()
     discover: DiscoverSection = DiscoverSection()
     example: list[ExampleSection] = Field(default_factory=list)
