@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 from nightferry.core.frame import Place, Role
 from nightferry.core.night import (
@@ -125,7 +126,7 @@ class Layout:
         if told is None:
             fields["date"] = evening.isoformat()
         else:
-            fields |= _written(fields)
+            fields |= _written(fields["date"], fields.get("time", ""))
         fields["object"] = object_name(fields.get("object", "")) or "unsorted"
         fields["night"] = evening.isoformat()
         fields["folder"] = fields.get("folder", "").strip("/").replace("/", "-")
@@ -182,10 +183,11 @@ def kind_of(suffix: str) -> str:
     return next((kind for kind, suffixes in KINDS.items() if last in suffixes), "")
 
 
-def _written(fields: Mapping[str, str]) -> dict[str, str]:
+@lru_cache(maxsize=1024)
+def _written(day: str, time: str) -> Mapping[str, str]:
     """Write a start as YYYY-MM-DD and hh-mm-ss, whatever stands between its digits; milliseconds are left out."""
-    day, clock = ("".join(filter(str.isdigit, fields.get(key, ""))) for key in ("date", "time"))
-    written = {"date": f"{day[:4]}-{day[4:6]}-{day[6:]}"}
+    days, clock = "".join(filter(str.isdigit, day)), "".join(filter(str.isdigit, time))
+    written = {"date": f"{days[:4]}-{days[4:6]}-{days[6:]}"}
     return written | {"time": f"{clock[:2]}-{clock[2:4]}-{clock[4:6]}"} if clock else written
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Self
 
 from nightferry.core.errors import Misconfigured
@@ -85,6 +86,8 @@ def decide_night(rule: NightRule, evidence: Evidence, longitude: float | None) -
 
     Where the rule finds nothing, the next of folder, name, header, time of change and our own time is believed.
     """
+    if rule is NightRule.FOLDER and evidence.folder is not None:  # the plain case, of 100,000 in a listing
+        return evidence.folder
     told = dict(_evenings(rule, evidence, longitude))
     first = _AUTHORITY.get(rule, _CHANGED)
     for what in (first, *_AUTHORITY.values(), _CHANGED):
@@ -98,10 +101,11 @@ def contradictions(rule: NightRule, evidence: Evidence, longitude: float | None,
 
     One night is no contradiction: programs name nights by evening, by morning or by UTC.
     """
+    day = evening.toordinal()
     others = [
         f"the {what} says {told.isoformat()}"
         for what, told in _evenings(rule, evidence, longitude)
-        if abs(told - evening) > timedelta(days=1)
+        if not -1 <= told.toordinal() - day <= 1
     ]
     return f"counted to the night of {evening.isoformat()}, but {' and '.join(others)}" if others else ""
 
@@ -127,6 +131,7 @@ def clock_behind(changed: datetime | None, last_seen: datetime) -> str:
     )
 
 
+@lru_cache(maxsize=1024)  # most frames of a listing share their session with others
 def evening_of_stamp(day: str, time: str, clock: Clock, longitude: float | None) -> date | None:
     """Read a date and a time as they stand in names, whatever stands between their digits; None for no date.
 
