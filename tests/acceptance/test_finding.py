@@ -48,6 +48,8 @@ def test_a_preset_is_explained_with_examples_and_a_section_to_start_from(desk: D
     assert "name: the date in the file's own name" in answer.out
     assert "M 81/2025-06-07/seestar_Light_M 81_10.0s_IRCUT_20250607-221746.fit" in answer.out
     assert "ignored: a thumbnail of a preview" in answer.out
+    assert "rule     (?:.*/)?(?:[^/]+?_(?P<folder>mosaic)(?:_sub)?|[^/]+)/(?:Light|" in answer.out
+    assert "(local time)" in answer.out
     section = answer.out[answer.out.index("  [telescope.seestar]") : answer.out.index("Its file")]
     assert tomllib.loads(section)["telescope"]["seestar"]["preset"] == "seestar"
     (told,) = desk.nightferry("presets", "seestar", "--json").json()

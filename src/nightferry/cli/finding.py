@@ -1,5 +1,6 @@
 """The commands that tell which telescopes we know, and which are in reach."""
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -114,10 +115,15 @@ def _explain(name: str, preset: Preset, folder: Path) -> None:
         ("take", ", ".join(preset.take)),
         ("name", preset.name),
     ]
+    rows += [("also at", url) for url in preset.discover.urls]
+    rows += [("session", _one_line(preset.layout.session))] if preset.layout.session else []
+    rows += (
+        [("stamp", f"{_one_line(preset.layout.stamp)}  ({preset.layout.clock} time)")] if preset.layout.stamp else []
+    )
+    rows += [("rule", f"{_one_line(rule.match)}  (stem: {', '.join(rule.stem)})") for rule in preset.layout.rule]
+    rows += [("ignored", f"{_one_line(rule.match)}  ({rule.why})") for rule in preset.layout.ignore]
     for key, value in rows:
         say(f"  {key:<8} {value}")
-    for rule in preset.layout.ignore:
-        say(f"  ignored  {rule.match.pattern}  ({rule.why})")
     for example in preset.example:
         found = preset.foretell(example.path, name)
         say("")
@@ -128,6 +134,14 @@ def _explain(name: str, preset: Preset, folder: Path) -> None:
     for line in starter(name, preset).splitlines():
         say(f"  {line}")
     say(f"Its file, to start one of your own from: nightferry presets {name} --toml", "dim")
+
+
+def _one_line(pattern: re.Pattern[str]) -> str:
+    """Write a pattern on one line, without the blanks and remarks of a verbose one."""
+    if not pattern.flags & re.VERBOSE:
+        return pattern.pattern
+    lines = (line.partition(" # ")[0] for line in pattern.pattern.removeprefix("(?x)").splitlines())
+    return "".join("".join(line.split()) for line in lines)
 
 
 def starter(name: str, preset: Preset) -> str:
