@@ -92,6 +92,19 @@ def test_a_broken_preset_of_ones_own_hides_no_other(desk: Desk) -> None:
 # discover -------------------------------------------------------------------------------------------------------
 
 
+def found(desk: Desk, start: str, *words: str) -> list[dict[str, object]]:
+    """Look for telescopes; what lies on the tester's own disks, and starts otherwise, is left out."""
+    answer = desk.nightferry("discover", *words, "--json")
+    assert answer.code == DONE, answer.err
+    return [line for line in answer.json() if str(line["source"]).startswith(start)]
+
+
+def test_where_nothing_is_found_it_says_how_to_look_further(desk: Desk) -> None:
+    own_preset(desk, "attic", 'title = "attic"\nname = "{stem}{suffix}"\nsource = "ftp://127.0.0.1:1/x"\n')
+    answer = desk.nightferry("discover", "attic")
+    assert (answer.code, "no telescope" in answer.out, "--range" in answer.out) == (DONE, True, True)
+
+
 @pytest.fixture
 def dwarf(tmp_path: Path) -> Iterator[str]:
     """A Dwarf on loopback."""
@@ -103,7 +116,7 @@ def dwarf(tmp_path: Path) -> Iterator[str]:
 
 def test_a_telescope_at_a_known_address_is_found_and_set_up(desk: Desk, vespera: Telescope) -> None:
     own_preset(desk, "vespera", f'extends = "vespera"\nsource = "{vespera.url}"\n')
-    (told,) = desk.nightferry("discover", "vespera", "--json").json()
+    (told,) = found(desk, "ftp:", "vespera")
     assert (told["preset"], told["source"], told["trouble"]) == ("vespera", vespera.url, "")
     assert told["fitting"] != 0
     people = desk.nightferry("discover", "vespera")
@@ -115,23 +128,21 @@ def test_a_telescope_at_a_known_address_is_found_and_set_up(desk: Desk, vespera:
 
 def test_the_root_folder_is_found_in_whatever_spelling(desk: Desk, vespera: Telescope) -> None:
     own_preset(desk, "vespera", f'extends = "vespera"\nsource = "{vespera.url.replace("/user", "/USER")}"\n')
-    (told,) = desk.nightferry("discover", "vespera", "--json").json()
+    (told,) = found(desk, "ftp:", "vespera")
     assert told["source"] == vespera.url
 
 
 def test_a_range_is_looked_through_host_by_host(desk: Desk, dwarf: str) -> None:
     own_preset(desk, "dwarf", f'extends = "dwarf"\nsource = "{dwarf.replace("127.0.0.1", "127.0.0.99")}"\n')
-    nothing = desk.nightferry("discover", "dwarf", "--timeout", "500 ms")
-    assert (nothing.code, "no telescope" in nothing.out) == (DONE, True)
-    (told,) = desk.nightferry("discover", "dwarf", "--range", "127.0.0.0/30", "--json").json()
+    assert found(desk, "ftp:", "dwarf", "--timeout", "500 ms") == []
+    (told,) = found(desk, "ftp:", "dwarf", "--range", "127.0.0.0/30")
     assert (told["preset"], told["source"]) == ("dwarf", dwarf)
 
 
 def test_a_server_that_is_no_such_telescope_is_not_taken_for_one(desk: Desk, dwarf: str) -> None:
     port = dwarf.rpartition(":")[2].partition("/")[0]
     own_preset(desk, "vespera", f'extends = "vespera"\nsource = "ftp://127.0.0.99:{port}/user"\n')
-    answer = desk.nightferry("discover", "vespera", "--range", "127.0.0.1", "--timeout", "500 ms", "--json")
-    assert answer.json() == []
+    assert found(desk, "ftp:", "vespera", "--range", "127.0.0.1", "--timeout", "500 ms") == []
 
 
 @pytest.mark.parametrize("preset", ["seestar", "dwarf", "asiair", "stellina"])
@@ -140,8 +151,7 @@ def test_a_card_or_stick_is_known_by_its_folders(preset: str, desk: Desk, tmp_pa
     stick = tmp_path / "stick"
     plant_tree(stick / top, TREES[preset])
     own_preset(desk, preset, f'extends = "{preset}"\n{NOWHERE}')
-    answer = desk.nightferry("discover", preset, "--folder", str(stick), "--timeout", "1 ms", "--json")
-    told = [line for line in answer.json() if str(line["source"]).startswith("file:")]
+    told = found(desk, stick.as_uri(), preset, "--folder", str(stick))
     assert [line["preset"] for line in told] == [preset]
     assert told[0]["fitting"] != 0
 
@@ -150,8 +160,7 @@ def test_a_folder_of_that_name_without_such_files_is_no_telescope(desk: Desk, tm
     (tmp_path / "stick" / "MyWorks").mkdir(parents=True)
     (tmp_path / "stick" / "MyWorks" / "letter.fits").write_bytes(b"x")
     own_preset(desk, "seestar", f'extends = "seestar"\n{NOWHERE}')
-    answer = desk.nightferry("discover", "seestar", "--folder", str(tmp_path / "stick"), "--json")
-    assert (answer.code, answer.json()) == (DONE, [])
+    assert found(desk, tmp_path.as_uri(), "seestar", "--folder", str(tmp_path / "stick")) == []
 
 
 @pytest.mark.parametrize(
