@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nightferry.assemble import open_route, telescope_store
+from nightferry.assemble import archive_store, make_new_folders, open_ledger, open_route, telescope_store
 from nightferry.config import Config, loads
 from nightferry.core.errors import Misconfigured, Unreachable
 from nightferry.core.store import Entry, Load, StorePath, Want
@@ -74,6 +74,22 @@ def test_a_telescope_says_what_must_be_mounted(mount: str, tmp_path: Path) -> No
         list(telescope_store(config.telescope["a"]).list())
     assert f"nothing is mounted at {point}" in str(caught.value)
     assert 'mount = "/mnt/point"' in str(caught.value)
+
+
+def test_an_archive_without_its_mount_gets_nothing_and_no_folder_is_made(tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    (tmp_path / "a.fits").write_bytes(b"x")
+    config = loads(
+        f'[ledger]\nurl = "sqlite:///{(tmp_path / "ledger.db").as_posix()}"\n'
+        f'[telescope.a]\nsource = "{tmp_path.as_uri()}"\narchives = ["b"]\n'
+        f'[archive.b]\nurl = "{library.as_uri()}"\nmount = "{tmp_path.as_posix()}"\n'
+    )
+    with open_ledger(config) as ledger:
+        make_new_folders(config, ledger, "a")
+    assert not library.exists()
+    with pytest.raises(Unreachable, match="nothing is mounted at"):
+        list(archive_store(config.archive["b"]).put([Load(tmp_path / "a.fits", StorePath("a.fits"))]))
+    assert not library.exists()
 
 
 def test_without_a_word_a_folder_that_held_files_is_never_believed_to_be_empty(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.shelf import Shelf, translated
 from nightferry.steps.verify import Verify
-from nightferry.stores.mounts import mounted
+from nightferry.stores.mounts import is_mounted, mounted
 
 
 class Hands(NamedTuple):
@@ -73,17 +73,24 @@ def telescope_store(telescope: TelescopeConfig, folder: Path | None = None) -> S
     """Make the store of a telescope; ``folder`` is the configuration's, where presets are looked for first."""
     preset = load_preset(telescope.preset, folder)
     url = effective_source(telescope, preset)
-    store = make_store(telescope, url, user=preset.user, connections=preset.connections)
-    if telescope.mount in {None, False}:
-        return store
-    if telescope.mount is True:
-        return mounted(store, local_path(telescope.address(url).path))
-    return mounted(store, Path(str(telescope.mount)).expanduser())
+    return _guarded(make_store(telescope, url, user=preset.user, connections=preset.connections), telescope, url)
 
 
 def archive_store(archive: ArchiveConfig) -> Store:
     """Make the store of an archive."""
-    return make_store(archive, archive.url)
+    return _guarded(make_store(archive, archive.url), archive, archive.url)
+
+
+def _guarded(store: Store, section: TelescopeConfig | ArchiveConfig, url: str) -> Store:
+    point = mount_of(section, url)
+    return store if point is None else mounted(store, point)
+
+
+def mount_of(section: TelescopeConfig | ArchiveConfig, url: str) -> Path | None:
+    """Tell what must be mounted before a folder may be used; None when the configuration asks for nothing."""
+    if section.mount is None or section.mount is False:
+        return None
+    return local_path(section.address(url).path) if section.mount is True else section.mount.expanduser()
 
 
 def shelf_of(config: Config) -> Shelf:
@@ -103,6 +110,9 @@ def make_new_folders(config: Config, ledger: Ledger, telescope: str) -> None:
     for name in config.telescope[telescope].archives:
         folder = local_folder(config.archive[name])
         if folder is None or folder.is_dir() or not folder.parent.is_dir():
+            continue
+        point = mount_of(config.archive[name], config.archive[name].url)
+        if point is not None and not is_mounted(point):
             continue
         if is_unused(config, ledger, name):
             with translated(folder, f"archive {name}:"):

@@ -55,7 +55,7 @@ every = "5 min"
 
 [archive.library]
 url = "{library}"
-# Fields: object date time night stem file suffix folder telescope. {{stem}} is unique within object and date.
+{disk}# Fields: object date time night stem file suffix folder telescope. {{stem}} is unique within object and date.
 name = "{template}"
 """
 
@@ -137,6 +137,10 @@ def write_config(answers: Wishes, preset: Preset) -> str:
     login = "".join(f'{key} = "{_toml(value)}"\n' for key, value in told if value)
     if point := _mount_of(answers.source or ""):
         login += f'# Nothing is looked for while nothing is mounted there.\nmount = "{_toml(point.as_posix())}"\n'
+    archive = f"file://{'' if library.startswith('/') else '/'}{quote(library, safe='/:')}"
+    disk = ""
+    if point := _mount_of(archive):
+        disk = f'# Nothing is delivered while nothing is mounted there.\nmount = "{_toml(point.as_posix())}"\n'
     return _TEMPLATE.format(
         key=answers.name if _BARE_KEY.fullmatch(answers.name or "") else f'"{_toml(answers.name or "")}"',
         title=preset.title,
@@ -146,7 +150,8 @@ def write_config(answers: Wishes, preset: Preset) -> str:
         take=", ".join(f'"{kind}"' for kind in preset.take),
         settle=f"{preset.settle:g} s",
         shelf=_toml(f"{library}/.nightferry"),
-        library=f"file://{'' if library.startswith('/') else '/'}{quote(library, safe='/:')}",
+        library=archive,
+        disk=disk,
         template=preset.name,
     )
 

@@ -110,6 +110,7 @@ class _StoreSection(_Section):
     known_hosts: Path | None = None  #: host keys to trust instead of the user's own list (sftp)
     timeout: Duration = 30.0  #: longest wait for any answer
     connections: Annotated[int, Field(ge=1, le=16)] | None = None
+    mount: bool | Path | None = None  #: what must be mounted before a folder counts as there
 
     def address(self, url: str) -> SplitResult:
         """Split the store's URL, with the path's blanks decoded."""
@@ -158,7 +159,6 @@ class TelescopeConfig(_StoreSection):
 
     preset: str = "generic"
     source: Url | None = None
-    mount: bool | Path | None = None  #: what must be mounted before a folder counts as there
     archives: Annotated[list[Name], Field(min_length=1)]
     site: str | None = None
     settle: Duration | None = None
@@ -248,11 +248,16 @@ class Config(_Section):
                 )
         for name, telescope in self.telescope.items():
             _require_secure(f"telescope.{name}", telescope, telescope.source)
-            if telescope.mount not in {None, False} and urlsplit(telescope.source or "file:").scheme != "file":
-                raise ValueError(f"telescope.{name}.mount: only a folder (file:///path) can be mounted; leave it out")
+            _require_folder(f"telescope.{name}", telescope, telescope.source)
         for name, place in self.archive.items():
             _require_secure(f"archive.{name}", place, place.url)
+            _require_folder(f"archive.{name}", place, place.url)
         return self
+
+
+def _require_folder(name: str, section: _StoreSection, url: str | None) -> None:
+    if section.mount not in {None, False} and urlsplit(url or "file:").scheme != "file":
+        raise ValueError(f"{name}.mount: only a folder (file:///path) can be mounted; leave it out")
 
 
 def _require_secure(name: str, section: _StoreSection, url: str | None) -> None:
