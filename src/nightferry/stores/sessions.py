@@ -1,0 +1,161 @@
+"""The sessions of one store with one server: as many as it may have, used again over calls and threads."""
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
+
+from nightferry.core.errors import NightferryError, TryAgain, Unreachable
+from nightferry.core.store import StorePath
+
+#: A session that rested longer, in seconds, is asked whether it still lives.
+_RESTED = 0.2
+
+
+class Cut(Unreachable):
+    """The connection ended."""
+
+
+class Silence(Unreachable):
+    """The server said nothing for as long as we wait."""
+
+
+class Garbled(TryAgain):
+    """The server said something that its protocol does not know."""
+
+
+class Session(Protocol):
+    """A login that a pool keeps; not for several threads at once."""
+
+    def alive(self) -> bool:
+        """Whether the server still answers; all answers still to come are passed over."""
+        ...
+
+    def settle(self) -> None:
+        """Forget all answers that are still to come."""
+        ...
+
+    def close(self, *, politely: bool = False) -> None:
+        """End the session; may be called again."""
+        ...
+
+
+S = TypeVar("S", bound=Session)
+
+
+class Pool(Generic[S]):
+    """Idle sessions, and a gate that lets only so many calls through at once; ``make`` logs in."""
+
+    def __init__(self, make: Callable[[], S], label: str, connections: int) -> None:
+        self.label = label
+        self.connections = connections
+        #: Unfinished files of ours that could not be deleted yet.
+        self.leftovers: set[StorePath] = set()
+        self._make = make
+        self._gate = threading.Semaphore(connections)
+        self._lock = threading.Lock()
+        self._idle: list[tuple[S, float]] = []
+        self._holders: list[int] = []
+        self._era = 0
+
+    def enter(self) -> int:
+        """Wait for a place among the running calls; gives a token for `leave`."""
+        thread = threading.get_ident()
+        if not self._gate.acquire(blocking=False):
+            with self._lock:
+                alone = self._holders.count(thread) >= self.connections
+            if alone:
+                raise RuntimeError(
+                    f"this thread already runs {self.connections} calls on {self.label}, "
+                    f"as many as it has connections, and would wait for itself: finish or close one first"
+                )
+            self._gate.acquire()
+        with self._lock:
+            self._holders.append(thread)
+        return thread
+
+    def leave(self, token: int) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._holders.remove(token)
+        self._gate.release()
+
+    def take(self) -> tuple[S, int]:
+        """Give an idle session that still lives, or a new one, and the era it belongs to."""
+        while True:
+            with self._lock:
+                era = self._era
+                session, since = self._idle.pop() if self._idle else (None, 0.0)
+            if session is None:
+                return self._make(), era
+            if monotonic() - since < _RESTED or session.alive():
+                return session, era
+            session.close()
+
+    def give(self, session: S, era: int) -> None:
+        """Take a session back; one from before `close` is ended."""
+        session.settle()
+        with self._lock:
+            kept = era == self._era
+            if kept:
+                self._idle.append((session, monotonic()))
+        if not kept:
+            session.close(politely=True)
+
+    def close(self) -> None:
+        """End all idle sessions, and those in use as soon as they are given back."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._era += 1
+        for session, _ in idle:
+            session.close(politely=True)
+
+
+class Line(Generic[S]):
+    """One call's way to the server: a place among the running calls, and a session that can be replaced."""
+
+    def __init__(self, pool: Pool[S]) -> None:
+        self.pool = pool
+        self.label = pool.label
+        self._session: S | None = None
+        self._era = 0
+        self._token: int | None = pool.enter()
+
+    def __enter__(self) -> Self:
+        """Use as a context manager to hang up at its end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hang up; a session on which something went wrong, or was left half-way, is not used again."""
+        if err is not None and (isinstance(err, Cut | Silence | Garbled) or not isinstance(err, NightferryError)):
+            self.drop()
+        self.hang_up()
+
+    @property
+    def session(self) -> S:
+        """The session, made when it is first needed; raises `Unreachable` or `Misconfigured`."""
+        if self._session is None:
+            self._session, self._era = self.pool.take()
+        return self._session
+
+    def has(self, session: S) -> bool:
+        """Whether this is the session in use."""
+        return session is self._session
+
+    def drop(self) -> None:
+        """End the session, whatever it is in the middle of; the next use makes a new one."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def hang_up(self) -> None:
+        """Give session and place back; may be called again."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            self.pool.give(session, self._era)
+        if self._token is not None:
+            token, self._token = self._token, None
+            self.pool.leave(token)
