@@ -85,11 +85,11 @@ class SmbStage:
             file.write(more)
 
     @contextmanager
-    def misbehaving(self, manner: str, value: int | bool, off: int | bool | None = None) -> Iterator[None]:
+    def misbehaving(self, manner: str, *, to: int | None, off: int | None = None) -> Iterator[None]:
         assert self.relay is not None
-        setattr(self.relay.manners, manner, value)
+        setattr(self.relay.manners, manner, to)
         try:
-            if manner == "dies" and not value:
+            if manner == "dies" and not to:
                 self.relay.cut()
             yield
         finally:
@@ -98,25 +98,25 @@ class SmbStage:
                 self.relay.cut()
 
     def dies(self, after: int) -> AbstractContextManager[None]:
-        return self.misbehaving("dies", after)
+        return self.misbehaving("dies", to=after)
 
     def freezes(self, after: int) -> AbstractContextManager[None]:
-        return self.misbehaving("freezes", after)
+        return self.misbehaving("freezes", to=after)
 
     def cuts_short(self, after: int) -> AbstractContextManager[None]:
-        return self.misbehaving("cuts", after)
+        return self.misbehaving("cuts", to=after)
 
     def lies_about_size(self, by: int) -> AbstractContextManager[None]:
-        return self.misbehaving("lies", by, off=0)
+        return self.misbehaving("lies", to=by, off=0)
 
     def refuses_write(self) -> AbstractContextManager[None]:
-        return self.misbehaving("refuses", value=True, off=False)
+        return self.misbehaving("refuses", to=True, off=False)
 
     def full(self, after: int) -> AbstractContextManager[None]:
-        return self.misbehaving("space", after)
+        return self.misbehaving("space", to=after)
 
     def stores_short(self, after: int) -> AbstractContextManager[None]:
-        return self.misbehaving("keeps", after)
+        return self.misbehaving("keeps", to=after)
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,11 @@ class Smbd:
         """Give the login a password; sessions that are open go on."""
         command = [program("usr/bin/smbpasswd"), "-c", f"{self.shop}/smb.conf", "-s", "-a", USER]
         subprocess.run(  # noqa: S603 - a tool of the server
-            command, check=True, capture_output=True, env=self._environment(), input=f"{password}\n{password}\n".encode()
+            command,
+            check=True,
+            capture_output=True,
+            env=self._environment(),
+            input=f"{password}\n{password}\n".encode(),
         )
 
     def configure(self, *lines: str, share: tuple[str, ...] = ()) -> None:

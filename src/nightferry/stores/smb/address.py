@@ -12,10 +12,10 @@ _NO_SHARE = re.compile(r'["\\/\[\]:|<>+=;,*?]')
 
 @dataclass(frozen=True, slots=True)
 class SmbAddress:
-    """Everything a store must know to reach one folder of one share.
+    r"""Everything a store must know to reach one folder of one share.
 
     ``root`` is the folder that the store shows, below the share, ``/`` between folders. ``user`` may name a domain,
-    as ``DOMAIN\\user`` or ``user@domain``; without a user the login is a guest's. ``encrypt`` asks for an encrypted
+    as ``DOMAIN\user`` or ``user@domain``; without a user the login is a guest's. ``encrypt`` asks for an encrypted
     session even where the server does not; every other login but a guest's is signed. ``timeout`` (seconds) bounds
     every single wait, ``connections`` says how many calls may run side by side.
     """
@@ -38,7 +38,9 @@ class SmbAddress:
             if _CONTROL.search(said):
                 raise Misconfigured(f"the {what} of an SMB server must not contain control characters; remove them")
         if not self.share:
-            raise Misconfigured(f"smb://{self.host}: which share? Its name comes after the host: smb://{self.host}/SHARE")
+            raise Misconfigured(
+                f"smb://{self.host}: which share? Its name comes after the host: smb://{self.host}/SHARE"
+            )
         if _NO_SHARE.search(self.share):
             raise Misconfigured(f"{self.label}: {self.share!a} cannot be the name of a share; correct the URL")
         if self.user and self.password is None:

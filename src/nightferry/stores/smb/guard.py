@@ -73,7 +73,7 @@ def signer(way: Signing, key: bytes) -> Sign:
 
         def cmac(message: memoryview, _number: int, _ours: bool) -> bytes:  # noqa: FBT001 - a Sign
             mac = CMAC(block)
-            mac.update(message)
+            mac.update(bytes(message))
             return mac.finalize()
 
         return cmac
@@ -82,7 +82,7 @@ def signer(way: Signing, key: bytes) -> Sign:
 
 def sign(way: Sign, message: bytearray, number: int) -> None:
     """Sign a request in place; its place for the signature is empty yet."""
-    message[_SIGNATURE] = way(memoryview(message), number, True)  # noqa: FBT003 - a Sign
+    message[_SIGNATURE] = way(memoryview(message), number, True)
 
 
 def verify(way: Sign, message: memoryview, number: int, flags: int) -> None:
@@ -91,7 +91,7 @@ def verify(way: Sign, message: memoryview, number: int, flags: int) -> None:
         raise Garbled("an answer of the server is not signed, as all of this session must be")
     signature = bytes(message[_SIGNATURE])
     message[_SIGNATURE] = _NO_SIGNATURE
-    if not hmac.compare_digest(signature, way(message, number, False)):  # noqa: FBT003 - a Sign
+    if not hmac.compare_digest(signature, way(message, number, False)):
         raise Garbled("the signature of an answer is wrong: it was changed on its way")
 
 

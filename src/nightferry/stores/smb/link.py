@@ -62,7 +62,9 @@ class Link:
             self._fill(limit)
         length = int.from_bytes(self._ahead[self._start : self._start + 4])
         if length > LONGEST_MESSAGE:  # the first byte is 0 for a message
-            raise Garbled(f"{self._label}: the server sent {bytes(self._ahead[self._start : self._end])[:20]!r}, no SMB")
+            raise Garbled(
+                f"{self._label}: the server sent {bytes(self._ahead[self._start : self._end])[:20]!r}, no SMB"
+            )
         self._start += 4
         message = self._buffer(length)
         got = min(length, self._end - self._start)

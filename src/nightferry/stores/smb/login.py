@@ -80,9 +80,7 @@ class Talk:
     def said(self, command: Command, body: bytes, session: int = 0, *, flags: int = 0) -> tuple[Header, memoryview]:
         """Send a request and give the answer's header, and the whole of it."""
         charge = 0 if self.number == 0 else 1
-        head = HEADER.pack(
-            b"\xfeSMB", 64, charge, 0, command, CREDITS, flags, 0, self.number, 0, 0, session, bytes(16)
-        )
+        head = HEADER.pack(b"\xfeSMB", 64, charge, 0, command, CREDITS, flags, 0, self.number, 0, 0, session, bytes(16))
         self._link.send(head + body)
         self._add(head + body)
         self.number += 1
@@ -186,7 +184,7 @@ def _proven(talk: Talk, address: SmbAddress, client: bytes, offer: Offer) -> Log
             flags, token = _read_setup(address, message)
             if header.status == Status.SUCCESS:
                 break
-        if token and not context.complete:
+        if not context.complete:
             context.step(token)
         key = context.session_key
     except SpnegoError as err:

@@ -14,7 +14,7 @@ from nightferry.core.store import ROOT, Load, StorePath
 from nightferry.stores.paths import checked, part_name, windows_refusal
 from nightferry.stores.sessions import Cut, Garbled, Line, Silence
 from nightferry.stores.smb import wire
-from nightferry.stores.smb.session import Session
+from nightferry.stores.smb.session import Answer, Session
 from nightferry.stores.smb.status import NOT_THERE, Status
 from nightferry.stores.smb.wire import Opened
 
@@ -70,12 +70,10 @@ class Putter:
         opened, doomed = session.do_all(
             wire.create(_place(session, part), _ACCESS, disposition=wire.NEW, options=wire.FILE_ONLY), wire.dispose()
         )
-        if opened.status:
-            raise self._refusal(session, opened.status, f"storing {target!a}")
+        self._done(session, opened, f"storing {target!a}")
         file = wire.read_opened(opened.body)
         try:
-            if doomed.status:
-                raise self._refusal(session, doomed.status, f"marking the unfinished file for {target!a}")
+            self._done(session, doomed, f"marking the unfinished file for {target!a}")
             self._write(session, source, file, size, target)
             self._name(session, file, part, target)
         except (Cut, Silence, Garbled):
@@ -90,9 +88,8 @@ class Putter:
         if sent != size:
             raise TryAgain(f"the local file for {target!a} changed while it was stored; tried again later")
         synced, told = session.do_all(wire.flush(file.handle), wire.query_size(file.handle))
-        for answer, doing in ((synced, "syncing"), (told, "measuring")):
-            if answer.status:
-                raise self._refusal(session, answer.status, f"{doing} the file for {target!a}")
+        self._done(session, synced, f"syncing the file for {target!a}")
+        self._done(session, told, f"measuring the file for {target!a}")
         kept = wire.read_size(told.body)
         if kept != size:
             raise TryAgain(f"{self._label}: of {size} bytes for {target!a} the server kept {kept}; tried again later")
@@ -118,8 +115,7 @@ class Putter:
     def _taken(self, session: Session, request: int, length: int, target: StorePath) -> int:
         """Take the answer to a write."""
         answer = session.wait(request)
-        if answer.status:
-            raise self._refusal(session, answer.status, f"storing {target!a}")
+        self._done(session, answer, f"storing {target!a}")
         kept = wire.read_written(answer.body)
         if kept != length:
             raise TryAgain(f"{self._label}: of {length} bytes for {target!a} the server took {kept}; tried again later")
@@ -134,13 +130,11 @@ class Putter:
         for answer in (spared, named):
             if answer.status == Status.OBJECT_NAME_COLLISION:
                 raise self._occupied(target)
-            if answer.status:
-                raise self._refusal(session, answer.status, f"giving a file the name {target!a}")
+            self._done(session, answer, f"giving a file the name {target!a}")
         self._line.pool.leftovers.discard(part)
         synced, closed = session.do_all(wire.flush(file.handle), wire.close(file.handle))
         for answer in (synced, closed):
-            if answer.status:
-                raise TryAgain(str(self._refusal(session, answer.status, f"syncing the name {target!a}")))
+            self._done(session, answer, f"syncing the name {target!a}")
 
     # -- folders -----------------------------------------------------------------------------------------------
 
@@ -167,18 +161,19 @@ class Putter:
         )
         if opened.status in {Status.NOT_A_DIRECTORY, Status.OBJECT_NAME_COLLISION, Status.STOPPED_ON_SYMLINK}:
             raise Occupied(f"{self._label}: {folder!a} should be a folder, but something else has that name")
-        if opened.status:
-            raise self._refusal(session, opened.status, f"making the folder {folder!a}")
+        self._done(session, opened, f"making the folder {folder!a}")
         session.tidy(opened, closed)
         if wire.read_opened(opened.body).facts.attributes & wire.IS_REPARSE:
             raise Occupied(f"{self._label}: {folder!a} should be a folder, but is a link to somewhere else")
 
     # -- ends --------------------------------------------------------------------------------------------------
 
-    def _refusal(self, session: Session, status: int, doing: str) -> NightferryError:
-        if status in NOT_THERE:  # what we write to is not to be found: that is no fault of the frame
-            return TryAgain(str(session.refusal(status, doing)))
-        return session.refusal(status, doing)
+    def _done(self, session: Session, answer: Answer, doing: str) -> None:
+        """Raise what an answer that is no success means."""
+        if answer.status:
+            refusal = session.refusal(answer.status, doing)
+            # what we write to is not to be found: that is no fault of the frame
+            raise TryAgain(str(refusal)) if isinstance(refusal, Gone) else refusal
 
     def _sweep(self, session: Session) -> None:
         """Delete unfinished files that troubles left behind."""

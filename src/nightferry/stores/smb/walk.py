@@ -61,11 +61,13 @@ def _begun(session: Session, folder: StorePath, above: frozenset[int]) -> Readin
     place = session.place(folder)
     if place is None:  # a name of a listing of this very server
         raise Misconfigured(f"{session.label}: the folder {folder!a} cannot be asked for by this name; rename it there")
-    opening, *rest = session.chain([
-        wire.create(place, wire.LIST | wire.READ_ATTRIBUTES, options=wire.FOLDER_ONLY),
-        wire.query_folder(min(_FIRST, session.longest_listing)),
-        wire.query_folder(min(_FIRST, session.longest_listing)),
-    ])
+    opening, *rest = session.chain(
+        [
+            wire.create(place, wire.LIST | wire.READ_ATTRIBUTES, options=wire.FOLDER_ONLY),
+            wire.query_folder(min(_FIRST, session.longest_listing)),
+            wire.query_folder(min(_FIRST, session.longest_listing)),
+        ]
+    )
     return Reading(folder, above, opening, deque(rest))
 
 
@@ -169,10 +171,12 @@ def stat_all(line: Line[Session], paths: Iterable[StorePath]) -> Iterator[Entry 
         chains = [
             None
             if place is None
-            else session.chain([
-                wire.create(place, wire.READ_ATTRIBUTES, options=wire.FILE_ONLY),
-                wire.close(),
-            ])
+            else session.chain(
+                [
+                    wire.create(place, wire.READ_ATTRIBUTES, options=wire.FILE_ONLY),
+                    wire.close(),
+                ]
+            )
             for place in asked
         ]
         answers = [_told(session, path, chain) for path, chain in zip(batch, chains, strict=True)]

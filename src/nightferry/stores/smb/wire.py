@@ -143,9 +143,7 @@ def read_header(message: memoryview) -> Header:
 # -- requests ----------------------------------------------------------------------------------------------------
 
 
-def create(
-    name: bytes, access: int, *, disposition: int = OPEN, options: int = 0, share: int = SHARE_ALL
-) -> Ask:
+def create(name: bytes, access: int, *, disposition: int = OPEN, options: int = 0, share: int = SHARE_ALL) -> Ask:
     """Open a name (UTF-16, below the share), or make it; no oplock is asked for, so none is ever to be broken."""
     fixed = _CREATE.pack(
         57, 0, 0, 2, 0, 0, access, 0, share, disposition, options, HEADER.size + _CREATE.size, len(name), 0, 0
@@ -202,7 +200,7 @@ def _set_info(kind: int, value: bytes, handle: bytes) -> Ask:
 
 
 def tree_connect(path: str) -> Ask:
-    """Ask for a share, as ``\\\\host\\share``."""
+    r"""Ask for a share, as ``\\host\share``."""
     name = path.encode("utf-16-le", "surrogatepass")
     return Ask(Command.TREE_CONNECT, struct.pack("<HHHH", 9, 0, HEADER.size + 8, len(name)) + name)
 
