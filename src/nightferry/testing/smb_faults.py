@@ -33,6 +33,7 @@ class Manners:
     space: int | None = None  #: so many more are taken
     keeps: int | None = None  #: of each file written
     flips: bool = False  #: one bit of each read is turned over
+    belittles: bool = False  #: our newest dialect is not told to the server
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -169,6 +170,8 @@ class Pair:
         if part[:4] != b"\xfeSMB":
             return part
         header, manners = read_header(memoryview(part)), self._manners
+        if header.command == Command.NEGOTIATE and manners.belittles:
+            _belittle(part)
         if header.command == Command.READ:
             (self._offsets[header.number],) = struct.unpack_from("<Q", part, HEADER.size + 8)
         if manners.refuses and _writes(header, part):
@@ -235,6 +238,12 @@ class Pair:
             return bytearray(HEADER.pack(*changed) + struct.pack("<HBBIB", 9, 0, 0, 0, 0))
         struct.pack_into("<I", part, HEADER.size + 4, kept)
         return part[: start + kept]
+
+
+def _belittle(part: bytearray) -> None:
+    """Take the newest dialect out of a client's first words, as somebody would who cannot break it."""
+    (count,) = struct.unpack_from("<H", part, HEADER.size + 2)
+    struct.pack_into("<H", part, HEADER.size + 36 + 2 * (count - 1), 0x0302)
 
 
 def _writes(header: Header, part: bytearray) -> bool:

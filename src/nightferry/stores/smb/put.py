@@ -77,6 +77,7 @@ class Putter:
             self._write(session, source, file, size, target)
             self._name(session, file, part, target)
         except (Cut, Silence, Garbled):
+            self._line.pool.leftovers.add(part)  # a server that is killed clears nothing away
             raise
         except BaseException:
             session.do_all(wire.dispose(file.handle), wire.close(file.handle))
