@@ -52,6 +52,8 @@ class Pool(Generic[S]):
         self.connections = connections
         #: Unfinished files of ours that could not be deleted yet.
         self.leftovers: set[StorePath] = set()
+        #: What the server was found to lack, in the words of the store.
+        self.lacks: set[str] = set()
         self._make = make
         self._gate = threading.Semaphore(connections)
         self._lock = threading.Lock()
