@@ -83,14 +83,10 @@ def _opened(session: Session, reading: Reading) -> list[Oddity] | None:
         raise _rootless(session, status)
     if status in NOT_THERE:  # it vanished since its parent was listed
         return []
-    if status in {Status.ACCESS_DENIED, Status.SHARING_VIOLATION}:
-        return [_unread(reading.folder, status)]
+    if status == Status.ACCESS_DENIED:
+        above, _, name = reading.folder.rpartition("/")
+        return [Oddity("closed", StorePath(above), name)]
     raise session.refusal(status, f"listing the folder {reading.folder!a}")
-
-
-def _unread(folder: StorePath, status: int) -> Oddity:
-    above, _, name = folder.rpartition("/")
-    return Oddity("special", StorePath(above), f"{name}: {told(status)}")
 
 
 def _rootless(session: Session, status: int) -> NightferryError:
