@@ -30,7 +30,7 @@ from nightferry.testing.conform_stage import (
     within,
     write,
 )
-from nightferry.testing.samba_daemon import PASSWORD, SHARE, Smbd, smbd
+from nightferry.testing.samba_daemon import PASSWORD, SHARE, STRANGER, Smbd, smbd
 from nightferry.testing.smb_faults import Relay
 
 
@@ -485,3 +485,18 @@ def test_folder_of_thousands_is_listed_whole(server: Smbd, store: SmbStore) -> N
 def test_root_that_is_a_file_is_misconfigured(server: Smbd) -> None:
     (server.folder / "a.fits").write_bytes(b"x")
     complaint(server.address("a.fits"))
+
+
+def test_folder_that_may_not_be_read_is_told_and_costs_no_other() -> None:
+    acting = (f"force user = {STRANGER}",) if os.geteuid() == 0 else ()  # root may read everything
+    with smbd(share=acting) as server, opened(server.address()) as store:
+        server.shop.chmod(0o755)
+        for name in ("closed", "open"):
+            (server.folder / name).mkdir()
+            (server.folder / name / "a.fits").write_bytes(b"x")
+        (server.folder / "closed").chmod(0)
+        try:
+            assert set(entries_of(store)) == {"open/a.fits"}
+            assert oddities_of(store) == [Oddity("closed", StorePath(""), "closed")]
+        finally:
+            (server.folder / "closed").chmod(0o755)

@@ -20,6 +20,8 @@ from pathlib import Path
 from nightferry.stores.smb import SmbAddress
 
 USER = "observer"
+#: Somebody without rights, whom root's server can be told to act as (``force user``).
+STRANGER = "stranger"
 SHARE = "frames"
 #: Drawn anew by every process, for others on this machine can reach loopback, too.
 PASSWORD = secrets.token_hex(12)
@@ -144,8 +146,11 @@ def smbd(*lines: str, share: tuple[str, ...] = (), inside: Path | None = None) -
     with tempfile.TemporaryDirectory(prefix="nightferry-smbd-", dir=inside, ignore_cleanup_errors=True) as name:
         shop = Path(name)
         server = Smbd(shop, _free_port())
-        (shop / "passwd").write_text(f"{USER}:x:{os.getuid()}:{os.getgid()}::{shop}:/bin/false\n")
-        (shop / "group").write_text(f"{USER}:x:{os.getgid()}:\n")
+        me, others = f"{os.getuid()}:{os.getgid()}", "65534:65534"
+        (shop / "passwd").write_text(
+            "".join(f"{name}:x:{numbers}::{shop}:/bin/false\n" for name, numbers in ((USER, me), (STRANGER, others)))
+        )
+        (shop / "group").write_text(f"{USER}:x:{os.getgid()}:\n{STRANGER}:x:65534:\n")
         server.configure(*lines, share=share)
         server.set_password(PASSWORD)
         try:
