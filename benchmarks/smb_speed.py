@@ -41,7 +41,7 @@ def main() -> None:
             pulling.contest(title, unit, amount, rows, work=work, rounds=rounds)
         entries = FOLDERS * PER_FOLDER
         listers: dict[str, Row] = {
-            "nightferry": lambda _: pulling.list_many(SmbStore(server.address("many"))),
+            "nightferry": lambda _: pulling.list_many(SmbStore(server.address("many", connections=4))),
             **_listing_peers(server, rclone),
         }
         pulling.contest(f"listing {entries:,} entries", "entries/s", float(entries), listers, work=work, rounds=rounds)

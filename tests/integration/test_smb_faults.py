@@ -482,6 +482,36 @@ def test_folder_of_thousands_is_listed_whole(server: Smbd, store: SmbStore) -> N
     assert set(entries_of(store)) == names
 
 
+@pytest.mark.parametrize("connections", [1, 2, 4])
+def test_hundreds_of_folders_are_listed_whole_and_leave_the_store_usable(server: Smbd, connections: int) -> None:
+    names = {f"{folder:03}/{number}.fits" for folder in range(150) for number in range(3)}
+    for name in names:
+        (server.folder / name).parent.mkdir(exist_ok=True)
+        (server.folder / name).touch()
+    with opened(replace(server.address(), connections=connections)) as store:
+        assert set(entries_of(store)) == names
+        for _ in range(connections + 2):
+            listing = store.list()
+            for _ in range(200):
+                next(listing)
+            close_iterator(listing)
+        assert set(entries_of(store)) == names
+
+
+def test_second_session_that_breaks_in_a_listing_is_never_a_short_listing(server: Smbd) -> None:
+    for folder in range(300):
+        (server.folder / f"{folder:03}").mkdir()
+        (server.folder / f"{folder:03}/a.fits").touch()
+    with Relay(server.port) as relay, opened(replace(server.address(), port=relay.port, connections=4)) as store:
+        listing = store.list()
+        for _ in range(100):
+            next(listing)
+        relay.cut()
+        with pytest.raises(TryAgain):
+            list(listing)
+        assert len(entries_of(store)) == 300
+
+
 def test_root_that_is_a_file_is_misconfigured(server: Smbd) -> None:
     (server.folder / "a.fits").write_bytes(b"x")
     complaint(server.address("a.fits"))

@@ -77,6 +77,19 @@ class Pool(Generic[S]):
             self._holders.append(thread)
         return thread
 
+    def enter_beside(self) -> int | None:
+        """Take a second place for a running call if another one stays free for others; never waits."""
+        if not self._gate.acquire(blocking=False):
+            return None
+        if not self._gate.acquire(blocking=False):
+            self._gate.release()
+            return None
+        self._gate.release()
+        thread = threading.get_ident()
+        with self._lock:
+            self._holders.append(thread)
+        return thread
+
     def leave(self, token: int) -> None:
         """Give a place back."""
         with self._lock:
@@ -117,12 +130,17 @@ class Pool(Generic[S]):
 class Line(Generic[S]):
     """One call's way to the server: a place among the running calls, and a session that can be replaced."""
 
-    def __init__(self, pool: Pool[S]) -> None:
+    def __init__(self, pool: Pool[S], token: int | None = None) -> None:
         self.pool = pool
         self.label = pool.label
         self._session: S | None = None
         self._era = 0
-        self._token: int | None = pool.enter()
+        self._token: int | None = pool.enter() if token is None else token
+
+    def beside(self) -> "Line[S] | None":
+        """Give a second line for the same call, if the pool can spare one."""
+        token = self.pool.enter_beside()
+        return None if token is None else Line(self.pool, token)
 
     def __enter__(self) -> Self:
         """Use as a context manager to hang up at its end."""

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,6 +17,8 @@ from nightferry.stores.smb.wire import Facts, Named
 
 #: Folders that are read side by side.
 _WIDE = 12
+#: Folders that are waiting to be read when a second session is worth its login: a server works for each by itself.
+_MANY = 40
 #: Bytes of names that are asked for with a folder's opening, and then.
 _FIRST, _THEN = 64 * 1024, 512 * 1024
 #: Files that are asked about in one go.
@@ -26,6 +29,7 @@ _WINDOW = 64
 class Reading:
     """A folder that is being read; ``above`` are the numbers of the folders that it lies in, and its own."""
 
+    session: Session
     folder: StorePath
     above: frozenset[int]
     opening: int
@@ -35,25 +39,43 @@ class Reading:
 
 def walk(line: Line[Session], enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
     """Yield every file below the root, with all that cannot be carried; see `Store.list`."""
-    session = line.session
-    waiting: deque[tuple[StorePath, frozenset[int]]] = deque([(ROOT, frozenset())])
-    readings: deque[Reading] = deque()
-    while waiting or readings:
-        while waiting and len(readings) < _WIDE:
-            readings.append(_begun(session, *waiting.popleft()))
-        reading = readings.popleft()
-        if reading.handle is None:
-            unread = _opened(session, reading)
-            if unread is not None:
-                yield from unread
+    with ExitStack() as stack:
+        sessions, alone = [line.session], True
+        waiting: deque[tuple[StorePath, frozenset[int]]] = deque([(ROOT, frozenset())])
+        readings: deque[Reading] = deque()
+        while waiting or readings:
+            if alone and len(waiting) > _MANY:
+                alone = False
+                sessions += _second(line, stack)
+            while waiting and len(readings) < _WIDE * len(sessions):
+                readings.append(_begun(sessions[0], *waiting.popleft()))
+                sessions.append(sessions.pop(0))
+            reading = readings.popleft()
+            if reading.handle is None:
+                unread = _opened(reading)
+                if unread is not None:
+                    yield from unread
+                    continue
+            names = _piece(reading)
+            if names is None:
                 continue
-        names = _piece(session, reading)
-        if names is None:
-            continue
-        readings.append(reading)
-        found, folders = _sorted(reading, names)
-        waiting.extend((inner, above) for inner, above in folders if enter is None or enter(inner))
-        yield from found
+            readings.append(reading)
+            found, folders = _sorted(reading, names)
+            waiting.extend((inner, above) for inner, above in folders if enter is None or enter(inner))
+            yield from found
+
+
+def _second(line: Line[Session], stack: ExitStack) -> list[Session]:
+    """Give another session to read with; none where the pool, or the server, has none to spare."""
+    beside = line.beside()
+    if beside is None:
+        return []
+    stack.enter_context(beside)
+    stack.push(lambda _kind, err, _trace: beside.drop() if err is not None else None)  # folders are open on it
+    try:
+        return [beside.session]
+    except NightferryError:
+        return []
 
 
 def _begun(session: Session, folder: StorePath, above: frozenset[int]) -> Reading:
@@ -68,11 +90,12 @@ def _begun(session: Session, folder: StorePath, above: frozenset[int]) -> Readin
             wire.query_folder(min(_FIRST, session.longest_listing)),
         ]
     )
-    return Reading(folder, above, opening, deque(rest))
+    return Reading(session, folder, above, opening, deque(rest))
 
 
-def _opened(session: Session, reading: Reading) -> list[Oddity] | None:
+def _opened(reading: Reading) -> list[Oddity] | None:
     """Take the answer to an open; tell what to yield if the folder cannot be read, None if it can."""
+    session = reading.session
     status, body = session.wait(reading.opening)
     if not status:
         reading.handle = wire.read_opened(body).handle
@@ -97,9 +120,9 @@ def _rootless(session: Session, status: int) -> NightferryError:
     return session.refusal(status, "listing the folder that the URL names")
 
 
-def _piece(session: Session, reading: Reading) -> list[Named] | None:
+def _piece(reading: Reading) -> list[Named] | None:
     """Take the next piece of a folder; None at its end, when it is closed."""
-    handle = reading.handle or b""
+    session, handle = reading.session, reading.handle or b""
     status, body = session.wait(reading.requests.popleft())
     if not status:
         names = wire.read_names(body)
