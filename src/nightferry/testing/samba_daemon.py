@@ -60,7 +60,9 @@ class Smbd:
 
     def set_password(self, password: str) -> None:
         """Give the login a password; sessions that are open go on."""
-        command = [program("usr/bin/smbpasswd"), "-c", f"{self.shop}/smb.conf", "-s", "-a", USER]
+        # not smbpasswd, which lets nobody but root name a configuration
+        command = [program("usr/bin/pdbedit"), f"--configfile={self.shop}/smb.conf", "--password-from-stdin"]
+        command += ["--create", f"--user={USER}"]
         subprocess.run(  # noqa: S603 - a tool of the server
             command,
             check=True,
