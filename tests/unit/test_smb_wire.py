@@ -39,12 +39,12 @@ def listing(*entries: bytes) -> memoryview:
     return memoryview(struct.pack("<HHI", 9, HEADER.size + 8, len(data)) + data)
 
 
-def entry(name: str, *, ahead: bool, attributes: int = 0x20, tag: int = 0, size: int = 7) -> bytes:
+def entry(name: str, *, ahead: bool, attributes: int = 0x20, tag: int = 0, size: int = 7, number: int = 42) -> bytes:
     raw = name.encode("utf-16-le")
     length = (80 + len(raw) + 7) & ~7
     times = 133_000_000_000_000_000
     head = struct.pack(
-        "<IIQQQQQQIIIIQ", length if ahead else 0, 0, 0, 0, times, 0, size, 0, attributes, len(raw), tag, 0, 42
+        "<IIQQQQQQIIIIQ", length if ahead else 0, 0, 0, 0, times, 0, size, 0, attributes, len(raw), tag, 0, number
     )
     return (head + raw).ljust(length, b"\0")
 
@@ -70,6 +70,18 @@ def test_links_and_junctions_are_told_from_other_reparse_points(tag: int, link: 
 def test_listing_that_ends_early_is_garbled(cut: int) -> None:
     with pytest.raises(Garbled):
         wire.read_names(listing(entry("a.fits", ahead=False)[:cut]))
+
+
+def test_listing_whose_entries_overlap_is_garbled() -> None:
+    overlapping = struct.pack("<I", 1) + entry("a" * 300, ahead=False)[4:]
+    with pytest.raises(Garbled):
+        wire.read_names(listing(overlapping * 3))
+
+
+@pytest.mark.parametrize("number", [0, 0xFFFF_FFFF_FFFF_FFFF])
+def test_number_that_means_none_makes_no_two_folders_one(number: int) -> None:
+    [found] = wire.read_names(listing(entry("night", ahead=False, attributes=0x10, number=number)))
+    assert found.number == 0
 
 
 def test_data_outside_of_the_answer_are_garbled() -> None:

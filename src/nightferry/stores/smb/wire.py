@@ -31,6 +31,7 @@ _OUTPUT = struct.Struct("<HHI")
 _NAMED = struct.Struct("<II16xQ8xQ8xIIIIQ")  # FileIdFullDirectoryInformation, [MS-FSCC] 2.4.18
 _NAMED_SIZE = _NAMED.size
 _STANDARD = struct.Struct("<QQ")
+_NO_NUMBER = 0xFFFF_FFFF_FFFF_FFFF
 
 #: Microseconds from 1601, where Windows begins to count, to 1970.
 _EPOCH_US = 11_644_473_600_000_000
@@ -45,6 +46,7 @@ ADD_FOLDER = 0x4
 SHARE_ALL = 0x7
 OPEN, NEW, OPEN_OR_NEW = 1, 2, 3
 FOLDER_ONLY, FILE_ONLY = 0x01, 0x40
+_SHORTEST_RENAME = 24  # Windows takes no shorter one, so a short name is filled up
 _MADE = 2  # what a create did: nothing was there, so it was made
 
 IS_FOLDER, IS_DEVICE, IS_REPARSE = 0x10, 0x40, 0x400
@@ -191,7 +193,8 @@ def dispose(handle: bytes = THAT, *, doomed: bool = True) -> Ask:
 
 def rename(name: bytes, handle: bytes = THAT) -> Ask:
     """Give an open file another name (UTF-16, below the share), unless that is taken."""
-    return _set_info(10, struct.pack("<B7xQI", 0, 0, len(name)) + name, handle)
+    value = struct.pack("<B7xQI", 0, 0, len(name)) + name
+    return _set_info(10, value.ljust(_SHORTEST_RENAME, b"\0"), handle)
 
 
 def _set_info(kind: int, value: bytes, handle: bytes) -> Ask:
@@ -257,11 +260,11 @@ def read_names(body: memoryview) -> list[Named]:
     while end - at >= _NAMED_SIZE:
         ahead, _, mtime, size, attributes, length, tag, _, number = unpack(data, at)
         first = at + _NAMED_SIZE
-        if first + length > end:
+        if first + length > end or 0 < ahead < _NAMED_SIZE + length:
             raise Garbled("a listing of the server ends within a name")
         link = bool(attributes & IS_REPARSE and tag & _SURROGATE)
         facts = Facts(size, mtime // 10 - _EPOCH_US if mtime else None, attributes)
-        found.append(Named(data[first : first + length], facts, link, number))
+        found.append(Named(data[first : first + length], facts, link, 0 if number == _NO_NUMBER else number))
         if not ahead:
             return found
         at += ahead
