@@ -1,12 +1,15 @@
 """A real Samba that goes away, forgets, refuses, and is shared with a camera; and every dialect that we speak."""
 
+import contextlib
 import os
+import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -250,6 +253,44 @@ def test_nobody_talks_us_down_to_an_older_dialect(server: Smbd) -> None:
         relay.manners.belittles = True
         with opened(replace(server.address(), port=relay.port)) as store, pytest.raises(NightferryError):
             entries_of(store)
+
+
+def _walked(store: Store) -> None:
+    for _ in store.list():
+        pass
+
+
+def _looked(store: Store, wants: list[Want]) -> None:
+    for _ in store.stat([want.path for want in wants]):
+        pass
+
+
+def test_server_that_talks_nonsense_is_told_and_never_a_bug(
+    server: Smbd, tmp_path: Path, rounds: Callable[[int, int], int]
+) -> None:
+    names = [f"{number % 3}/{number}.fits" for number in range(12)]
+    for number, name in enumerate(names):
+        (server.folder / name).parent.mkdir(exist_ok=True)
+        (server.folder / name).write_bytes(bytes(30_000 * number))
+    wants = [Want(StorePath(name), 30_000 * number) for number, name in enumerate(names)]
+    source = write(tmp_path / "source", b"x")
+    with Relay(server.port) as relay:
+        for seed in range(rounds(20, 500)):
+            address = server.guest() if seed % 2 else server.address()
+            with opened(replace(address, port=relay.port, timeout=0.3)) as store:
+                relay.manners.spoils = random.Random(seed)  # noqa: S311 - nonsense, not secrets
+                load = Load(source, StorePath(f"new/{seed}"))
+                for call in (
+                    partial(_walked, store),
+                    partial(_looked, store, wants),
+                    partial(carry_all, store, wants),
+                    partial(put_all, store, [load]),
+                    partial(store.remove, load.target),
+                ):
+                    with contextlib.suppress(NightferryError):
+                        within(30, call)
+                relay.manners.spoils = None
+                assert {name for name in entries_of(store) if not name.startswith("new/")} == set(names)
 
 
 # -- servers that go away ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ goes there as an echo under its number, so that numbers and credits stay true.
 """
 
 import contextlib
+import random
 import socket
 import struct
 import threading
@@ -17,6 +18,7 @@ from nightferry.stores.smb.status import Status
 from nightferry.stores.smb.wire import HEADER, IS_FOLDER, Command, Flag, Header, read_header
 
 _PIECE = 256 * 1024
+_SPOILED = 0.2
 _WRITING = 0x0001_0116  # access bits: write, append, write attributes, delete
 _EOF_IN_NAMED, _ATTRIBUTES_IN_NAMED = 40, 56
 
@@ -34,6 +36,7 @@ class Manners:
     keeps: int | None = None  #: of each file written
     flips: bool = False  #: one bit of each read is turned over
     belittles: bool = False  #: our newest dialect is not told to the server
+    spoils: random.Random | None = None  #: changes bytes of every few answers
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -138,7 +141,9 @@ class Pair:
                 if self._frozen or self._manners.freezes == 0:
                     self._frozen = True
                     continue
-                parts = [self._asked(part) if there else self._answered(part) for part in _split(message)]
+                parts = [
+                    self._asked(part) if there else self._spoiled(self._answered(part)) for part in _split(message)
+                ]
                 whole = _joined(parts)
                 fault = self._spent(sum(_data(part, there=there) for part in parts))
                 if fault == "dies":
@@ -223,6 +228,15 @@ class Pair:
             return self._read(header, part)
         if manners.lies and not header.status:
             _lie(header, part, manners.lies)
+        return part
+
+    def _spoiled(self, part: bytearray) -> bytearray:
+        """Change some bytes behind an answer's header, now and then."""
+        chance = self._manners.spoils
+        if chance is not None and len(part) > HEADER.size and chance.random() < _SPOILED:
+            for _ in range(chance.choice((1, 2, 8))):
+                at = chance.randrange(HEADER.size, min(len(part), HEADER.size + 200))
+                part[at] = chance.choice((0, 255, chance.randrange(256)))
         return part
 
     def _read(self, header: Header, part: bytearray) -> bytearray:

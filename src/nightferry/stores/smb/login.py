@@ -175,7 +175,7 @@ def _proven(talk: Talk, address: SmbAddress, client: bytes, offer: Offer) -> Log
             options=spnego.NegotiateOptions.session_key,
         )
         while True:
-            words = context.step(token) or b""
+            words = _stepped(address, context, token) or b""
             body = struct.pack("<HBBIIHHQ", 25, 0, SIGNING_REQUIRED, 0, 0, HEADER.size + 24, len(words), 0) + words
             header, message = talk.said(Command.SESSION_SETUP, body, session)
             if header.status not in {Status.SUCCESS, Status.MORE_PROCESSING_REQUIRED}:
@@ -185,7 +185,7 @@ def _proven(talk: Talk, address: SmbAddress, client: bytes, offer: Offer) -> Log
             if header.status == Status.SUCCESS:
                 break
         if not context.complete:
-            context.step(token)
+            _stepped(address, context, token)
         key = context.session_key
     except SpnegoError as err:
         raise Misconfigured(f"{address.label}: no login as {who} ({err.message}); check user and secret") from err
@@ -205,6 +205,14 @@ def _proven(talk: Talk, address: SmbAddress, client: bytes, offer: Offer) -> Log
     if sign is not None:
         verify(sign, message, header.number, header.flags)
     return Login(offer, client, session, talk.credits, talk.number, sign, cover, encrypt, guest)
+
+
+def _stepped(address: SmbAddress, context: spnego.ContextProxy, token: bytes | None) -> bytes | None:
+    """Go on with the proof; raises `Garbled` for words of the server that `pyspnego` stumbles over."""
+    try:
+        return context.step(token)
+    except (ValueError, LookupError, OverflowError, TypeError, AttributeError, struct.error) as err:
+        raise Garbled(f"{address.label}: the server's part of the login cannot be read ({err})") from err
 
 
 def _read_setup(address: SmbAddress, message: memoryview) -> tuple[int, bytes]:
