@@ -15,7 +15,7 @@ from nightferry.config.units import Duration, Height, Latitude, Longitude, Size
 from nightferry.core.layout import KINDS
 from nightferry.core.night import NightRule
 
-_SCHEMES = ("file", "ftp", "ftps", "sftp")
+_SCHEMES = ("file", "ftp", "ftps", "sftp", "smb")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
 ROUTE_STEPS = ("pull", "verify", "standardise", "validate", "deliver")
@@ -74,6 +74,8 @@ def check_url(url: str, schemes: Sequence[str] = _SCHEMES) -> str:
             raise ValueError(f"{url!r}: a folder is written as file:///path, with three slashes")
     elif not parts.hostname:
         raise ValueError(f"{url!r}: the host is missing, as in {parts.scheme}://10.0.0.1/user")
+    elif parts.scheme == "smb" and not parts.path.strip("/"):
+        raise ValueError(f"{url!r}: the share is missing, as in smb://{parts.hostname}/SHARE/folder")
     try:
         _ = parts.port
     except ValueError as err:
@@ -108,6 +110,7 @@ class _StoreSection(_Section):
     verify_tls: bool = True  #: check the server's certificate (ftps)
     ca: Path | None = None  #: certificates to trust instead of the system's (ftps)
     known_hosts: Path | None = None  #: host keys to trust instead of the user's own list (sftp)
+    encrypt: bool = False  #: encrypt the session even where the server does not ask for it (smb)
     timeout: Duration = 30.0  #: longest wait for any answer
     connections: Annotated[int, Field(ge=1, le=16)] | None = None
     mount: bool | Path | None = None  #: what must be mounted before a folder counts as there
