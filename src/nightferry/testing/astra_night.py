@@ -13,17 +13,18 @@ from nightferry.testing.astra import START, astra_frame
 #: Faults that hold a frame, and a word of the reason; the other faults cost it nothing.
 HELD: Mapping[str, str] = {
     "truncated": "truncated", "empty": "empty", "no-imagetyp": "IMAGETYP", "no-dateobs": "DATE-OBS",
-    "garbage": "not FITS", "unknown-type": "V15", "sum-wrong": "checksum",
+    "garbage": "not FITS", "unknown-type": "V15", "sum-wrong": "DATASUM",
 }  # fmt: skip
-FAULTS = (*HELD, "no-filter", "same-ms", "bad-shape", "unsolved", "null-cards")
+FAULTS = (*HELD, "no-filter", "same-ms", "bad-shape", "unsolved", "null-cards", "stale-sum")
 #: The kinds of frames of a night, in the order of their start.
 KINDS = ("bias", "bias", "dark", "flat", *["light"] * 16)
 _CHANGES: Mapping[str, dict[str, bool | float | str | None]] = {
     "no-imagetyp": {"IMAGETYP": None},
     "no-filter": {"FILTER": None},
     "no-dateobs": {"DATE-OBS": None},
-    "unknown-type": {"IMAGETYP": "Tricolor Image"},
-    "sum-wrong": {"DATASUM": "1234567890", "CHECKSUM": "0000000000000000"},
+    "unknown-type": {"IMAGETYP": "Pretty Picture"},
+    "sum-wrong": {"DATASUM": "1234567890"},
+    "stale-sum": {"CHECKSUM": "0000000000000000"},  # the header was changed after it was summed, as Astra does
     "null-cards": {"AIRMASS": "N/A", "CCD-TEMP": "nan"},
 }
 _LONG_AGO = 1_771_900_000  # seconds since 1970; a night settles at once when it is old
