@@ -138,6 +138,7 @@ class _Carrier:
         self._flushed = time.monotonic()
         self._moved = 0  # stages that were passed; as long as there are more of them, trying again is worth it
         self._again: list[_Cargo] = []
+        self._expected = route.expectation
         self._works = _works_until(route.works, until)
         self._versions = versions_of(self._works)
         # Stores by name, the telescope's is empty: out of reach until after a pause, or closed for this pass.
@@ -178,7 +179,7 @@ class _Carrier:
         """Tell what is to be done for each frame now."""
         now = now_us()
         for account in accounts:
-            stages = open_stages(account.receipts, self.route.expectation)
+            stages = open_stages(account.receipts, self._expected)
             due = [stage for stage in stages if stage.standing.due(now, retry=self.retry)]
             if not due:
                 continue
