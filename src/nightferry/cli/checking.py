@@ -14,9 +14,11 @@ from nightferry.assemble import (
     ledger_url,
     local_folder,
     mount_of,
+    open_route,
     shelf_of,
     telescope_store,
 )
+from nightferry.assemble.works import WORKS, route_of
 from nightferry.cli.exits import DONE, FAILED, MISCONFIGURED
 from nightferry.cli.show import Cell, say, say_json, size_text, table
 from nightferry.config import Config, load_preset
@@ -68,6 +70,8 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
         section = config.telescope[name]
         url = effective_source(section, load_preset(section.preset, config.folder))
         yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section, config.folder)))  # type: ignore[misc] # mypy cannot type a bound default
+        if set(route_of(section, load_preset(section.preset, config.folder))) & set(WORKS):
+            yield _try(f"route of {name}", lambda name=name: _route(config, name))  # type: ignore[misc] # as above
     for name in archives:
         yield _try(f"archive {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above
 
@@ -91,6 +95,13 @@ def _shelf(config: Config) -> str:
     shelf = shelf_of(config)
     shelf.require_room(0)
     return f"{shelf.root}: {size_text(shutil.disk_usage(shelf.root).free)} free, floor {size_text(shelf.floor)}"
+
+
+def _route(config: Config, name: str) -> str:
+    """Make a route whose steps compute, which says what only the configuration can tell and does not."""
+    route = open_route(config, name)
+    route.close()
+    return " -> ".join(route.steps)
 
 
 def _lists(store: Store) -> str:
