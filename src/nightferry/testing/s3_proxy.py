@@ -82,6 +82,7 @@ class S3Proxy:
         self.parts: dict[tuple[str, int], bytes] = {}  # (upload, number): SHA-256
         self.kept: dict[str, int] = {}  # by upload
         self.thaw = threading.Condition()
+        self._going = threading.Lock()
         self._server: _Server | None = None
         self._port = 0
         self.start()
@@ -98,15 +99,18 @@ class S3Proxy:
 
     def start(self) -> None:
         """Listen, on the same port as ever."""
-        self._server = _Server(self)
-        self._port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        with self._going:
+            if self._server is None:
+                self._server = _Server(self)
+                self._port = self._server.server_address[1]
+                threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
         """Drop all connections and refuse new ones."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.hang_up()
+        with self._going:
+            server, self._server = self._server, None
+            if server is not None:
+                server.hang_up()
 
     @contextlib.contextmanager
     def changed(self, **manners: object) -> Iterator[None]:
@@ -121,10 +125,11 @@ class S3Proxy:
             with self.thaw:
                 self.manners = Manners()
                 self.thaw.notify_all()
-            if self._server is None:
-                self.start()
+            self.start()
 
-    def say(self, status: int, code: str, kind: str = "", times: int = 1, headers: Mapping[str, str] | None = None) -> None:
+    def say(
+        self, status: int, code: str, kind: str = "", times: int = 1, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Answer the next requests (of one kind) with an error, so many times."""
         self.words += [Word(status, code, kind, headers or {})] * times
 
@@ -142,7 +147,7 @@ class S3Proxy:
         if manners.dies is not None:
             manners.dies = max(0, manners.dies - count)
             if manners.dies == 0:
-                threading.Thread(target=self.stop).start()
+                self.stop()
                 raise Gone
         if manners.freezes is not None:
             manners.freezes = max(0, manners.freezes - count)
@@ -205,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of the standard library
         """Keep quiet."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the name is the standard library's
+    def do_GET(self) -> None:
         """Answer any request."""
         try:
             self._answer()
@@ -214,20 +219,24 @@ class _Handler(BaseHTTPRequestHandler):
             with contextlib.suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
 
-    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - the names are the standard library's
 
     def _answer(self) -> None:
         proxy, asked = self.server.proxy, asked_for(self.command, self.path)
         proxy.spend(0)
         proxy.requests.append(asked.kind)
+        told = dict(self.headers.items())
         body = self._body(counted=asked.kind in {"put", "part"})
-        refusal = proxy.word_for(asked) or stranger(proxy, self.headers) or self._refused(asked, body)
+        refusal = proxy.word_for(asked) or stranger(proxy, told) or self._refused(asked, body)
         if refusal is not None:
             self._refuse(refusal)
             return
         if asked.kind in {"put", "complete"}:
             with proxy.commit:
-                if "If-None-Match" in self.headers and self._forward("HEAD", f"/{asked.bucket}/{quote(asked.key)}").status == 200:
+                if (
+                    "If-None-Match" in self.headers
+                    and self._forward("HEAD", f"/{asked.bucket}/{quote(asked.key)}").status == 200
+                ):
                     self._refuse(Word(412, "PreconditionFailed"))
                     return
                 answer = self._forward(self.command, self.path, self._kept(asked, body))
@@ -264,7 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
             if len(body) > manners.space:
                 return Word(507, "XMinioStorageFull")
             manners.space -= len(body)
-        return None if manners.unsure else damage(self.headers, body)
+        return None if manners.unsure else damage(dict(self.headers.items()), body)
 
     def _kept(self, asked: Asked, body: bytes) -> bytes:
         """Cut down to what is kept of it."""
@@ -305,11 +314,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _give(self, asked: Asked, body: bytes, answer: "Answered") -> None:
         proxy, manners = self.server.proxy, self.server.proxy.manners
         headers, data = dict(answer.headers), answer.body
-        noted(proxy, asked, self.headers, body, answer)
+        noted(proxy, asked, dict(self.headers.items()), body, answer)
         if asked.kind in {"head", "get"} and answer.status in {200, 206}:
             for name in [name for name in headers if name.lower().startswith("x-amz-checksum")]:
                 del headers[name]  # the server behind believes what it is told
-            known = proxy.sums.get((asked.key, headers.get("ETag", "")))
+            known = proxy.sums.get((asked.key, told_by(headers, "etag")))
             if known and self.headers.get("x-amz-checksum-mode") and answer.status == 200:
                 headers["x-amz-checksum-sha256"] = known
         if manners.lies and asked.kind == "list":
@@ -381,9 +390,14 @@ def asked_for(method: str, target: str) -> Asked:
     return Asked(kind, bucket, unquote(key, errors="surrogateescape"), query)
 
 
+def told_by(headers: Mapping[str, str], name: str) -> str:
+    """Give a header's value, however it is written; empty when it is not there."""
+    return next((value for key, value in headers.items() if key.lower() == name), "")
+
+
 def stranger(proxy: S3Proxy, headers: Mapping[str, str]) -> Word | None:
     """Refuse another access key than ours, and another region."""
-    found = re.search(r"Credential=([^/]+)/\d+/([^/]+)/s3/", headers.get("Authorization", ""))
+    found = re.search(r"Credential=([^/]+)/\d+/([^/]+)/s3/", told_by(headers, "authorization"))
     if found is None:
         return Word(403, "AccessDenied")
     if found[1] != proxy.user:
@@ -396,17 +410,17 @@ def stranger(proxy: S3Proxy, headers: Mapping[str, str]) -> Word | None:
 def damage(headers: Mapping[str, str], body: bytes) -> Word | None:
     """Compare bytes with every digest that came with them; at least one must."""
     sums = {
-        "Content-MD5": lambda: hashlib.md5(body, usedforsecurity=False).digest(),
+        "content-md5": lambda: hashlib.md5(body, usedforsecurity=False).digest(),
         "x-amz-checksum-sha256": lambda: hashlib.sha256(body).digest(),
         "x-amz-checksum-sha1": lambda: hashlib.sha1(body, usedforsecurity=False).digest(),
         "x-amz-checksum-crc32": lambda: zlib.crc32(body).to_bytes(4, "big"),
     }
-    told = {name: headers[name] for name in sums if name in headers}
+    told = {name: value for name in sums if (value := told_by(headers, name))}
     if not told:
         return Word(400, "InvalidRequest")
     if any(base64.b64decode(said) != sums[name]() for name, said in told.items()):
         return Word(400, "BadDigest")
-    signed = headers.get("x-amz-content-sha256", "")
+    signed = told_by(headers, "x-amz-content-sha256")
     if len(signed) == 64 and signed != hashlib.sha256(body).hexdigest():
         return Word(400, "XAmzContentSHA256Mismatch")
     return None
@@ -418,8 +432,8 @@ def noted(proxy: S3Proxy, asked: Asked, headers: Mapping[str, str], body: bytes,
         return
     if asked.kind == "part":
         proxy.parts[asked.query["uploadId"][0], int(asked.query["partNumber"][0])] = hashlib.sha256(body).digest()
-    elif asked.kind == "put" and "x-amz-checksum-sha256" in headers:
-        proxy.sums[asked.key, answer.headers.get("ETag", "")] = headers["x-amz-checksum-sha256"]
+    elif asked.kind == "put" and (said := told_by(headers, "x-amz-checksum-sha256")):
+        proxy.sums[asked.key, told_by(answer.headers, "etag")] = said
     elif asked.kind == "complete":
         upload = asked.query["uploadId"][0]
         digests = [digest for (of, _), digest in sorted(proxy.parts.items()) if of == upload]

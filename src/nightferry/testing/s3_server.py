@@ -29,7 +29,9 @@ class S3Server:
     def __init__(self, proxy: S3Proxy, bucket: str) -> None:
         self.proxy, self.bucket = proxy, bucket
 
-    def address(self, root: str = "", *, timeout: float = 10.0, connections: int = 4, attest: bool = False) -> S3Address:
+    def address(
+        self, root: str = "", *, timeout: float = 10.0, connections: int = 4, attest: bool = False
+    ) -> S3Address:
         """Make an address with all that a client needs."""
         return S3Address(
             self.bucket,

@@ -11,7 +11,14 @@ from nightferry.stores.s3.address import S3Address
 
 _SHOWN = 300
 #: The server is there and asks us to come again later, whatever we asked for.
-_SLOW = {"SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
+_SLOW = {
+    "SlowDown",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+}
 _SLOW_STATUS = {429, 503}
 _HICCUPS = {500, 502, 504}
 _WHO = {
@@ -23,7 +30,13 @@ _FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientCapacity", "Insuffic
 _NAMES = {"KeyTooLongError", "InvalidObjectName", "XMinioInvalidObjectName", "InvalidURI", "InvalidKey"}
 _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
 _SKEWED = {"RequestTimeTooSkewed", "RequestExpired"}
-_NO_LOGIN = {"CredentialRetrievalError", "SSOError", "TokenRetrievalError", "LoginError", "RefreshWithMFAUnsupportedError"}
+_NO_LOGIN = {
+    "CredentialRetrievalError",
+    "SSOError",
+    "TokenRetrievalError",
+    "LoginError",
+    "RefreshWithMFAUnsupportedError",
+}
 _OWN_SETTINGS = {"ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError"}
 
 
@@ -54,7 +67,9 @@ class Refusal:
 
     def __str__(self) -> str:
         """Show it in a message."""
-        return display(f"{self.code or self.status}: {self.words}" if self.words else self.code or str(self.status))[:_SHOWN]
+        return display(f"{self.code or self.status}: {self.words}" if self.words else self.code or str(self.status))[
+            :_SHOWN
+        ]
 
 
 def error_of(refusal: Refusal, what: str, address: S3Address) -> NightferryError:  # noqa: C901 - a table with conditions
@@ -81,7 +96,9 @@ def error_of(refusal: Refusal, what: str, address: S3Address) -> NightferryError
             f"{f', but in {right!a}' if right else ''} ({refusal}); set 'region' to the right one"
         )
     if code in _DAMAGED:
-        return TryAgain(f"{where}: the bytes were damaged on the way, as the server found ({refusal}); tried again later")
+        return TryAgain(
+            f"{where}: the bytes were damaged on the way, as the server found ({refusal}); tried again later"
+        )
     if code in _FULL or status == 507:  # noqa: PLR2004 - HTTP
         return NoSpace(f"{where}: the server has no room for it ({refusal}); free some space there or raise the quota")
     if code in _NAMES:

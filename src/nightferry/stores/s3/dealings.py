@@ -59,7 +59,7 @@ class Dealings:
     def call_off(self, key: str, upload: str) -> None:
         """Have the server forget the parts of an upload; it may have done so already."""
         said = "calling off an unfinished upload"
-        self._service.ask("abort_multipart_upload", said, expected=_REFUSED, Key=key, UploadId=upload)
+        self._service.ask("abort_multipart_upload", said, *_REFUSED, Key=key, UploadId=upload)
 
     def _forgotten(self) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
@@ -68,7 +68,7 @@ class Dealings:
             answer = self._service.ask(
                 "list_multipart_uploads",
                 "listing unfinished uploads",
-                expected=_REFUSED,
+                *_REFUSED,
                 Prefix=self._service.address.prefix,
                 **marks,
             )
@@ -101,9 +101,9 @@ class Dealings:
         wrong = base64.b64encode(hashlib.sha256(b"other bytes").digest()).decode()
         said = "offering bytes with a wrong digest"
         answer = self._service.ask(
-            "put_object", said, expected=(400,), Key=key, Body=_TRIAL, ContentLength=len(_TRIAL), ChecksumSHA256=wrong
+            "put_object", said, 400, Key=key, Body=_TRIAL, ContentLength=len(_TRIAL), ChecksumSHA256=wrong
         )
         if isinstance(answer, Answer):
-            self._service.ask("delete_object", "taking our trial away", expected=(_NOT_THERE,), Key=key)
+            self._service.ask("delete_object", "taking our trial away", _NOT_THERE, Key=key)
             return False
         return True

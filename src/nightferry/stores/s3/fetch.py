@@ -80,7 +80,7 @@ class S3Arrival:
             self._end_body()
         finally:
             self.give_up()
-        answer = self._told(self._service.ask("head_object", self._what, expected=(_MISSING,), Key=self._key))
+        answer = self._told(self._service.ask("head_object", self._what, _MISSING, Key=self._key))
         if answer.text("ETag") != self._etag:
             raise Changed(f"{self._where} was written again while it was fetched")
         return self._compared(answer, answer.number("ContentLength"))
@@ -110,7 +110,7 @@ class S3Arrival:
         want = self._want
         self._key = key_of(self._service.address, want.path)
         if self._ranged or want.offset >= want.size > 0:
-            answer = self._told(self._service.ask("head_object", self._what, expected=(_MISSING,), Key=self._key))
+            answer = self._told(self._service.ask("head_object", self._what, _MISSING, Key=self._key))
             size = answer.number("ContentLength")
         else:
             answer = self._get(want.offset)
@@ -129,29 +129,34 @@ class S3Arrival:
         if self._etag:
             wanted["IfMatch"] = self._etag
         refused = (_MISSING, _NO_LONGER, _BEYOND)
-        answer = self._told(self._service.ask("get_object", self._what, expected=refused, **wanted))
+        answer = self._told(self._service.ask("get_object", self._what, *refused, **wanted))
+        if "Range" in wanted and not answer.text("ContentRange").startswith(f"bytes {start}-"):
+            _body_of(answer).close()
+            raise TryAgain(
+                f"{self._where}: the server gave other bytes than those from {start:,} on; tried again later"
+            )
         if end is None:
             self._body = _body_of(answer)
         return answer
 
     def _in_one(self, buffer: memoryview) -> int:
         """Read on in the one body there is; a connection that broke is replaced, as long as that moves anything."""
+        if self._body is None:
+            answer = self._get(self._at)
+            self._compared(answer, _whole_size(answer))
+        assert self._body is not None  # noqa: S101 - it was just opened
         try:
-            if self._body is None:
-                answer = self._get(self._at)
-                self._compared(answer, _whole_size(answer))
-            assert self._body is not None  # noqa: S101 - it was just opened
             with self._service.translated(self._what):
                 count = self._body.readinto(buffer)
-            if not count:
-                raise TryAgain(f"{self._where} ended after {self._at:,} of {self._want.size:,} bytes; tried again later")
-        except TryAgain as err:
+        except TryAgain:
             self._mended += 1
-            if self._mended > _MENDED or isinstance(err, Changed) or not self._etag or self._body is None:
+            if self._mended > _MENDED:
                 raise
             self._body.close()
             self._body = None
             return 0
+        if not count:
+            raise TryAgain(f"{self._where} ended after {self._at:,} of {self._want.size:,} bytes; tried again later")
         self._mended = 0
         return count
 
@@ -181,6 +186,7 @@ class S3Arrival:
         for last in (False, True):
             answer = self._get(start, end)
             body = _body_of(answer)
+            self._compared(answer, _whole_size(answer))
             data = bytearray(end - start)
             filled = 0
             try:

@@ -9,16 +9,15 @@ import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 from blake3 import blake3
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain
 from nightferry.core.store import Attested, Load, PutAnswer, StorePath
 from nightferry.stores.s3.complaint import Refusal, error_of
-from nightferry.stores.s3.keys import folders_of, key_of
 from nightferry.stores.s3.dealings import Dealings
-from nightferry.stores.s3.parts import Stored, by_parts
+from nightferry.stores.s3.keys import folders_of, key_of
+from nightferry.stores.s3.parts import Content, Stored, by_parts
 from nightferry.stores.s3.service import Answer, Service
 from nightferry.stores.s3.walk import look
 
@@ -41,15 +40,15 @@ class Putter:
         """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
         try:
             key = key_of(self.service.address, load.target)
-            source, size = _opened(load)
+            content = _opened(load)
         except NightferryError as err:
             return err
-        with source:
+        with content.source:
             try:
                 self.dealings.sweep()
                 self._see_vacant(key, load.target)
-                stored = self._store(load, key, source, size)
-                return self._looked_at(load.target, key, size, stored)
+                stored = self._store(load, key, content)
+                return self._looked_at(load.target, key, content.size, stored)
             except Misconfigured:
                 raise
             except NightferryError as err:
@@ -74,14 +73,16 @@ class Putter:
                 continue
             if look(self.service, folder) is not None:
                 raise Occupied(
-                    f"{self.service.label}: the file {folder!a} stands where {target!a} needs a folder; nothing was changed"
+                    f"{self.service.label}: the file {folder!a} stands where {target!a} needs a folder; nothing was "
+                    "changed"
                 )
             self._folders.add(folder)
 
-    def _store(self, load: Load, key: str, source: BinaryIO, size: int) -> Stored:
+    def _store(self, load: Load, key: str, content: Content) -> Stored:
+        size = content.size
         if size > self.service.address.whole:
-            return by_parts(self.service, self.dealings, load, key, source, size)
-        data = _read(source, load.target, size + 1)
+            return by_parts(self.service, self.dealings, load, key, content)
+        data = content.read(size + 1, load.target)
         if len(data) != size:
             raise TryAgain(f"the local file for {load.target!a} changed while it was stored; tried again later")
         sha256 = base64.b64encode(hashlib.sha256(data).digest()).decode()
@@ -93,10 +94,10 @@ class Putter:
         refused = (_NOT_OURS, _NOT_OFFERED)
         never_over = {"IfNoneMatch": "*"} if self.dealings.exclusive else {}
         said = f"storing {target!a}"
-        answer = self.service.ask("put_object", said, expected=refused, Key=key, **never_over, **what)
+        answer = self.service.ask("put_object", said, *refused, Key=key, **never_over, **what)
         if isinstance(answer, Refusal) and answer.status == _NOT_OFFERED and never_over:
             self.dealings.exclusive = False  # the name was looked for; two writers of one name may race from now on
-            answer = self.service.ask("put_object", said, expected=refused, Key=key, **what)
+            answer = self.service.ask("put_object", said, *refused, Key=key, **what)
         if isinstance(answer, Answer):
             return answer.text("ETag")
         if answer.status == _NOT_OURS:
@@ -106,18 +107,22 @@ class Putter:
     def _looked_at(self, target: StorePath, key: str, size: int, stored: Stored) -> PutAnswer:
         """See what came to lie there; what is not what was sent is taken away again."""
         what = f"looking at {target!a}"
-        answer = self.service.ask("head_object", what, expected=(_MISSING,), Key=key, ChecksumMode="ENABLED")
+        answer = self.service.ask("head_object", what, _MISSING, Key=key, ChecksumMode="ENABLED")
         if isinstance(answer, Refusal):
             return TryAgain(f"{self.service.label}: {target!a} was confirmed and is not there; tried again later")
         kept, sha256 = answer.number("ContentLength"), answer.text("ChecksumSHA256")
         if stored.etag and answer.text("ETag") != stored.etag:
-            return TryAgain(f"{self.service.label}: {target!a} was replaced as soon as it was stored; tried again later")
+            return TryAgain(
+                f"{self.service.label}: {target!a} was replaced as soon as it was stored; tried again later"
+            )
         if kept == size and sha256 in {"", stored.sha256}:
             attested = self.service.address.attest and sha256 and self.dealings.checks_digests()
             return Attested(stored.digest, f"SHA-256 {_shown(sha256)}") if attested else None
-        self.service.ask("delete_object", f"taking {target!a} away", expected=(_MISSING,), Key=key)
+        self.service.ask("delete_object", f"taking {target!a} away", _MISSING, Key=key)
         found = f"{kept} bytes" if kept != size else f"SHA-256 {_shown(sha256)} instead of {_shown(stored.sha256)}"
-        return TryAgain(f"{self.service.label}: of {size} bytes for {target!a} the server kept {found}; tried again later")
+        return TryAgain(
+            f"{self.service.label}: of {size} bytes for {target!a} the server kept {found}; tried again later"
+        )
 
     def _occupied(self, target: StorePath) -> Occupied:
         return Occupied(f"{self.service.label} has a file {target!a} already; nothing was changed")
@@ -144,14 +149,7 @@ def _shown(sha256: str) -> str:
     return base64.b64decode(digest).hex() + dash + parts
 
 
-def _read(source: BinaryIO, target: StorePath, size: int) -> bytes:
-    try:
-        return source.read(size)
-    except OSError as err:
-        raise TryAgain(f"reading the local file for {target!a} failed ({err.strerror}); check that disk") from err
-
-
-def _opened(load: Load) -> tuple[BinaryIO, int]:
+def _opened(load: Load) -> Content:
     try:
         source = load.source.open("rb")
         size = source.seek(0, io.SEEK_END)
@@ -159,5 +157,7 @@ def _opened(load: Load) -> tuple[BinaryIO, int]:
     except FileNotFoundError as err:
         raise Gone(f"the local file {load.source} is no longer there; nothing was stored") from err
     except OSError as err:
-        raise TryAgain(f"the local file {load.source} cannot be read ({err.strerror}); check it and its rights") from err
-    return source, size
+        raise TryAgain(
+            f"the local file {load.source} cannot be read ({err.strerror}); check it and its rights"
+        ) from err
+    return Content(source, size)

@@ -27,7 +27,9 @@ T = TypeVar("T")
 #: Pauses in seconds before a request is made again that the server was too busy for; each is stretched by chance, so
 #: that many who were sent away do not come back together.
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
-#: What may be asked for twice without a difference, when a connection was lost: the server may have closed it idle.
+#: What may be asked for twice without a difference, when a connection is found to be lost at once (in seconds): the
+#: server may have closed it while it rested.
+_AT_ONCE = 0.5
 _HARMLESS = {"get_object", "head_object", "head_bucket", "list_objects_v2", "list_multipart_uploads"}
 
 
@@ -82,7 +84,7 @@ class Service:
         self._client: BaseClient | None = None
         self._crew: ThreadPoolExecutor | None = None
 
-    def ask(self, operation: str, what: str, *, expected: tuple[int, ...] = (), **wanted: object) -> Answer | Refusal:
+    def ask(self, operation: str, what: str, /, *expected: int, **wanted: object) -> Answer | Refusal:
         """Ask for one thing in the bucket; answers a refusal whose status is ``expected``, and raises any other.
 
         ``what`` says in messages what was asked for. Raises what `complaint` makes of it.
@@ -90,10 +92,11 @@ class Service:
         again = operation in _HARMLESS
         pauses = list(PAUSES)
         while True:
+            began = time.monotonic()
             try:
                 answer = self._ask(operation, what, wanted)
             except Unreachable:
-                if not again:
+                if not again or time.monotonic() - began > _AT_ONCE:
                     raise
                 again = False
                 continue
@@ -104,7 +107,7 @@ class Service:
             pause = min(max(pauses.pop(0) * random.uniform(0.5, 1.5), answer.pause), self.address.timeout)  # noqa: S311 - chance, not secrecy
             time.sleep(pause)
 
-    def need(self, operation: str, what: str, **wanted: object) -> Answer:
+    def need(self, operation: str, what: str, /, **wanted: object) -> Answer:
         """Ask for one thing in the bucket, and have it or raise."""
         answer = self.ask(operation, what, **wanted)
         assert isinstance(answer, Answer)  # noqa: S101 - nothing else was expected
@@ -112,7 +115,7 @@ class Service:
 
     def need_bucket(self) -> None:
         """Raise `Misconfigured` when the bucket itself is not there: a missing object is told the same way."""
-        answer = self.ask("head_bucket", "looking for the bucket", expected=(404,))
+        answer = self.ask("head_bucket", "looking for the bucket", 404)
         if isinstance(answer, Refusal):
             raise error_of(Refusal(404, "NoSuchBucket", "", {}), "", self.address)
 

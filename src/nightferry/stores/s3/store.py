@@ -25,9 +25,7 @@ class S3Store:
     def traits(self) -> Traits:
         """What this store can do; that a server does not know ``If-None-Match`` is known only after a put."""
         address = self._service.address
-        return Traits(
-            label=address.label, exclusive_put=self._dealings.exclusive, connections=address.connections
-        )
+        return Traits(label=address.label, exclusive_put=self._dealings.exclusive, connections=address.connections)
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the keys; see `Store.list`. An empty prefix is an empty store; a missing bucket is none."""
@@ -63,7 +61,7 @@ class S3Store:
             if below.rows("Contents"):
                 raise Held(f"{service.label}: {path!a} is a folder, so it is not deleted")
             raise Gone(f"{service.label}: there is no object {path!a} to delete")
-        answer = service.ask("delete_object", what, expected=(404,), Key=key)
+        answer = service.ask("delete_object", what, 404, Key=key)
         if isinstance(answer, Refusal):
             raise Gone(f"{service.label}: there is no object {path!a} to delete")
 

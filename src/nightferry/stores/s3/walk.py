@@ -86,7 +86,7 @@ def look(service: Service, path: StorePath) -> Entry | None:
         key = key_of(service.address, path)
     except Held:
         return None
-    answer = service.ask("head_object", f"looking at {path!a}", expected=(404,), Key=key)
+    answer = service.ask("head_object", f"looking at {path!a}", 404, Key=key)
     return None if isinstance(answer, Refusal) else entry_of(service, path, answer)
 
 
@@ -96,5 +96,3 @@ def entry_of(service: Service, path: StorePath, answer: Answer) -> Entry:
     if size is None:
         raise TryAgain(f"{service.label}: the server tells no size of {path!a}; tried again later")
     return Entry(path, size, answer.time_us("LastModified"))
-
-
