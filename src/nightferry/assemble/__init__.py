@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from nightferry.assemble.stores import local_path, make_store
 from nightferry.conduct.route import Route
@@ -112,6 +113,29 @@ def local_folder(section: ArchiveConfig) -> Path | None:
     """Tell the folder of an archive on this machine; None for one elsewhere."""
     address = section.address(section.url)
     return local_path(address.path) if address.scheme == "file" else None
+
+
+def own_ground(config: Config, archive: str) -> Callable[[StorePath], bool]:
+    """Make the function that tells what in an archive is nightferry's own: the shelf, the ledger, another archive."""
+    section = config.archive[archive]
+    url = section.url.rstrip("/") + "/"
+    own = {unquote(other.url.rstrip("/")[len(url) :]) for other in config.archive.values() if other.url.startswith(url)}
+    beginnings: tuple[str, ...] = ()
+    folder = local_folder(section)
+    if folder is not None:
+        ledger = database_path(ledger_url(config))
+        own |= {below for path in (shelf_of(config).root,) if (below := _below(path, folder))}
+        if beginning := _below(ledger, folder):  # with its locks, and what the database keeps beside it
+            beginnings = (beginning,)
+    return lambda path: path in own or path.startswith(beginnings)
+
+
+def _below(path: Path, folder: Path) -> str:
+    """Tell where a path is below a folder; empty when it is not."""
+    try:
+        return path.expanduser().resolve().relative_to(folder.resolve()).as_posix()
+    except ValueError:
+        return ""
 
 
 def open_route(config: Config, name: str, *, take: list[str] | None = None, hands: Hands | None = None) -> Route:

@@ -139,6 +139,7 @@ class ArchiveConfig(_StoreSection):
     name: Template | None = None  #: how frames are named there; the preset's template is the default
     verify: Literal["reread", "server"] = "reread"  #: how the proof is obtained
     conflict: Literal["hold"] = "hold"  #: what other bytes under the same name mean
+    shared: bool = False  #: others keep files there, too: an audit does not tell of them
 
 
 class ClearConfig(_Section):

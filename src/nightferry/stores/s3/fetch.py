@@ -186,15 +186,15 @@ class S3Arrival:
         for last in (False, True):
             answer = self._get(start, end)
             body = _body_of(answer)
-            self._compared(answer, _whole_size(answer))
             data = bytearray(end - start)
             filled = 0
             try:
+                self._compared(answer, _whole_size(answer))
                 with self._service.translated(self._what):
                     while filled < len(data) and (count := body.readinto(memoryview(data)[filled:])):
                         filled += count
-            except TryAgain:
-                if last:
+            except TryAgain as err:
+                if last or isinstance(err, Changed):
                     raise
                 continue
             finally:

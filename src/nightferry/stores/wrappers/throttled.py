@@ -78,7 +78,7 @@ class Throttle:
         while True:
             with self._lock:
                 rate = self._pay()
-                if rate is None or self._debt <= 0:
+                if rate is None or self._debt < 1:
                     return
                 nap = min(self._debt / rate, _NAP)
             self._sleep(nap)
