@@ -27,7 +27,7 @@ class S3Server:
     """A server that runs, with one bucket; its objects are looked at directly."""
 
     def __init__(self, proxy: S3Proxy, bucket: str) -> None:
-        self.proxy, self.bucket = proxy, bucket
+        self.proxy, self.bucket, self.root = proxy, bucket, ""
 
     def address(
         self, root: str = "", *, timeout: float = 10.0, connections: int = 4, attest: bool = False
@@ -57,6 +57,10 @@ class S3Server:
         found = self._bucket().keys.get(key)
         return None if found is None else bytes(found.value)
 
+    def remove(self, key: str) -> None:
+        """Take an object away behind the server's back."""
+        self._bucket().keys.pop(key)
+
     def keys(self, prefix: str = "") -> list[str]:
         """List the keys of all objects that begin so."""
         return [key for key in self._bucket().keys if key.startswith(prefix)]
@@ -72,19 +76,21 @@ class S3Server:
 
 
 @contextlib.contextmanager
-def s3_server(bucket: str = "nights", context: ssl.SSLContext | None = None) -> Iterator[S3Server]:
-    """Run a server until the block ends."""
+def s3_server(context: ssl.SSLContext | None = None) -> Iterator[S3Server]:
+    """Run a server with a fresh bucket until the block ends."""
     from moto.s3.models import s3_backends  # noqa: PLC0415 - loaded only where a server runs
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
 
     moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     moto.start()
     _, port = moto.get_host_and_port()
-    s3_backends[_ACCOUNT][_PARTITION].create_bucket(bucket, REGION)
+    bucket = f"nights-{secrets.token_hex(4)}"
+    backend = s3_backends[_ACCOUNT][_PARTITION]
+    backend.create_bucket(bucket, REGION)
     proxy = S3Proxy(port, USER, REGION, context)
     try:
         yield S3Server(proxy, bucket)
     finally:
         proxy.stop()
         moto.stop()
-        s3_backends[_ACCOUNT][_PARTITION].reset()
+        backend.buckets.pop(bucket, None)

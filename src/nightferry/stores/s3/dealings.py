@@ -6,10 +6,8 @@ import threading
 from datetime import timedelta
 
 from nightferry.core.errors import NightferryError
-from nightferry.core.store import StorePath
 from nightferry.stores.paths import part_name
 from nightferry.stores.s3.complaint import Refusal
-from nightferry.stores.s3.keys import key_of
 from nightferry.stores.s3.service import Answer, Service
 
 #: An upload below our prefix that was begun longer ago is nobody's any more: a run was killed in the middle of it.
@@ -97,7 +95,7 @@ class Dealings:
             return self._checks
 
     def _refuses_a_wrong_digest(self) -> bool:
-        key = key_of(self._service.address, StorePath(part_name()))
+        key = self._service.address.prefix + part_name()
         wrong = base64.b64encode(hashlib.sha256(b"other bytes").digest()).decode()
         said = "offering bytes with a wrong digest"
         answer = self._service.ask(

@@ -6,6 +6,7 @@ The SDK (botocore) signs, speaks HTTP and reads the answers; none of its excepti
 import random
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -187,6 +188,8 @@ def _client(address: S3Address) -> "BaseClient":
         from botocore.config import Config  # noqa: PLC0415
     except ImportError as err:
         raise Misconfigured(f"{address.label}: needs the extra; run: pip install 'nightferry[s3]'") from err
+    if not address.verify_tls:  # the operator said so, and need not be told with every request
+        warnings.filterwarnings("ignore", message="Unverified HTTPS request")
     try:
         session = botocore.session.get_session()
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_instant)
