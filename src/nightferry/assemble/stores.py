@@ -30,11 +30,24 @@ class Wanted(NamedTuple):
 
 
 def make_store(section: TelescopeConfig | ArchiveConfig, url: str, *, user: str = "", connections: int = 4) -> Store:
-    """Make the store of a URL; its secret is read now, so that a missing one is told before anything starts."""
+    """Make the bare store of a URL; its secret is read now, so that a missing one is told before anything starts."""
+    wanted = _wanted(section, url, user, connections)
+    return _MAKERS[wanted.address.scheme](wanted)
+
+
+def make_tame_store(
+    section: TelescopeConfig | ArchiveConfig, url: str, *, user: str = "", connections: int = 4
+) -> Store:
+    """Make the store of a URL with the limits, tries and speeds that its section asks for."""
+    return _wrapped(
+        make_store(section, url, user=user, connections=connections), _wanted(section, url, user, connections)
+    )
+
+
+def _wanted(section: TelescopeConfig | ArchiveConfig, url: str, user: str, connections: int) -> Wanted:
     address = section.address(url)
     name = section.user or unquote(address.username or "") or user
-    wanted = Wanted(section, address, name, section.connections or connections)
-    return _wrapped(_MAKERS[address.scheme](wanted), wanted)
+    return Wanted(section, address, name, section.connections or connections)
 
 
 def _wrapped(store: Store, wanted: Wanted) -> Store:
