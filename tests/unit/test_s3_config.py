@@ -4,8 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from nightferry.assemble import archive_store
-from nightferry.assemble.stores import make_store
+from nightferry.assemble.stores import make_store, tamed
 from nightferry.config import Config, loads
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import Store
@@ -83,18 +82,19 @@ def test_an_insecure_endpoint_may_be_accepted() -> None:
     assert found.endpoint == "http://s3.example.org"
 
 
-def kinds(store: Store) -> list[type]:
-    found = [type(store)]
-    while inner := getattr(store, "_store", None) or getattr(store, "store", None):
-        store = inner
+def kinds(url: str, *lines: str) -> list[type]:
+    section = config(url, *lines).archive["cloud"]
+    store: Store | None = tamed(make_store(section, url), section, url)
+    found = []
+    while store is not None:
         found.append(type(store))
+        store = getattr(store, "_store", None) or getattr(store, "store", None)
     return found
 
 
 def test_a_store_is_wrapped_in_what_its_section_asks_for() -> None:
-    assert kinds(archive_store(config("file:///archive").archive["cloud"])) == [LocalStore]
-    assert kinds(archive_store(config("s3://nights").archive["cloud"])) == [_Limited, S3Store]
-    all_of_them = config("s3://nights", "tries = 3", 'limit = "1 MB/s"').archive["cloud"]
-    assert kinds(archive_store(all_of_them)) == [_Throttled, _Retried, _Limited, S3Store]
-    night = config("file:///archive", 'windows = [{from = "20:00", to = "06:00", limit = "5 MB/s"}]').archive["cloud"]
-    assert kinds(archive_store(night)) == [_Throttled, LocalStore]
+    assert kinds("file:///archive") == [LocalStore]
+    assert kinds("s3://nights") == [_Limited, S3Store]
+    assert kinds("s3://nights", "tries = 3", 'limit = "1 MB/s"') == [_Throttled, _Retried, _Limited, S3Store]
+    window = 'windows = [{from = "20:00", to = "06:00", limit = "5 MB/s"}]'
+    assert kinds("file:///archive", window) == [_Throttled, LocalStore]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from nightferry.assemble.stores import local_path, make_tame_store
+from nightferry.assemble.stores import local_path, make_store
 from nightferry.conduct.route import Route
 from nightferry.config import ArchiveConfig, Config, TelescopeConfig, config_path, data_folder, load_preset
 from nightferry.config.load import effective_source
@@ -72,12 +72,12 @@ def telescope_store(telescope: TelescopeConfig) -> Store:
     """Make the store of a telescope."""
     preset = load_preset(telescope.preset)
     url = effective_source(telescope, preset)
-    return make_tame_store(telescope, url, user=preset.user, connections=preset.connections)
+    return make_store(telescope, url, user=preset.user, connections=preset.connections)
 
 
 def archive_store(archive: ArchiveConfig) -> Store:
     """Make the store of an archive."""
-    return make_tame_store(archive, archive.url)
+    return make_store(archive, archive.url)
 
 
 def shelf_of(config: Config) -> Shelf:

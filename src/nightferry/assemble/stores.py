@@ -31,30 +31,15 @@ class Wanted(NamedTuple):
 
 def make_store(section: TelescopeConfig | ArchiveConfig, url: str, *, user: str = "", connections: int = 4) -> Store:
     """Make the bare store of a URL; its secret is read now, so that a missing one is told before anything starts."""
-    wanted = _wanted(section, url, user, connections)
-    return _MAKERS[wanted.address.scheme](wanted)
-
-
-def make_tame_store(
-    section: TelescopeConfig | ArchiveConfig, url: str, *, user: str = "", connections: int = 4
-) -> Store:
-    """Make the store of a URL with the limits, tries and speeds that its section asks for."""
-    return _wrapped(
-        make_store(section, url, user=user, connections=connections), _wanted(section, url, user, connections)
-    )
-
-
-def _wanted(section: TelescopeConfig | ArchiveConfig, url: str, user: str, connections: int) -> Wanted:
     address = section.address(url)
     name = section.user or unquote(address.username or "") or user
-    return Wanted(section, address, name, section.connections or connections)
+    return _MAKERS[address.scheme](Wanted(section, address, name, section.connections or connections))
 
 
-def _wrapped(store: Store, wanted: Wanted) -> Store:
+def tamed(store: Store, section: TelescopeConfig | ArchiveConfig, url: str) -> Store:
     """Put around a store what its section asks for: first the limit of its server, so that pauses keep no place."""
-    section = wanted.section
-    if server := _server(wanted):
-        store = limited(store, wanted.connections, server)
+    if server := _server(section, section.address(url)):
+        store = limited(store, store.traits.connections, server)
     if section.tries > 1:
         pauses = [min(_FIRST_PAUSE * 2**turn, _LONGEST_PAUSE) for turn in range(section.tries - 1)]
         store = retried(store, (Unreachable,), pauses)
@@ -64,16 +49,15 @@ def _wrapped(store: Store, wanted: Wanted) -> Store:
     return store
 
 
-def _server(wanted: Wanted) -> str:
+def _server(section: TelescopeConfig | ArchiveConfig, place: SplitResult) -> str:
     """Name the server that answers, by host and port; empty for folders of this machine.
 
     By port, too: a telescope's FTP must not wait for uploads to a bucket that is served from the same machine.
     """
-    place = wanted.address
     if place.scheme == "file":
         return ""
     if place.scheme == "s3":
-        place = urlsplit(wanted.section.endpoint or "https://s3.amazonaws.com")
+        place = urlsplit(section.endpoint or "https://s3.amazonaws.com")
     return f"{place.hostname}:{place.port or place.scheme}"
 
 
