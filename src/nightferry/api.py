@@ -17,6 +17,7 @@ Every function raises `nightferry.core.errors.Misconfigured` for what a person m
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 from nightferry import alerts
 from nightferry.assemble import (
@@ -29,9 +30,10 @@ from nightferry.assemble import (
     own_ground,
     telescope_names,
 )
-from nightferry.conduct import Finding, Orders, Pass, Route, Stranger, Watched, run_pass
+from nightferry.conduct import Finding, Orders, Pass, Restored, Route, Stranger, Watched, run_pass
 from nightferry.conduct import audit as audit_route
 from nightferry.conduct import clear as clear_route
+from nightferry.conduct import restore as restore_frame
 from nightferry.conduct import strangers as list_strangers
 from nightferry.conduct import watch as watch_route
 from nightferry.conduct.attempt import host_name
@@ -44,11 +46,14 @@ from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.steps.clear import Clearance
+from nightferry.steps.rebuild import digest_of
+from nightferry.steps.shelf import translated
 
 __all__ = [
     "Hands",
     "Orders",
     "Pass",
+    "Restored",
     "Watched",
     "alert",
     "audit",
@@ -59,6 +64,7 @@ __all__ = [
     "loads",
     "open_ledger",
     "release",
+    "restore",
     "retry",
     "run",
     "strangers",
@@ -75,35 +81,51 @@ def run(
     orders: Orders | None = None,
     *,
     take: list[str] | None = None,
+    program: str = "",
     hands: Hands | None = None,
 ) -> Pass:
     """Make one pass over a telescope's nights (``YYYYMMDD``, ``last``, ``latest``, ``all``).
 
-    Raises `Busy` when another nightferry is at this telescope. What else kept it from doing all is told as the
-    pass' ``trouble``, and frame by frame in the ledger.
+    ``program`` is the observing programme of the frames' headers, in place of the configuration's. Raises `Busy` when
+    another nightferry is at this telescope. What else kept it from doing all is told as the pass' ``trouble``, and
+    frame by frame in the ledger.
     """
-    with _route(config, telescope, take, hands) as (route, given):
+    with _route(config, telescope, take, hands, program=program) as (route, given):
         wanted, orders = _nights(nights, route), orders or Orders()
+        if orders.until not in route.steps:
+            raise Misconfigured(f"--until {orders.until!r}: expected one of {', '.join(route.steps)}")
         if not orders.dry_run:
             make_new_folders(config, ledger, telescope)
         return run_pass(route, ledger, wanted, orders, onlooker=given.onlooker, stop=given.stop)
 
 
 def retry(
-    config: Config, ledger: Ledger, telescope: str, orders: Orders | None = None, *, hands: Hands | None = None
+    config: Config,
+    ledger: Ledger,
+    telescope: str,
+    orders: Orders | None = None,
+    *,
+    program: str = "",
+    hands: Hands | None = None,
 ) -> Pass:
     """Try again now what failed, on all nights, without waiting for the back-off to end."""
     failed = {account.sighting.night.date for account in ledger.accounts(telescope, None, [Bin.FAILED])}
     words = [evening.isoformat() for evening in sorted(failed)]
-    return run(config, ledger, telescope, words, orders, hands=hands) if words else Pass()
+    return run(config, ledger, telescope, words, orders, program=program, hands=hands) if words else Pass()
 
 
 def watch(
-    config: Config, ledger: Ledger, telescope: str, *, take: list[str] | None = None, hands: Hands | None = None
+    config: Config,
+    ledger: Ledger,
+    telescope: str,
+    *,
+    take: list[str] | None = None,
+    program: str = "",
+    hands: Hands | None = None,
 ) -> Iterator[Watched]:
     """Make pass after pass until told to stop; yields after each."""
     rules = config.telescope[telescope].watch
-    with _route(config, telescope, take, hands) as (route, given):
+    with _route(config, telescope, take, hands, program=program) as (route, given):
         make_new_folders(config, ledger, telescope)
         yield from watch_route(
             route,
@@ -126,14 +148,13 @@ def clear(
     hands: Hands | None = None,
 ) -> list[Clearance]:
     """Delete at the source what is proven delivered; answer for every frame that is not cleared yet."""
-    with _route(config, telescope, None, hands) as (route, given):
+    with _route(config, telescope, None, hands, working=False) as (route, given):
         if route.telescope.clear_after is None:
             raise Misconfigured(
                 f"telescope.{telescope} is not to be cleared: to delete frames at the source once they are proven "
                 f'delivered, add [telescope.{telescope}.clear] with after = "7 d"'
             )
         with route.locked():
-            ledger.expect(telescope, route.expectation)
             evenings = _nights(nights, route).evenings
             return clear_route(route, ledger, evenings, onlooker=given.onlooker, dry_run=dry_run)
 
@@ -152,8 +173,7 @@ def audit(
     Raises `Unreachable` when an archive is.
     """
     salt = datetime.now(UTC).date().isoformat()
-    with _route(config, telescope, None, hands) as (route, given), route.locked():
-        ledger.expect(telescope, route.expectation)
+    with _route(config, telescope, None, hands, working=False) as (route, given), route.locked():
         evenings = _nights(nights, route).evenings
         yield from audit_route(route, ledger, evenings, sample=sample, salt=salt, stop=given.stop)
 
@@ -234,6 +254,23 @@ def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Acco
     return ledger.account(account.sighting.id) or account
 
 
+def restore(config: Config, ledger: Ledger, frame: str, into: Path, *, dry_run: bool = False) -> Restored:
+    """Rebuild a frame's raw file in a folder, byte for byte, from the shelf, an archive, or a product at hand.
+
+    ``frame`` is what `find_one` takes, or the path of a standard frame's file here. Raises `Held` saying why it
+    cannot be had, `TryAgain` when it may be later, and `Occupied` when another file has its name there.
+    """
+    here = Path(frame)
+    product = here if here.is_file() else None
+    if product is not None:
+        with translated(product, "the file"):
+            frame = digest_of(product)
+    account = find_one(ledger, frame)
+    telescope = account.sighting.night.telescope
+    with _route(config, telescope, None, None, working=False) as (route, _):
+        return restore_frame(route, account, into, product=product, dry_run=dry_run)
+
+
 def evenings_of(words: Sequence[str], longitude: float | None = None) -> list[date] | None:
     """Read nights for a question to the ledger: None for all of them."""
     return Nights.parse(list(words), now=datetime.now(UTC), longitude=longitude).evenings
@@ -245,11 +282,17 @@ def _nights(words: Sequence[str], route: Route) -> Nights:
 
 @contextmanager
 def _route(
-    config: Config, telescope: str, take: list[str] | None, hands: Hands | None
+    config: Config,
+    telescope: str,
+    take: list[str] | None,
+    hands: Hands | None,
+    *,
+    program: str = "",
+    working: bool = True,
 ) -> Iterator[tuple[Route, Hands]]:
     (name,) = telescope_names(config, [telescope])
     given = hands or idle_hands()
-    route = open_route(config, name, take=take, hands=given)
+    route = open_route(config, name, take=take, program=program, working=working, hands=given)
     try:
         yield route, given
     finally:

@@ -29,6 +29,10 @@ NightOption = Annotated[
 TakeOption = Annotated[
     str | None, typer.Option("--take", help="Kinds of files, with commas: fits, tiff, previews, sidecars.")
 ]
+ProgramOption = Annotated[
+    str | None,
+    typer.Option("--program", help="The observing programme, e.g. 60.A-9009(D); comes before the telescope's."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, and nothing else there.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 FrameArgument = Annotated[
@@ -65,13 +69,50 @@ def init(
     library: Annotated[Path | None, typer.Option(help="The folder for the library.")] = None,
     user: Annotated[str | None, typer.Option(help="The user to log in as.")] = None,
     secret: Annotated[str | None, typer.Option(help="Where the password is: env:NAME, file:PATH.")] = None,
+    host_key: Annotated[
+        str | None, typer.Option(help="The fingerprint that an SFTP server's key must have: SHA256:...")
+    ] = None,
+    discover: Annotated[bool, typer.Option("--discover", help="Take the telescope that is in reach.")] = False,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Try the connection.")] = True,
     dry_run: DryRunOption = False,
 ) -> None:
     """Write a commented configuration: asks what it must, tests the connection."""
     from nightferry.cli.setup import Wishes, init_command
 
-    init_command(context.obj, Wishes(preset, name, source, library, user, secret, test=test, dry_run=dry_run))
+    wishes = Wishes(
+        preset, name, source, library, user, secret, host_key=host_key, discover=discover, test=test, dry_run=dry_run
+    )
+    init_command(context.obj, wishes)
+
+
+@app.command()
+def presets(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="The one to explain; all are listed when none is given.")] = None,
+    as_toml: Annotated[bool, typer.Option("--toml", help="Print the preset's file, to start one's own from.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the telescopes we know, or explain one."""
+    from nightferry.cli.finding import presets_command
+
+    presets_command(context.obj, name, as_toml=as_toml, as_json=as_json)
+
+
+@app.command()
+def discover(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Presets to look for; all when none is given.")] = None,
+    hosts: Annotated[str | None, typer.Option("--range", help="Try every host of it too, e.g. 192.168.1.0/24.")] = None,
+    folder: Annotated[list[Path] | None, typer.Option(help="Look here too, as on a mounted disk.")] = None,
+    timeout: Annotated[str, typer.Option(help="How long a host may take to answer.")] = "1.5 s",
+    as_json: JsonOption = False,
+) -> None:
+    """Look for telescopes at the addresses and on the disks where presets know them to be."""
+    from nightferry.cli.finding import discover_command
+
+    discover_command(
+        context.obj, names or [], hosts=hosts or "", folders=folder or [], timeout=timeout, as_json=as_json
+    )
 
 
 @app.command()
@@ -87,8 +128,11 @@ def run(
     context: typer.Context,
     telescopes: Telescopes = None,
     night: NightOption = None,
-    until: Annotated[str, typer.Option(help="The last step: pull, verify, deliver or clear.")] = "clear",
+    until: Annotated[
+        str, typer.Option(help="The last step: pull, verify, another of the route, deliver or clear.")
+    ] = "clear",
     take: TakeOption = None,
+    program: ProgramOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,18 +140,29 @@ def run(
     from nightferry.cli.carrying import run_command
 
     run_command(
-        context.obj, telescopes or [], night or ["last"], until=until, take=take, dry_run=dry_run, as_json=as_json
+        context.obj,
+        telescopes or [],
+        night or ["last"],
+        until=until,
+        take=take,
+        program=program or "",
+        dry_run=dry_run,
+        as_json=as_json,
     )
 
 
 @app.command()
 def retry(
-    context: typer.Context, telescopes: Telescopes = None, dry_run: DryRunOption = False, as_json: JsonOption = False
+    context: typer.Context,
+    telescopes: Telescopes = None,
+    program: ProgramOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Try again now what failed, without waiting for the next try."""
     from nightferry.cli.carrying import retry_command
 
-    retry_command(context.obj, telescopes or [], dry_run=dry_run, as_json=as_json)
+    retry_command(context.obj, telescopes or [], program=program or "", dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
@@ -115,6 +170,7 @@ def watch(
     context: typer.Context,
     telescopes: Telescopes = None,
     take: TakeOption = None,
+    program: ProgramOption = None,
     every: Annotated[str | None, typer.Option(help="Pause between two looks, e.g. '5 min'.")] = None,
     empty: Annotated[int | None, typer.Option(min=1, help="Stop (or alert) after so many empty looks.")] = None,
     dry_run: DryRunOption = False,
@@ -124,9 +180,20 @@ def watch(
     from nightferry.cli.carrying import run_command, watch_command
 
     if dry_run:  # what the first look would do
-        run_command(context.obj, telescopes or [], ["all"], until="clear", take=take, dry_run=True, as_json=as_json)
+        run_command(
+            context.obj,
+            telescopes or [],
+            ["all"],
+            until="clear",
+            take=take,
+            program=program or "",
+            dry_run=True,
+            as_json=as_json,
+        )
 
-    watch_command(context.obj, telescopes or [], take=take, every=every, empty=empty, as_json=as_json)
+    watch_command(
+        context.obj, telescopes or [], take=take, program=program or "", every=every, empty=empty, as_json=as_json
+    )
 
 
 @app.command()
@@ -218,6 +285,22 @@ def audit(
 
 
 @app.command()
+def restore(
+    context: typer.Context,
+    frame: Annotated[
+        str, typer.Argument(help="As for why: path, name or digits of the digest; or a standard frame's file.")
+    ],
+    into: Annotated[Path, typer.Option(help="The folder for the raw file.")],
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Rebuild a frame's raw file, byte for byte."""
+    from nightferry.cli.proving import restore_command
+
+    restore_command(context.obj, frame, into, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
 def standardise(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Raw FITS files; they are not changed.")],
@@ -227,7 +310,7 @@ def standardise(
     dialect: Annotated[
         str | None, typer.Option(help="The program that wrote the files; else found by evidence.")
     ] = None,
-    program: Annotated[str | None, typer.Option(help="The observing programme; comes before the telescope's.")] = None,
+    program: ProgramOption = None,
     diff: Annotated[bool, typer.Option("--diff", help="Show what became of every keyword.")] = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,

@@ -6,6 +6,7 @@ Only the conductor writes to the ledger; workers get frames and give back result
 from nightferry.conduct.audit import Finding, Stranger, Verdict, audit, strangers
 from nightferry.conduct.clearing import clear
 from nightferry.conduct.passes import Orders, Pass, Planned, run_pass
+from nightferry.conduct.restoring import Restored, restore
 from nightferry.conduct.route import Route
 from nightferry.conduct.watching import Watched, watch
 
@@ -14,12 +15,14 @@ __all__ = [
     "Orders",
     "Pass",
     "Planned",
+    "Restored",
     "Route",
     "Stranger",
     "Verdict",
     "Watched",
     "audit",
     "clear",
+    "restore",
     "run_pass",
     "strangers",
     "watch",

@@ -2,26 +2,26 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nightferry.conduct.carry import Tally, carry
 from nightferry.conduct.clearing import clear
+from nightferry.conduct.gathering import gather
 from nightferry.conduct.route import Route, now_us
-from nightferry.conduct.scan import Scan, back_receipt, gone_receipt, scan
+from nightferry.conduct.scan import Scan, back_receipt, gone_receipt, scan, sight_again
 from nightferry.conduct.tidying import tidy
 from nightferry.core.balance import Balance
-from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
+from nightferry.core.errors import Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.frame import FrameId, Sighting
-from nightferry.core.ledger import Account, Ledger
+from nightferry.core.ledger import Account, Known, Ledger
 from nightferry.core.night import Night, Nights
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
-from nightferry.core.store import StorePath
+from nightferry.core.store import Entry, StorePath
 
 #: How often one pass waits for files that keep changing; what still changes then is left for the next pass.
 _SETTLE_ROUNDS = 3
-STEPS = ("pull", "verify", "deliver", "clear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,13 @@ class Pass:
     """What one pass found and did.
 
     ``listed`` files were shown, ``news`` of them not seen before; ``pulled`` frames of ``moved`` bytes came;
-    ``cleared`` were deleted at the source. ``trouble`` is what kept the pass from doing all it should.
+    ``cleared`` were deleted at the source. ``moving`` of its ``seconds`` were spent on carrying, the others on
+    listing, settling and clearing. ``trouble`` is what kept the pass from doing all it should.
     """
 
     balances: Sequence[Balance] = ()
     seconds: float = 0.0
+    moving: float = 0.0
     listed: int = 0
     news: int = 0
     pulled: int = 0
@@ -93,10 +95,13 @@ def run_pass(
             plan = _plan(route, ledger, found, chosen)
             return _report(found, Pass(trouble=trouble, plan=plan), _balances(ledger, name, chosen), started)
         ledger.sight(found.news)
-        ledger.record([*_never_pulled(ledger, found.gone), *_back_again(route, ledger, found.held)])
+        _tell_doubts(found.doubts, onlooker)
+        ledger.record([*found.doubts, *_never_pulled(ledger, found.gone), *_back_again(route, ledger, found.held)])
         tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
         trouble = trouble or tally.trouble
         cleared = 0
+        if trouble is None and not stop.is_set() and orders.until in {"deliver", "clear", _gather_name(route)}:
+            trouble = gather(route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop)
         try:
             if trouble is None and not stop.is_set():
                 cleared = _clear(route, ledger, chosen, orders, onlooker)
@@ -104,8 +109,12 @@ def run_pass(
         except (TryAgain, Misconfigured) as err:  # what was carried is told all the same
             onlooker.note(str(err))
             trouble = trouble or err
-        done = Pass(pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble)
+        done = Pass(moving=tally.seconds, pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble)
         return _report(found, done, _balances(ledger, name, chosen), started)
+
+
+def _gather_name(route: Route) -> str:
+    return route.gather.name if route.gather else ""
 
 
 def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float) -> Pass:
@@ -122,10 +131,34 @@ def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float
 
 def _scan(route: Route, ledger: Ledger, nights: Nights, onlooker: Onlooker) -> tuple[Scan, NightferryError | None]:
     try:
-        return scan(route, ledger.known(route.telescope.name), nights, onlooker), None
+        known = ledger.known(route.telescope.name)
+        found = scan(route, known, nights, onlooker)
+        if found.bare and route.telescope.never_bare:
+            _require_reason(route, ledger, known)
     except TryAgain as err:
         onlooker.note(str(err))
         return Scan(0, (), (), (), None, 0), err
+    return found, None
+
+
+def _require_reason(route: Route, ledger: Ledger, known: Mapping[StorePath, Known]) -> None:
+    """Let a folder be empty when nothing was ever there, or all that was there is cleared by us; else raise."""
+    cleared: set[StorePath] = set()
+    for archive in route.telescope.archives:
+        cleared |= {proof.path for proof in ledger.proofs(route.telescope.name, archive) if proof.cleared}
+    missing = len(known.keys() - cleared)
+    if missing:
+        raise Unreachable(
+            f"{route.source.traits.label}: nothing at all is there, where {missing:,} files were before: is its disk "
+            f"or share mounted? Mount it and try again. Where it was emptied on purpose, say 'mount = false' in "
+            f"[telescope.{route.telescope.name}]"
+        )
+
+
+def _tell_doubts(doubts: Sequence[Receipt], onlooker: Onlooker) -> None:
+    if doubts:
+        others = f" (and of {len(doubts) - 1:,} others; see: nightferry why FRAME)" if len(doubts) > 1 else ""
+        onlooker.note(f"in doubt of a frame's night or time{others}: {doubts[0].reason}")
 
 
 def _never_pulled(ledger: Ledger, gone: Sequence[Receipt]) -> list[Receipt]:
@@ -158,6 +191,7 @@ def _carry(
         work = ledger.open_work(
             route.telescope.name, chosen.evenings, now_us=now_us(), retry=turn == 0 and not orders.patient
         )
+        began = time.perf_counter()
         tally = carry(
             route,
             ledger,
@@ -168,7 +202,12 @@ def _carry(
             retry=turn == 0 and not orders.patient,
             reachable=reachable,
         )
-        total = Tally(total.bytes + tally.bytes, total.pulled + tally.pulled, total.trouble or tally.trouble)
+        total = Tally(
+            total.bytes + tally.bytes,
+            total.pulled + tally.pulled,
+            total.seconds + time.perf_counter() - began,
+            total.trouble or tally.trouble,
+        )
         hopeless = total.trouble or not reachable or stop.is_set()
         if not fresh or not orders.settle or hopeless or turn == _SETTLE_ROUNDS:
             break
@@ -198,7 +237,7 @@ def _let_settle(
     onlooker.settling(len(fresh), seconds)
     if stop.wait(seconds):
         return
-    changed: list[Sighting] = []
+    changed: list[tuple[Sighting, Entry]] = []
     gone: list[Receipt] = []
     entries = route.source.stat([account.sighting.path for account in fresh])
     for account, entry in zip(fresh, entries, strict=True):
@@ -206,9 +245,10 @@ def _let_settle(
         if entry is None:
             gone.append(gone_receipt(route, sighting.id, sighting.night, sighting.path))
         elif (entry.size, entry.mtime_us) != (sighting.size, sighting.mtime_us):
-            changed.append(replace(sighting, size=entry.size, mtime_us=entry.mtime_us, seen_us=now_us()))
-    ledger.sight(changed)
-    ledger.record(gone)
+            changed.append((sighting, entry))
+    again, doubts = sight_again(route, changed)
+    ledger.sight(again)
+    ledger.record([*doubts, *gone])
 
 
 def _clear(route: Route, ledger: Ledger, chosen: Nights, orders: Orders, onlooker: Onlooker) -> int:
