@@ -27,7 +27,7 @@ from nightferry.dialects.header import Header
 from nightferry.fits.cards import Card
 from nightferry.fits.rewrite import Nowhere, Rewritten, Unit, read_unit, restore, rewrite
 from nightferry.profiles import Made, Profile, load_profile, make_header
-from nightferry.steps.shelf import Shelf, sync_folder, translated
+from nightferry.steps.shelf import Shelf, claim, sync_folder, translated
 
 #: Milliseconds that a name may be moved, before too many frames claim one second.
 MOST_BUMPS = 999
@@ -175,27 +175,12 @@ def _write(file: BinaryIO, target: Path, draft: _Draft, made: Made, *, durable: 
                 written = rewrite(file, out, draft.unit, [card.raw for card in made.cards])
                 if durable:
                     os.fsync(out.fileno())
-            taken = not _name(part, target)
+            taken = not claim(part, target)
         finally:
             part.unlink(missing_ok=True)
         if durable and not taken:
             sync_folder(target.parent)
     return None if taken else written
-
-
-def _name(part: Path, target: Path) -> bool:
-    """Give a file its final name without replacing another; False when the name is taken."""
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links: an empty file claims the name first
-        try:
-            target.open("xb").close()
-        except FileExistsError:
-            return False
-        part.replace(target)
-    return True
 
 
 def _same(target: Path, draft: _Draft, file: BinaryIO, behind: int) -> Rewritten | None:
@@ -261,7 +246,7 @@ def restore_raw(product: Path, recipe: str, target: Path, *, digest: str = "") -
                 os.fsync(out.fileno())
             if digest and (found := digest_of(part)) != digest:
                 raise Held(f"{product.name}: what was rebuilt is not the raw frame: digest {found}, expected {digest}")
-            if not _name(part, target):
+            if not claim(part, target):
                 raise Occupied(f"{target} exists; nothing was overwritten")
         finally:
             part.unlink(missing_ok=True)
