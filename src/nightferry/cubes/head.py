@@ -9,7 +9,7 @@ from nightferry.core.context import Context
 from nightferry.core.errors import Held
 from nightferry.core.frame import fingerprint
 from nightferry.core.instant import Instant, parse_instant
-from nightferry.cubes.common import Common, lay_over
+from nightferry.cubes.common import SKY, Common, lay_over
 from nightferry.cubes.group import Group
 from nightferry.cubes.source import Source
 from nightferry.cubes.table import Column, column_of, joined, keyword_column, note_column
@@ -79,7 +79,7 @@ def _spanning(sources: Sequence[Source]) -> Canonical:
         "image_type": sources[0].kind, "start": sources[0].start, "exptime": told[0].exptime, "ra": ra, "dec": dec,
         "end": None, "wcs": None, "raw_name": None, "start_resolution": told[0].start_resolution,
     }  # fmt: skip
-    return Canonical(**{**same, **fixed})  # type: ignore[arg-type] # each value is of its own field
+    return Canonical(**{**same, **fixed})
 
 
 def mean_direction(told: Sequence[Canonical]) -> tuple[float | None, float | None]:
@@ -150,7 +150,8 @@ def _differing(common: Common, cards: Sequence[Card]) -> "list[Column]":
     here: dict[str, Value] = {card.keyword: card.value for card in cards if not card.commentary}
     columns = []
     for key, known in common.keywords.items():
-        if known.lasting and key not in SPANNING and key in here and here[key] == known.card.value:
+        told = known.lasting and key in here and here[key] == known.card.value
+        if told and key not in SPANNING and not SKY.fullmatch(key):
             continue
         if any(value is not None for value in known.values):
             columns.append(keyword_column(known.card, known.values))

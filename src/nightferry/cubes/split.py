@@ -20,7 +20,7 @@ from nightferry.fits.rewrite import Unit, read_unit
 
 #: Cards that only cubes have.
 _OWN = re.compile(r"TEXPTIME|NFRAMES|CUBE(TYPE|KEY|SET|ID|VER|PART|PRTS)")
-_OWN_HISTORY = re.compile(r".*: cube of \d+ frames, header of dialect ")
+_OWN_HISTORY = re.compile(r".*: cube of \d+ frames, dialect ")
 _GROUPS = ("DPR", "OBS", "TPL", "GEN", "TEL", "ADA", "INS", "DET")
 _AXES = 3
 _ESO = 3

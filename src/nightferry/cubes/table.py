@@ -7,7 +7,7 @@ a frame does not say is NULL in its row: NaN, TNULLn, a text that begins with a 
 import math
 import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nightferry.core.errors import Held
@@ -188,7 +188,7 @@ def _coder(column: Column) -> Callable[[int], bytes]:
     return text
 
 
-def read_columns(cards: dict[str, Card], data: bytes) -> Iterator[Column]:
+def read_columns(cards: Mapping[str, Card], data: bytes) -> Iterator[Column]:
     """Read a table again; raises `Held` for forms that our cubes do not have."""
     rows, width = _whole(cards, "NAXIS2"), _whole(cards, "NAXIS1")
     at = 0
@@ -205,7 +205,7 @@ def read_columns(cards: dict[str, Card], data: bytes) -> Iterator[Column]:
         at += shape.width
 
 
-def _whole(cards: dict[str, Card], keyword: str) -> int:
+def _whole(cards: Mapping[str, Card], keyword: str) -> int:
     value = cards[keyword].value if keyword in cards else None
     if not isinstance(value, int):
         raise Held(f"METADATA has no {keyword}: it is no table of ours")

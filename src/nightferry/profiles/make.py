@@ -259,8 +259,8 @@ class _Maker:
             for card in self.header.cards:
                 if card.commentary and card.keyword in {"COMMENT", "HISTORY"} and not card.flaw:
                     yield card
-        made = "header" if self.span is None else f"cube of {self.span.frames} frames, header"
-        yield from _history(f"{self.context.software}: {made} of dialect {dialect}, profile {self.profile.id}")
+        made = "header of" if self.span is None else f"cube of {self.span.frames} frames,"
+        yield from _history(f"{self.context.software}: {made} dialect {dialect}, profile {self.profile.id}")
         if bump:
             yield from _history(f"nightferry: name moved by {bump} ms, for another frame has that of DATE-OBS")
 
