@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nightferry.cubes.source import Source, cards_of
+from nightferry.cubes.source import Source, header_of
 from nightferry.dialects.header import Header
-from nightferry.fits.cards import Card, Value
+from nightferry.fits.cards import CARD, Card, Value, parse_card, parse_cards
 
 #: Cards that tell how the data lie or sum them up; each file has its own.
 STRUCTURE = re.compile(r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|BZERO|BSCALE|BLANK|CHECKSUM|DATASUM|END|NEXTEND|PCOUNT|GCOUNT")
@@ -22,14 +22,23 @@ _NOTES = ("COMMENT", "HISTORY")
 
 @dataclass(slots=True)
 class Keyword:
-    """One keyword over all frames: its first card, and its value in each, None where a frame has none.
+    """One keyword over all frames: its first card, and what other frames have instead of that card's value.
 
-    ``lasting`` says that all frames have one and the same value.
+    ``since`` is the first frame that has it; a frame without it has None.
     """
 
     card: Card
-    values: list[Value] = field(default_factory=list)
-    lasting: bool = True
+    since: int
+    others: dict[int, Value] = field(default_factory=dict)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether all frames have one and the same value."""
+        return not self.since and not self.others
+
+    def values(self, frames: int) -> list[Value]:
+        """Tell the value in each frame."""
+        return [None if row < self.since else self.others.get(row, self.card.value) for row in range(frames)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +63,63 @@ class Common:
 
 def lay_over(sources: Sequence[Source]) -> Common:
     """Read the headers of a group once more, and find what lasts; raises `Changed` for a file that is another now."""
-    keywords: dict[str, Keyword] = {}
-    notes: list[tuple[Card, ...]] = []
-    structure: tuple[Card, ...] = ()
-    for number, source in enumerate(sources):
-        header = cards_of(source)
-        if not number:
-            structure = tuple(card for key, card in header.first.items() if STRUCTURE.fullmatch(key))
-        notes.append(tuple(card for card in header.cards if card.commentary and card.keyword in _NOTES))
+    layers = _Layers()
+    for source in sources:
+        layers.add(header_of(source))
+    structure = tuple(card for key, card in layers.first.items() if STRUCTURE.fullmatch(key))
+    lasting, others = _parted(layers.notes)
+    return Common(structure, layers.keywords, lasting, others)
+
+
+class _Layers:
+    """Lays one header over the other. Frames of a group differ in a few cards, and only those are read of each."""
+
+    def __init__(self) -> None:
+        self.keywords: dict[str, Keyword] = {}
+        self.notes: list[tuple[Card, ...]] = []
+        self.first: Mapping[str, Card] = {}
+        self._raw: list[bytes] = []
+        self._plain = False
+
+    def add(self, raw: bytes) -> None:
+        """Lay the next frame's header over the others."""
+        cards = [raw[at : at + CARD] for at in range(0, len(raw), CARD)]
+        row = len(self.notes)
+        if row and self._plain and len(cards) == len(self._raw) and self._add_plain(row, cards):
+            return
+        header = Header(parse_cards(raw))
+        if not row:
+            self.first, self._raw = header.first, cards
+            self._plain = not header.repeated and all(len(card.raw) == CARD for card in header.cards)
+        self.notes.append(tuple(card for card in header.cards if card.commentary and card.keyword in _NOTES))
         for key, card in header.first.items():
-            if STRUCTURE.fullmatch(key):
-                continue
-            known = keywords.get(key)
-            if known is None:
-                known = keywords[key] = Keyword(card, [None] * number, lasting=not number)
-            same = _same(known.card.value, card.value)
-            known.values.append(known.card.value if same else card.value)
-            known.lasting = known.lasting and same
-        for known in keywords.values():
-            if len(known.values) == number:  # this frame has no such card
-                known.values.append(None)
-                known.lasting = False
-    lasting, others = _parted(notes)
-    return Common(structure, keywords, lasting, others)
+            self._note(row, key, card)
+        for key, known in self.keywords.items():
+            if key not in header.first:
+                known.others[row] = None
+
+    def _add_plain(self, row: int, cards: Sequence[bytes]) -> bool:
+        """Lay over a header that has the first one's cards, some with other values; False for any other."""
+        differing = [(mine, first) for mine, first in zip(cards, self._raw, strict=True) if mine != first]
+        if any(mine[:10] != first[:10] or mine[8:10] != b"= " for mine, first in differing):
+            return False
+        self.notes.append(self.notes[0])
+        for mine, _ in differing:
+            card = parse_card(mine)
+            self._note(row, card.keyword.upper(), card)
+        for key, known in self.keywords.items():
+            if key not in self.first:
+                known.others[row] = None
+        return True
+
+    def _note(self, row: int, key: str, card: Card) -> None:
+        if STRUCTURE.fullmatch(key):
+            return
+        known = self.keywords.get(key)
+        if known is None:
+            self.keywords[key] = Keyword(card, row)
+        elif not _same(known.card.value, card.value):
+            known.others[row] = card.value
 
 
 def _same(one: Value, other: Value) -> bool:

@@ -25,7 +25,7 @@ class Wishes:
 
     ``odd`` says what becomes of frames whose shape or number format is not that of most others of their object,
     filter and exposure: they make a group ``apart``, or are left ``out``. ``longitude`` (degrees, east positive)
-    tells nights apart; ``night`` is theirs where it is known.
+    tells nights apart, before what the headers say; ``night`` is theirs where it is known.
     """
 
     max_frames: int = 0
@@ -95,15 +95,15 @@ def _by_time(source: Source) -> tuple[int, int, str, str]:
 
 def _without_doubles(sources: Sequence[Source]) -> tuple[list[Source], list[LeftOut]]:
     """Leave out what was named twice, and copies: bytes that are there already, whatever their name."""
-    paths: set[Path] = set()
+    places: set[tuple[int, ...]] = set()
     kept: list[Source] = []
     left: list[LeftOut] = []
     alike: dict[str, list[Source]] = {}
     for source in sources:
-        if (path := source.file.resolve()) in paths:
+        if source.mark in places:
             left.append(LeftOut(source.file, "it was named twice"))
             continue
-        paths.add(path)
+        places.add(source.mark)
         others = alike.setdefault(source.identity, [])
         double = next((other for other in others if source.digest or _same_bytes(source, other)), None)
         if double is not None:
@@ -137,7 +137,8 @@ def _with_exposures(sources: Sequence[Source]) -> Iterator[tuple[Source, str]]:
 def _family(source: Source, exposure: str, wishes: Wishes) -> tuple[str, ...]:
     """Tell what frames of one cube share for an astronomer: night, kind, object, filter, exposure."""
     told = source.canonical
-    night = (wishes.night or evening_of_instant(source.start, wishes.longitude)).isoformat()
+    longitude = told.site_lon if wishes.longitude is None else wishes.longitude
+    night = (wishes.night or evening_of_instant(source.start, longitude)).isoformat()
     parts: Mapping[ImageType, tuple[str, ...]] = {
         ImageType.SCIENCE: (told.object or "", told.filter or "", exposure),
         ImageType.FLAT: (told.filter or "", exposure),

@@ -62,7 +62,7 @@ def make_head(group: Group, profile: Profile, context: Context, *, version: int 
     made = make_header(common.header, _spanning(group.sources), context, profile, dialect=dialect, span=span)
     if made.errors:
         raise Held("; ".join(map(str, made.errors)))
-    columns = joined(_computed(group.sources, context), list(_differing(common, made.cards)))
+    columns = joined(_computed(group.sources, context), list(_differing(common, made.cards, len(told))))
     return Head(made.cards, tuple(columns), made.findings)
 
 
@@ -145,7 +145,7 @@ def _seen(source: Source, context: Context) -> Seen:
     return Seen(source.start, told.ra, told.dec, place)
 
 
-def _differing(common: Common, cards: Sequence[Card]) -> "list[Column]":
+def _differing(common: Common, cards: Sequence[Card], frames: int) -> list[Column]:
     """Make the columns of all keywords that the cube's header does not tell as the frames did."""
     here: dict[str, Value] = {card.keyword: card.value for card in cards if not card.commentary}
     columns = []
@@ -153,6 +153,7 @@ def _differing(common: Common, cards: Sequence[Card]) -> "list[Column]":
         told = known.lasting and key in here and here[key] == known.card.value
         if told and key not in SPANNING and not SKY.fullmatch(key):
             continue
-        if any(value is not None for value in known.values):
-            columns.append(keyword_column(known.card, known.values))
+        values = known.values(frames)
+        if any(value is not None for value in values):
+            columns.append(keyword_column(known.card, values))
     return columns + [note_column(key, texts) for key, texts in common.notes.items()]

@@ -30,7 +30,11 @@ _AXES = 2
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How headers are read: an empty ``dialect`` is found by evidence, ``dialects`` is the folder of user files."""
+    """How the headers of raw frames are read.
+
+    An empty ``dialect`` is found by evidence, ``dialects`` is the folder of user files. Frames that were made ready
+    for ESO are known by their cards, and need none.
+    """
 
     dialect: str = ""
     dialects: Path | None = None
@@ -42,7 +46,7 @@ class Source:
 
     ``name`` is its name at the telescope, ``archive_name`` the one it has now; ``behind`` the byte where its data
     begin, ``length`` their bytes without fill. ``numbers`` are BITPIX, BZERO, BSCALE and BLANK. ``digest`` is known
-    for frames of the ledger; ``header`` and ``mark`` (size and time) tell whether the file is still the same.
+    for frames of the ledger; ``header`` and ``mark`` (size, time, place on its disk) tell whether it is the same file.
     """
 
     file: Path
@@ -64,7 +68,7 @@ class Source:
     datasum: int | None = None
     digest: str = ""
     header: bytes = b""
-    mark: tuple[int, int] = (0, 0)
+    mark: tuple[int, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -83,11 +87,11 @@ def read_source(file: Path, settings: Settings, *, name: str = "", digest: str =
         raise Held(f"{shown} is compressed: unpack it first (funpack, gunzip); its pixels are not touched here")
     try:
         with file.open("rb", buffering=0) as stream:
-            size, changed = _mark(stream)
+            mark = _mark(stream)
             unit = read_unit(stream, 0)
             if unit is None:
                 raise Held("not FITS")
-            _require_plane(unit, size, stream)
+            _require_plane(unit, mark[0], stream)
     except FileNotFoundError as err:
         raise Held(f"{file}: there is no such file") from err
     except IsADirectoryError as err:
@@ -118,13 +122,13 @@ def read_source(file: Path, settings: Settings, *, name: str = "", digest: str =
         datasum=int(str(datasum)) if str(datasum or "").strip().isdigit() else None,
         digest=digest,
         header=_digest_of(unit.raw),
-        mark=(size, changed),
+        mark=mark,
     )
 
 
-def _mark(stream: BinaryIO) -> tuple[int, int]:
+def _mark(stream: BinaryIO) -> tuple[int, ...]:
     told = os.fstat(stream.fileno())
-    return told.st_size, told.st_mtime_ns
+    return told.st_size, told.st_mtime_ns, told.st_dev, told.st_ino
 
 
 def _digest_of(raw: bytes) -> bytes:
@@ -144,10 +148,10 @@ def _require_plane(unit: Unit, size: int, stream: BinaryIO) -> None:
 
 
 def _understood(header: Header, name: str, settings: Settings) -> tuple[str, Canonical]:
-    if settings.dialect:
-        dialect = load_dialect(settings.dialect, settings.dialects)
-    elif header.value(_STANDARD) is not None:
+    if header.value(_STANDARD) is not None:
         dialect = load_dialect("generic", settings.dialects)
+    elif settings.dialect:
+        dialect = load_dialect(settings.dialect, settings.dialects)
     else:
         dialect = detect(header, load_dialects(settings.dialects))
     return dialect.id, translate(header, dialect, name).canonical
@@ -205,11 +209,8 @@ def _changed(source: Source) -> Changed:
     return Changed(f"{source.file} changed while its cube was made; nothing of that cube was kept")
 
 
-def cards_of(source: Source) -> Header:
-    """Read a source's cards again; raises `Changed` as `opened` does."""
+def header_of(source: Source) -> bytes:
+    """Read a source's header again, all of its blocks; raises `Changed` as `opened` does."""
     with opened(source) as stream:
         stream.seek(0)
-        unit = read_unit(stream, 0)
-    if unit is None:
-        raise _changed(source)
-    return Header(unit.cards)
+        return stream.read(source.behind)

@@ -71,7 +71,7 @@ def _tdb_less_tt(start: Instant) -> float:
     return 0.001657 * math.sin(628.3076 * centuries + 6.2401) + 0.000022 * math.sin(575.3385 * centuries + 4.2970)
 
 
-def _delays(planes: Sequence[Seen]) -> "tuple[list[float], list[float]]":
+def _delays(planes: Sequence[Seen]) -> tuple[list[float], list[float]]:
     """Tell by how many seconds light passes the Sun, and the barycentre, later than the observer."""
     try:
         import erfa  # noqa: PLC0415 - its import takes 0.1 s and brings numpy
@@ -84,21 +84,22 @@ def _delays(planes: Sequence[Seen]) -> "tuple[list[float], list[float]]":
     from_sun, from_centre = erfa.epv00(days, tt)
     ra, dec = (np.radians([getattr(plane, name) for plane in planes]) for name in ("ra", "dec"))
     target = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
-    site = np.array([_site_seconds(plane, day, at) for plane, day, at in zip(planes, days, tt, strict=True)])
+    site = _site_seconds(planes, erfa.c2t06a(days, tt, days, utc / _DAY, 0.0, 0.0))  # UT1 taken as UTC
     sun = ((from_sun["p"] * _AU_SECONDS + site) * target).sum(axis=-1)
     centre = ((from_centre["p"] * _AU_SECONDS + site) * target).sum(axis=-1)
     return sun.tolist(), centre.tolist()
 
 
-def _site_seconds(plane: Seen, day: float, tt: float) -> "npt.NDArray[np.float64]":
-    """Tell where the observer is from the Earth's centre, in light-seconds of the celestial frame; UT1 taken as UTC."""
+def _site_seconds(planes: Sequence[Seen], turns: "npt.NDArray[np.float64]") -> "npt.NDArray[np.float64]":
+    """Tell where observers are from the Earth's centre, in light-seconds; ``turns`` lead from the sky to the Earth."""
     import erfa  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
-    if plane.site is None:
-        return np.zeros(3)
-    latitude, longitude, height = plane.site
-    place = erfa.gd2gc(1, math.radians(longitude), math.radians(latitude), height)
-    turn = erfa.c2t06a(day, tt, day, plane.start.seconds / _DAY, 0.0, 0.0)
-    seconds: npt.NDArray[np.float64] = (turn.T @ place) / _LIGHT
+    known = {
+        site: erfa.gd2gc(1, math.radians(site[1]), math.radians(site[0]), site[2])
+        for site in {plane.site for plane in planes}
+        if site is not None
+    }
+    places = np.array([np.zeros(3) if plane.site is None else known[plane.site] for plane in planes])
+    seconds: npt.NDArray[np.float64] = np.einsum("nji,nj->ni", turns, places) / _LIGHT
     return seconds

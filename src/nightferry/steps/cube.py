@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from nightferry.core.canonical import Finding, ImageType
 from nightferry.core.context import Context
-from nightferry.core.errors import Held, NightferryError, Occupied
+from nightferry.core.errors import Held, Misconfigured, NightferryError, Occupied
 from nightferry.core.instant import instant_of
 from nightferry.core.store import BUFFER_SIZE
 from nightferry.cubes import Group, LeftOut, Plan, Source, Wishes, plan, read_source, split_cube, write_cube
@@ -24,6 +24,7 @@ from nightferry.cubes.names import cube_name, is_cube_name
 from nightferry.cubes.source import opened
 from nightferry.cubes.split import Piece
 from nightferry.cubes.write import Damaged
+from nightferry.dialects import load_dialect
 from nightferry.dialects.header import Header
 from nightferry.fits.datasum import Datasum
 from nightferry.fits.rewrite import read_unit, sealed
@@ -56,9 +57,18 @@ class CubeSettings:
     profiles: Path | None = None
     durable: bool = True
 
+    def check(self) -> None:
+        """Read profile and dialect; raise `Misconfigured` for a name that there is not, before anything is written."""
+        if self.profile:
+            self._loaded(self.profile)
+        if self.reading.dialect:
+            load_dialect(self.reading.dialect, self.reading.dialects)
+
     def profile_of(self, group: Group) -> Profile:
         """Give the profile of a group's cube."""
-        name = self.profile or ("eso" if group.sources[0].standard else "library")
+        return self._loaded(self.profile or ("eso" if group.sources[0].standard else "library"))
+
+    def _loaded(self, name: str) -> Profile:
         found = load_profile(name, self.profiles)
         return load_profile(found.cube, self.profiles) if found.cube else found
 
@@ -220,18 +230,24 @@ class SplitFrame(NamedTuple):
     was_there: bool
 
 
-def split_file(cube: Path, folder: Path, *, durable: bool = True) -> Iterator[SplitFrame]:
+def split_file(cube: Path, folder: Path, *, durable: bool = True, dry_run: bool = False) -> Iterator[SplitFrame]:
     """Take a cube apart into a folder, plane by plane; raises `Held` for what is no cube, or not whole.
 
-    A frame that is there already is left; another file under its name raises `Occupied`.
+    A frame that is there already is left; another file under its name raises `Occupied`. With ``dry_run`` frames are
+    told of, and nothing is written.
     """
+    if not cube.is_file():
+        raise Misconfigured(f"{cube}: there is no such file")
     with translated(cube, "the cube"), cube.open("rb", buffering=0) as file:
         pieces = list(split_cube(file))
         buffer = memoryview(bytearray(BUFFER_SIZE))
         for row, piece in enumerate(pieces, 1):
+            if dry_run:
+                yield SplitFrame(folder / piece.name, 0, piece.datasum or 0, piece.lost, (folder / piece.name).exists())
+                continue
             with translated(folder / piece.name, "the frame"):
                 yield _write_frame(file, piece, folder / piece.name, row, buffer, durable=durable)
-    if durable:
+    if durable and not dry_run:
         with translated(folder, "the folder"):
             sync_folder(folder)
 
