@@ -29,7 +29,7 @@ from nightferry.dialects.header import Header
 from nightferry.fits.datasum import Datasum
 from nightferry.fits.rewrite import read_unit, sealed
 from nightferry.profiles import Profile, load_profile
-from nightferry.steps.shelf import claim, sync_folder, translated
+from nightferry.steps.shelf import sync_folder, take_name, translated
 
 Moved = Callable[[int], object]
 
@@ -211,7 +211,7 @@ def _write(group: Group, target: Path, head: Head, moved: Moved, *, durable: boo
                 done = write_cube(out, group.sources, head, moved)
                 if durable:
                     os.fsync(out.fileno())
-            if not claim(part, target):
+            if not take_name(part, target):
                 raise Occupied(f"{target}: another file stands under this name; nothing was overwritten")
         finally:
             part.unlink(missing_ok=True)
@@ -277,7 +277,7 @@ def _write_frame(
             out.flush()
             if durable:
                 os.fsync(out.fileno())
-        was_there = not claim(part, target)
+        was_there = not take_name(part, target)
         if was_there and part.read_bytes() != target.read_bytes():
             raise Occupied(f"{target}: another file stands under this name; nothing was overwritten")
     finally:

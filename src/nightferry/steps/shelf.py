@@ -120,7 +120,7 @@ def land(pairs: Sequence[tuple[FileIO, Path]]) -> None:
         sync_folder(folder)
 
 
-def claim(part: Path, target: Path) -> bool:
+def take_name(part: Path, target: Path) -> bool:
     """Give a file its final name without replacing another; False when the name is taken."""
     try:
         os.link(part, target)
