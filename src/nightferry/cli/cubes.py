@@ -124,17 +124,13 @@ def _tell_left(left: LeftOut, *, as_json: bool) -> None:
         say(f"{left.file}: left out: {left.reason}", "red")
 
 
-def _parts(group: Group) -> str:
-    return f" (part {group.part} of {group.parts})" if group.parts > 1 else ""
-
-
 def _tell_planned(group: Group, *, as_json: bool) -> None:
     if as_json:
         say_json({"cube": None, "outcome": "planned", **_group_json(group)})
         return
     frames = group.sources
     said = f"{len(frames):,} frames of {frames[0].axes[0]}x{frames[0].axes[1]}, {size_text(group.size)}"
-    say(f"{group.kind} {group.key}{_parts(group)}: {said}, from {frames[0].start.iso(0)} to {frames[-1].start.iso(0)}")
+    say(f"{group.kind} {group.title}: {said}, from {frames[0].start.iso(0)} to {frames[-1].start.iso(0)}")
 
 
 def _group_json(group: Group) -> dict[str, Json]:
@@ -142,7 +138,6 @@ def _group_json(group: Group) -> dict[str, Json]:
         "type": str(group.kind),
         "key": group.key,
         "part": group.part,
-        "parts": group.parts,
         "frames": len(group.sources),
         "pixel_bytes": group.size,
         "files": [str(source.file) for source in group.sources],
@@ -164,7 +159,7 @@ def _tell_cubed(cubed: Cubed, *, as_json: bool) -> None:
             }
         )
     elif cubed.file is None:
-        say(f"{cubed.group.kind} {cubed.group.key}{_parts(cubed.group)}: {outcome}: {cubed.error}", "red")
+        say(f"{cubed.group.kind} {cubed.group.title}: {outcome}: {cubed.error}", "red")
     else:
         there = " (was there)" if cubed.was_there else f", version {cubed.version}" if cubed.version > 1 else ""
         say(f"{cubed.file.name}: {len(cubed.group.sources):,} frames, {size_text(cubed.size)}{there}")

@@ -3,18 +3,18 @@
 import filecmp
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from nightferry.core.canonical import ImageType
 from nightferry.core.frame import fingerprint
-from nightferry.core.instant import Instant
-from nightferry.core.night import evening_at
 from nightferry.cubes.names import exposure_text
 from nightferry.cubes.source import Source
+from nightferry.cubes.traits import Traits
 
+T = TypeVar("T")
 #: Exposures that differ by less than this share are the same.
 _SAME_EXPOSURE = 1e-6
 
@@ -36,20 +36,37 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
+class Bunch(Generic[T]):
+    """What belongs into one cube, in order of time, each with its traits.
+
+    ``key`` tells people what it is; ``set`` parts it from all others; ``part`` counts from 1.
+    """
+
+    key: str
+    set: str
+    members: tuple[tuple[Traits, T], ...]
+    part: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
-    """Frames that make one cube, in order of time. ``key`` is for people, ``set`` parts the group from all others."""
+    """Frames that make one cube, in order of time; see `Bunch`."""
 
     kind: ImageType
     key: str
     set: str
     sources: tuple[Source, ...]
     part: int = 1
-    parts: int = 1
 
     @property
     def size(self) -> int:
         """Bytes of all planes."""
         return sum(source.length for source in self.sources)
+
+    @property
+    def title(self) -> str:
+        """What people are told that it is."""
+        return self.key if self.part == 1 else f"{self.key} part {self.part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +82,40 @@ class Plan:
     """All groups, in order of time, and all that is left out."""
 
     groups: tuple[Group, ...]
-    left: tuple[LeftOut, ...] = field(default=())
+    left: tuple[LeftOut, ...] = ()
 
 
 def plan(sources: Iterable[Source], wishes: Wishes) -> Plan:
     """Sort frames into groups: every one is in exactly one of them, or left out with a reason."""
-    kept, left = _without_doubles(sorted(sources, key=_by_time))
-    families: dict[tuple[str, ...], list[Source]] = {}
-    for source, exposure in _with_exposures(kept):
-        families.setdefault(_family(source, exposure, wishes), []).append(source)
-    groups: list[Group] = []
+    kept, left = _without_doubles(sorted(sources, key=lambda source: (source.traits.order, str(source.file))))
+    bunches, odd = sort_out([(source.traits, source) for source in kept], wishes)
+    groups = [
+        Group(bunch.members[0][0].kind, bunch.key, bunch.set, tuple(source for _, source in bunch.members), bunch.part)
+        for bunch in bunches
+    ]
+    return Plan(tuple(groups), (*left, *(LeftOut(source.file, reason) for source, reason in odd)))
+
+
+def sort_out(items: Iterable[tuple[Traits, T]], wishes: Wishes) -> tuple[list[Bunch[T]], list[tuple[T, str]]]:
+    """Sort anything into bunches by its traits alone; second come those that are left out, with the reason."""
+    ordered = sorted(items, key=lambda item: item[0].order)
+    families: dict[tuple[str, ...], list[tuple[Traits, T]]] = {}
+    exposures = _exposures([traits for traits, _ in ordered])
+    for traits, item in ordered:
+        exposure = "" if traits.exposure is None else exposures[traits.exposure]
+        families.setdefault(_family(traits, exposure, wishes), []).append((traits, item))
+    bunches: list[Bunch[T]] = []
+    left: list[tuple[T, str]] = []
     for family, members in families.items():
-        forms = Counter(_form(source) for source in members)
+        forms = Counter(traits.form for traits, _ in members)
         usual = forms.most_common(1)[0][0]
         for form in forms:
-            same = [source for source in members if _form(source) == form]
+            same = [member for member in members if member[0].form == form]
             if form != usual and wishes.odd == "out":
-                left += [LeftOut(source.file, _odd(form, usual)) for source in same]
+                left += [(item, _odd(form, usual)) for _, item in same]
             else:
-                groups += _by_setting(family, form, same, wishes)
-    return Plan(
-        tuple(sorted(groups, key=lambda group: (_by_time(group.sources[0]), group.set, group.part))), tuple(left)
-    )
-
-
-def _by_time(source: Source) -> tuple[int, int, str, str]:
-    return source.start.day, source.start.micro, source.name, str(source.file)
+                bunches += _by_setting(family, form, same, wishes)
+    return sorted(bunches, key=lambda bunch: (bunch.members[0][0].order, bunch.set, bunch.part)), left
 
 
 def _without_doubles(sources: Sequence[Source]) -> tuple[list[Source], list[LeftOut]]:
@@ -122,40 +147,27 @@ def _same_bytes(source: Source, other: Source) -> bool:
         return False
 
 
-def _with_exposures(sources: Sequence[Source]) -> Iterator[tuple[Source, str]]:
-    """Give each frame the text of its exposure: nearly equal ones have one text."""
+def _exposures(all_traits: Sequence[Traits]) -> Mapping[float, str]:
+    """Give each exposure its text: nearly equal ones have one."""
     names: dict[float, str] = {}
     last = -1.0
-    for exposure in sorted({source.canonical.exptime for source in sources if source.canonical.exptime is not None}):
-        if not names or exposure - last > _SAME_EXPOSURE * max(exposure, _SAME_EXPOSURE):
+    for exposure in sorted({traits.exposure for traits in all_traits if traits.exposure is not None}):
+        if not names or exposure - last > _SAME_EXPOSURE * exposure:
             last = exposure
         names[exposure] = exposure_text(last)
-    for source in sources:
-        yield source, "" if source.canonical.exptime is None else names[source.canonical.exptime]
+    return names
 
 
-def _family(source: Source, exposure: str, wishes: Wishes) -> tuple[str, ...]:
+def _family(traits: Traits, exposure: str, wishes: Wishes) -> tuple[str, ...]:
     """Tell what frames of one cube share for an astronomer: night, kind, object, filter, exposure."""
-    told = source.canonical
-    longitude = told.site_lon if wishes.longitude is None else wishes.longitude
-    night = (wishes.night or evening_of_instant(source.start, longitude)).isoformat()
+    night = (wishes.night or traits.evening(wishes.longitude)).isoformat()
     parts: Mapping[ImageType, tuple[str, ...]] = {
-        ImageType.SCIENCE: (told.object or "", told.filter or "", exposure),
-        ImageType.FLAT: (told.filter or "", exposure),
+        ImageType.SCIENCE: (traits.object, traits.filter, exposure),
+        ImageType.FLAT: (traits.filter, exposure),
         ImageType.DARK: (exposure,),
-        ImageType.DARKFLAT: (told.filter or "", exposure),
+        ImageType.DARKFLAT: (traits.filter, exposure),
     }
-    return (night, source.kind.value, *parts.get(source.kind, ()))
-
-
-def evening_of_instant(start: Instant, longitude: float | None) -> date:
-    """Tell the night of a start."""
-    midnight = datetime.combine(start.date, datetime.min.time(), UTC)
-    return evening_at(midnight + timedelta(microseconds=start.micro), longitude)
-
-
-def _form(source: Source) -> tuple[str, ...]:
-    return (*map(str, source.axes), *map(repr, source.numbers))
+    return (night, traits.kind.value, *parts.get(traits.kind, ()))
 
 
 def _odd(form: tuple[str, ...], usual: tuple[str, ...]) -> str:
@@ -167,40 +179,25 @@ def _odd(form: tuple[str, ...], usual: tuple[str, ...]) -> str:
     return f"it has {told(form)}; most frames of its kind have {told(usual)}"
 
 
-def _setting(source: Source) -> tuple[str, ...]:
-    """Tell the camera's settings; what a header does not tell is a setting of its own."""
-    told = source.canonical
-    cold = None if told.set_temp is None else round(told.set_temp)
-    return tuple(
-        str(part)
-        for part in (
-            source.instrument, told.xbin or 1, told.ybin or 1, told.gain, told.egain, told.readout, cold,
-            source.program,
-        )
-    )  # fmt: skip
-
-
 def _by_setting(
-    family: tuple[str, ...], form: tuple[str, ...], sources: Sequence[Source], wishes: Wishes
-) -> Iterator[Group]:
-    settings: dict[tuple[str, ...], list[Source]] = {}
-    for source in sources:
-        settings.setdefault(_setting(source), []).append(source)
-    for setting, members in settings.items():
-        digits = fingerprint(*family, *form, *setting)
-        kind = members[0].kind
+    family: tuple[str, ...], form: tuple[str, ...], members: Sequence[tuple[Traits, T]], wishes: Wishes
+) -> Iterator[Bunch[T]]:
+    settings: dict[tuple[str, ...], list[tuple[Traits, T]]] = {}
+    for traits, item in members:
+        settings.setdefault(traits.setting, []).append((traits, item))
+    for setting, same in settings.items():
+        kind = same[0][0].kind
         words = family[2:] if kind is ImageType.SCIENCE else (kind.value, *family[2:])
-        whole = Group(kind, "_".join(word for word in words if word), digits, tuple(members))
+        whole = Bunch("_".join(word for word in words if word), fingerprint(*family, *form, *setting), tuple(same))
         yield from _split(whole, wishes)
 
 
-def _split(group: Group, wishes: Wishes) -> Iterator[Group]:
-    """Split a group into parts that keep the limits: nearly equal ones, so that none is a lonely rest."""
-    frames = len(group.sources)
-    most = frames if not wishes.max_frames else min(frames, wishes.max_frames)
+def _split(bunch: Bunch[T], wishes: Wishes) -> Iterator[Bunch[T]]:
+    """Split into parts that keep the limits, full ones first: a late frame at the end changes the last part alone."""
+    traits = bunch.members[0][0]
+    plane = abs(traits.numbers[0]) // 8 * traits.axes[0] * traits.axes[1]
+    most = wishes.max_frames or len(bunch.members)
     if wishes.max_bytes:
-        most = min(most, max(1, wishes.max_bytes // group.sources[0].length))
-    parts = -(-frames // most)
-    for part in range(parts):
-        first, behind = frames * part // parts, frames * (part + 1) // parts
-        yield replace(group, sources=group.sources[first:behind], part=part + 1, parts=parts)
+        most = min(most, max(1, wishes.max_bytes // plane))
+    for part, first in enumerate(range(0, len(bunch.members), most), 1):
+        yield replace(bunch, members=bunch.members[first : first + most], part=part)

@@ -56,7 +56,6 @@ def make_head(group: Group, profile: Profile, context: Context, *, version: int 
         id=identity_of(group, profile, context),
         version=version,
         part=group.part,
-        parts=group.parts,
     )
     dialect = group.sources[0].dialect
     made = make_header(common.header, _spanning(group.sources), context, profile, dialect=dialect, span=span)

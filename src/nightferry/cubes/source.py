@@ -11,6 +11,7 @@ from typing import BinaryIO
 from nightferry.core.canonical import Canonical, ImageType
 from nightferry.core.errors import Changed, Held
 from nightferry.core.instant import Instant
+from nightferry.cubes.traits import Traits
 from nightferry.dialects import detect, load_dialect, load_dialects, translate
 from nightferry.dialects.header import Header
 from nightferry.fits.cards import BLOCK
@@ -69,6 +70,19 @@ class Source:
     digest: str = ""
     header: bytes = b""
     mark: tuple[int, ...] = ()
+
+    @property
+    def traits(self) -> Traits:
+        """What decides which cube it goes into."""
+        told = self.canonical
+        cold = None if told.set_temp is None else round(told.set_temp)
+        setting = (
+            self.instrument, told.xbin or 1, told.ybin or 1, told.gain, told.egain, told.readout, cold, self.program,
+        )  # fmt: skip
+        return Traits(
+            self.kind, told.object or "", told.filter or "", told.exptime, self.start, self.name, self.axes,
+            self.numbers, tuple(map(str, setting)), told.site_lon,
+        )  # fmt: skip
 
     @property
     def identity(self) -> str:

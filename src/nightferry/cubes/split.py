@@ -19,7 +19,7 @@ from nightferry.fits.cards import Card, format_card
 from nightferry.fits.rewrite import Unit, read_unit
 
 #: Cards that only cubes have.
-_OWN = re.compile(r"TEXPTIME|NFRAMES|CUBE(TYPE|KEY|SET|ID|VER|PART|PRTS)")
+_OWN = re.compile(r"TEXPTIME|NFRAMES|CUBE(TYPE|KEY|SET|ID|VER|PART)")
 _OWN_HISTORY = re.compile(r".*: cube of \d+ frames, dialect ")
 _GROUPS = ("DPR", "OBS", "TPL", "GEN", "TEL", "ADA", "INS", "DET")
 _AXES = 3

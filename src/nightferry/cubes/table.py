@@ -162,12 +162,13 @@ def table_cards(columns: Sequence[Column], rows: int) -> list[bytes]:
     return cards
 
 
-def table_bytes(columns: Sequence[Column], rows: int) -> bytes:
-    """Write the whole extension: header with its sums, rows, fill."""
+def table_bytes(columns: Sequence[Column], rows: int) -> tuple[bytes, int]:
+    """Write the whole extension: header with its sums, rows, fill; second comes the sum of its data."""
     coders = [_coder(column) for column in columns]
     data = b"".join([code(row) for row in range(rows) for code in coders])
     data += bytes(-len(data) % BLOCK)
-    return sealed(table_cards(columns, rows), datasum_of(data)) + data
+    summed = datasum_of(data)
+    return sealed(table_cards(columns, rows), summed) + data, summed
 
 
 def _coder(column: Column) -> Callable[[int], bytes]:

@@ -27,10 +27,10 @@ class Damaged(Held):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: bytes, the sum of all planes, the sum of each."""
+    """What was written: bytes, the sums of both data units, the sum of each plane."""
 
     size: int
-    datasum: int
+    datasums: tuple[int, int]
     planes: tuple[int, ...]
 
 
@@ -54,11 +54,12 @@ def write_cube(
         at += source.length
     out.write(bytes(-at % BLOCK))
     columns = [replace(each, values=planes) if each.name == "DATASUM" else each for each in head.columns]
-    out.write(table_bytes(columns, len(sources)))
+    table, of_table = table_bytes(columns, len(sources))
+    _write_all(out, memoryview(table))
     size = out.tell()
     out.seek(0)
     out.write(sealed(cards, folded(total)))
-    return Written(size, folded(total), tuple(planes))
+    return Written(size, (folded(total), of_table), tuple(planes))
 
 
 def _moved_on(datasum: int, at: int) -> int:

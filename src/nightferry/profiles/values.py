@@ -35,7 +35,6 @@ class Span:
     id: str = ""
     version: int = 1
     part: int = 1
-    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,6 @@ FUNCTIONS: Mapping[str, Callable[[Facts], Value]] = {
     "cube_id": _of_span("id"),
     "cube_version": _of_span("version"),
     "cube_part": _of_span("part"),
-    "cube_parts": _of_span("parts"),
     "frames": _of_span("frames"),
     "exposure": _of_span("exposure"),
 }

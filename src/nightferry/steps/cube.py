@@ -84,7 +84,7 @@ class Cubed:
     file: Path | None = None
     version: int = 1
     size: int = 0
-    datasum: int = 0
+    datasums: tuple[int, ...] = ()
     planes: tuple[int, ...] = ()
     findings: tuple[Finding, ...] = ()
     left: tuple[LeftOut, ...] = ()
@@ -217,7 +217,7 @@ def _write(group: Group, target: Path, head: Head, moved: Moved, *, durable: boo
             part.unlink(missing_ok=True)
         if durable:
             sync_folder(target.parent)
-    return Cubed(group, target, 1, done.size, done.datasum, done.planes, head.findings)
+    return Cubed(group, target, 1, done.size, done.datasums, done.planes, head.findings)
 
 
 class SplitFrame(NamedTuple):
