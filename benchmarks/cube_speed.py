@@ -4,12 +4,13 @@
                                     [--memory 2] [--folder DIR]
 
 Frames are random 16-bit pixels under the header of a standard frame. Each way runs in a process of its own, from
-start to end, interleaved with the others; the median counts, and so does the largest memory. ``cat`` joins the very
-same files into one. Nothing is forced to the disk but where it says so. ``--memory`` runs ours with an address space
-and a page cache (where systemd-run may set it) of so many gigabytes, once, and tells whether it came through.
+start to end, interleaved with the others; the median counts, and the largest memory. ``cat`` joins the very same
+files into one. Nothing is forced to the disk but where it says so. ``--memory`` runs ours alone, once, with so many
+gigabytes: of a control group, page cache included, where one can be made, else of address space.
 """
 
 import argparse
+import contextlib
 import os
 import resource
 import shutil
@@ -18,15 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from nightferry.core.context import Context, Site
-from nightferry.steps.standardise import Settings, standardise_file
-from nightferry.testing.astra import astra_frame
-
-SITE = Site(-24.61596, -70.3903, 2482.0)
-CONTEXT = Context("callisto", "SPECULOOS-CALLISTO", "SPECULOOS4", "SSO", "Astra", "PI", "60.A-9009(D)", SITE)
 OURS = """
 import sys
 from pathlib import Path
@@ -37,40 +32,8 @@ assert not plan.left, plan.left[:3]
 for cube in make_cubes(plan, Path(sys.argv[3]), settings):
     assert cube.error is None and not cube.left, cube
 """
+GROUPS = Path("/sys/fs/cgroup")
 Way = Callable[[Path, Path], list[str]]
-
-
-def make(folder: Path, frames: int, width: int, height: int) -> None:
-    """Make standard frames: one is made by the step, the others are it with other times, temperatures and pixels."""
-    folder.mkdir()
-    raw = folder.parent / "raw.fits"
-    import numpy as np
-
-    rng = np.random.default_rng(7)
-    noise = rng.integers(900, 1100, size=width * height * 2, dtype=np.uint16) ^ np.uint16(0x8000)
-    noise = noise.astype(">u2")
-    for number in range(frames):
-        raw.write_bytes(
-            astra_frame(number=number, size=(8, 8), changed={"CCD-TEMP": round(-60 + number * 1e-4, 4), "AIRMASS": 1.1 + number * 1e-4})
-        )
-        small = standardise_file(raw, folder, Settings(CONTEXT, durable=False), raw_name=f"raw-{number:05d}.fits").file
-        header = small.read_bytes()[:-2880]
-        for axis, pixels in (("NAXIS1", width), ("NAXIS2", height)):
-            header = header.replace(f"{axis}  = {8:>20}".encode(), f"{axis}  = {pixels:>20}".encode())
-        at = int(rng.integers(0, width * height))
-        data = noise[at : at + width * height].tobytes()
-        data += bytes(-len(data) % 2880)
-        small.write_bytes(_summed(header, data) + data)
-    raw.unlink()
-
-
-def _summed(header: bytes, data: bytes) -> bytes:
-    from nightferry.fits.cards import parse_cards
-    from nightferry.fits.datasum import datasum_of
-    from nightferry.fits.rewrite import sealed
-
-    cards = [card.raw for card in parse_cards(header) if card.keyword not in {"CHECKSUM", "DATASUM"}]
-    return sealed(cards, datasum_of(data))
 
 
 def ours(frames: Path, out: Path) -> list[str]:
@@ -103,42 +66,59 @@ def run(command: Sequence[str], out: Path) -> tuple[float, float, int]:
 
 
 def contest(ways: dict[str, Way], frames: Path, folder: Path, rounds: int) -> None:
+    """Run all ways in turn, and print the table."""
     told: dict[str, list[tuple[float, float, int]]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            told[name].append(run(way(frames, folder / "out"), folder / "out"))
             os.sync()
-    bytes_ = sum(file.stat().st_size for file in frames.iterdir())
-    base = statistics.median(seconds for seconds, _, _ in told["cat"])
-    print(f"{bytes_ / 1e9:.2f} GB in {len(list(frames.iterdir())):,} frames, {rounds} rounds, interleaved\n")
+            told[name].append(run(way(frames, folder / "out"), folder / "out"))
+    size = sum(file.stat().st_size for file in frames.iterdir())
+    print(f"{size / 1e9:.2f} GB in {len(list(frames.iterdir())):,} frames, {rounds} rounds, interleaved\n")
     print("| | s | range | CPU s | MB/s | x cat | range | peak MB |\n|---|---|---|---|---|---|---|---|")
     for name, rows in told.items():
+        base = "cat, synced" if name.endswith("synced") or name.endswith("durable") else "cat"
         times = [row[0] for row in rows]
-        ratios = [row[0] / other[0] for row, other in zip(rows, told["cat"], strict=True)]
-        middle = statistics.median(times)
+        ratios = [row[0] / other[0] for row, other in zip(rows, told[base], strict=True)]
+        middle, spent = statistics.median(times), statistics.median(row[1] for row in rows)
         print(
-            f"| {name} | {middle:.2f} | {min(times):.2f}-{max(times):.2f} | {statistics.median(r[1] for r in rows):.2f} "
-            f"| {bytes_ / 1e6 / middle:.0f} | {middle / base:.2f} | {min(ratios):.2f}-{max(ratios):.2f} "
-            f"| {max(row[2] for row in rows)} |"
+            f"| {name} | {middle:.2f} | {min(times):.2f}-{max(times):.2f} | {spent:.2f} | {size / 1e6 / middle:.0f} "
+            f"| {statistics.median(ratios):.2f} | {min(ratios):.2f}-{max(ratios):.2f} | {max(row[2] for row in rows)} |"
         )
+
+
+@contextlib.contextmanager
+def short_of_memory(size: int) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Make a limit: what it is, and what a child does to come under it."""
+    group = GROUPS / f"nightferry-bench-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.max").write_text(str(size))
+    except OSError:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        yield "of address space", lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size))
+        return
+    try:
+        yield "of memory, page cache included", lambda: (group / "cgroup.procs").write_text(str(os.getpid())) and None
+    finally:
+        group.rmdir()
 
 
 def limited(frames: Path, folder: Path, gigabytes: float) -> None:
     """Run ours where memory is short."""
-    size = int(gigabytes * 1e9)
-    command = durable(frames, folder / "out")
-    (folder / "out").mkdir()
+    out = folder / "out"
+    out.mkdir()
     began = time.perf_counter()
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
-
-    child = subprocess.Popen(command, preexec_fn=limit)  # noqa: PLW1509 - one thread only
-    _, status, used = os.wait4(child.pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    print(f"\n{gigabytes:g} GB of address space: ended with {code} after {time.perf_counter() - began:.1f} s, "
-          f"peak {used.ru_maxrss // 1024} MB")
-    shutil.rmtree(folder / "out")
+    with short_of_memory(int(gigabytes * 1e9)) as (what, enter):
+        child = subprocess.Popen(durable(frames, out), preexec_fn=enter)  # noqa: PLW1509 - this process has one thread
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    size = sum(file.stat().st_size for file in out.iterdir())
+    print(
+        f"{len(list(frames.iterdir())):,} frames, a cube of {size / 1e9:.2f} GB, {gigabytes:g} GB {what}: ended with "
+        f"{child.returncode} after {time.perf_counter() - began:.1f} s, peak {used.ru_maxrss // 1024} MB"
+    )
+    shutil.rmtree(out)
 
 
 def main() -> None:
@@ -147,18 +127,20 @@ def main() -> None:
     parser.add_argument("--size", default="1280x1024")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--script", type=Path, help="create_datacubes.py of the SPECULOOS scripts")
-    parser.add_argument("--memory", type=float, help="gigabytes of address space, for one run of ours alone")
+    parser.add_argument("--memory", type=float, help="gigabytes, for one run of ours alone")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     width, _, height = options.size.partition("x")
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         frames = folder / "frames"
-        make(frames, options.frames, int(width), int(height))
+        maker = [sys.executable, str(Path(__file__).with_name("cube_frames.py")), str(frames), str(options.frames)]
+        subprocess.run([*maker, width, height], check=True)
         if options.memory:
             limited(frames, folder, options.memory)
             return
-        ways: dict[str, Way] = {"cat": cat, "nightferry": ours, "cat, synced": cat_synced, "nightferry, durable": durable}
+        ways: dict[str, Way] = {"cat": cat, "nightferry": ours}
+        ways |= {"cat, synced": cat_synced, "nightferry, durable": durable}
         if options.script:
             script = str(options.script)
             ways["script of today"] = lambda frames, out: [sys.executable, script, str(frames), str(out)]

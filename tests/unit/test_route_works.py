@@ -54,6 +54,7 @@ class Dome:
             kind = "threads"
             [telescope.callisto]
             preset = "speculoos-callisto"
+            route = ["verify", "standardise", "validate"]
             source = "file://{(self.home / "raw").as_posix()}"
             settle = "0 s"
             archives = ["eso", "second"]

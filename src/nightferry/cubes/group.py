@@ -188,7 +188,8 @@ def _by_setting(
     for setting, same in settings.items():
         kind = same[0][0].kind
         words = family[2:] if kind is ImageType.SCIENCE else (kind.value, *family[2:])
-        whole = Bunch("_".join(word for word in words if word), fingerprint(*family, *form, *setting), tuple(same))
+        digits = fingerprint(*family, *form, *setting)[:12]
+        whole = Bunch("_".join(word for word in words if word), digits, tuple(same))
         yield from _split(whole, wishes)
 
 

@@ -12,6 +12,8 @@ from nightferry.core.instant import Instant
 
 #: The longest name that archives take, in characters.
 LONGEST = 68
+#: So many names are tried at the most: more and more digits of one digest.
+MOST_DIGITS = 14
 _PATTERN = re.compile(
     r"[A-Za-z0-9.+-]+(~[0-9a-f]+)?\.(?P<date>\d{8})T(?P<time>\d{6})_(?P<label>[SC])_[A-Za-z0-9.+_-]+(~[0-9a-f]+)?"
     r"(_v(?P<version>[2-9]|[1-9]\d+))?\.fits"
@@ -54,6 +56,8 @@ def cube_name(
     while f"{opening}{name}{ending}".lower() in taken:
         name = _marked(plain, f"{key}\n{whole}", room, digits)
         digits += 2
+        if digits > 2 * MOST_DIGITS + 4:
+            break
     return f"{opening}{name}{ending}"
 
 
@@ -79,4 +83,4 @@ def _prefix(instrument: str, short: Mapping[str, str]) -> str:
 
 def _marked(plain: str, whole: str, room: int, digits: int = 4) -> str:
     mark = hashlib.blake2b(whole.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()[:digits]
-    return f"{plain[: room - digits - 1].rstrip('-._')}~{mark}"
+    return f"{plain[: room - digits - 1].rstrip('-._') or 'x'}~{mark}"

@@ -184,7 +184,8 @@ def _coder(column: Column) -> Callable[[int], bytes]:
 
     def text(row: int) -> bytes:
         value = values[row]
-        return bytes(width) if value is None else _UNPRINTABLE.sub("?", str(value)).encode("ascii").ljust(width)
+        told = "" if value is None else _UNPRINTABLE.sub("?", str(value)) or " "  # a text of nothing is not no text
+        return told.encode("ascii").ljust(width, b"\0")
 
     return text
 

@@ -100,7 +100,7 @@ class Profile(_Section):
     name: NameSection = NameSection()
     drop: tuple[Pattern, ...] = ()
     drop_with_wcs: tuple[Pattern, ...] = ()
-    skip: frozenset[str] = frozenset()  #: rules that do not apply
+    skip: tuple[str, ...] = ()  #: rules that do not apply; no set, for a step's version is made of how this reads
     cards: tuple[CardRule, ...] = ()
     long_text: bool = False
     cube: str = ""  #: the profile of cubes of such frames

@@ -60,15 +60,16 @@ class CubeSettings:
     def check(self) -> None:
         """Read profile and dialect; raise `Misconfigured` for a name that there is not, before anything is written."""
         if self.profile:
-            self._loaded(self.profile)
+            self.loaded(self.profile)
         if self.reading.dialect:
             load_dialect(self.reading.dialect, self.reading.dialects)
 
     def profile_of(self, group: Group) -> Profile:
         """Give the profile of a group's cube."""
-        return self._loaded(self.profile or ("eso" if group.sources[0].standard else "library"))
+        return self.loaded(self.profile or ("eso" if group.sources[0].standard else "library"))
 
-    def _loaded(self, name: str) -> Profile:
+    def loaded(self, name: str) -> Profile:
+        """Give the profile of cubes whose frames have the profile of that name."""
         found = load_profile(name, self.profiles)
         return load_profile(found.cube, self.profiles) if found.cube else found
 

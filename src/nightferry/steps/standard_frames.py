@@ -22,6 +22,8 @@ from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
 from nightferry.core.store import StorePath
+from nightferry.cubes import Settings as Reading
+from nightferry.cubes import read_source
 from nightferry.dialects import load_dialects
 from nightferry.fits.rewrite import Rewritten, rewrite
 from nightferry.profiles import Made
@@ -34,6 +36,8 @@ from nightferry.steps.standardise import MOST_BUMPS, Draft, Settings, changes_be
 PRODUCTS, NAMES = "standard", "names"
 #: The fact that holds a plate solution's cards, as 80-column text, one a line; they replace the raw header's.
 SOLUTION = "solution"
+#: The fact that tells which cube a product goes into (`nightferry.cubes.Traits`); empty for one that goes into none.
+TRAITS = "traits"
 #: The facts that say how a product was made that is to be made alike again.
 _WRITTEN, _BUMP = "standardise.written", "standardise.bump"
 
@@ -162,6 +166,7 @@ class Standardise:
         began = time.perf_counter()
         frame, name = made.frame, made.made.name or made.draft.raw_name
         digest = digest_of(made.place)
+        traits = _traits(made.place, name)
         product = Frame(
             self._product(frame, version),
             digest,
@@ -170,7 +175,7 @@ class Standardise:
             _named(frame, name),
             Role.STANDARD,
             made.place,
-            {"datasum": _sums(made.written), "dialect": made.draft.dialect, "name": name},
+            {"datasum": _sums(made.written), "dialect": made.draft.dialect, "name": name, TRAITS: traits},
             (frame.id,),
         )
         findings = (*made.draft.reading.findings, *made.made.findings)
@@ -184,6 +189,7 @@ class Standardise:
             "datasum": _sums(made.written),
             "written": made.stamp.iso(6),
             "bump": made.bump,
+            TRAITS: traits,
             "warnings": "; ".join(warnings),
             "changes": json.dumps([[change.keyword, change.before, change.after] for change in changes]),
             "recipe": made.written.recipe,
@@ -201,7 +207,7 @@ def product_of(shelf: Shelf, raw: Frame, receipt: Receipt) -> Frame | None:
     product, size, name = told.get("product"), told.get("size"), told.get("name")
     if not isinstance(product, str) or not isinstance(size, int) or receipt.digest is None:
         return None
-    facts: dict[str, Fact] = {key: told.get(key) for key in ("datasum", "dialect", "name")}
+    facts: dict[str, Fact] = {key: told.get(key) for key in ("datasum", "dialect", "name", TRAITS)}
     return Frame(
         FrameId(product),
         receipt.digest,
@@ -213,6 +219,14 @@ def product_of(shelf: Shelf, raw: Frame, receipt: Receipt) -> Frame | None:
         {**facts, SHELVED: True},
         (raw.id,),
     )
+
+
+def _traits(product: Path, name: str) -> str:
+    """Tell a product's traits; nothing where it can be no plane of a cube, which is no fault of its own."""
+    try:
+        return read_source(product, Reading(), name=name).traits.text()
+    except Held:
+        return ""
 
 
 def _place(shelf: Shelf, raw: Frame, product: FrameId) -> Path:

@@ -56,6 +56,7 @@ class Validate:
     profile: Profile
     context: Context = field(default_factory=Context)
     gate: bool = True
+    profiles: Path | None = None
     name: str = "validate"
     target: str = ""
     lane: Lane = Lane.CPU
@@ -85,6 +86,7 @@ class Validate:
                     name=frame.name.rpartition("/")[2],
                     sources=tuple(int(text) for text in sums),
                     gate=self.gate,
+                    profiles=self.profiles,
                 )
             except (TryAgain, Misconfigured) as err:
                 yield Result(frame, Outcome.FAILED, str(err), {}, None, time.perf_counter() - began)
