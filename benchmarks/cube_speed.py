@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 OURS = """
@@ -76,7 +77,7 @@ def contest(ways: dict[str, Way], frames: Path, folder: Path, rounds: int) -> No
     print(f"{size / 1e9:.2f} GB in {len(list(frames.iterdir())):,} frames, {rounds} rounds, interleaved\n")
     print("| | s | range | CPU s | MB/s | x cat | range | peak MB |\n|---|---|---|---|---|---|---|---|")
     for name, rows in told.items():
-        base = "cat, synced" if name.endswith("synced") or name.endswith("durable") else "cat"
+        base = "cat, synced" if name.endswith(("synced", "durable")) else "cat"
         times = [row[0] for row in rows]
         ratios = [row[0] / other[0] for row, other in zip(rows, told[base], strict=True)]
         middle, spent = statistics.median(times), statistics.median(row[1] for row in rows)
@@ -89,19 +90,27 @@ def contest(ways: dict[str, Way], frames: Path, folder: Path, rounds: int) -> No
 @contextlib.contextmanager
 def short_of_memory(size: int) -> Iterator[tuple[str, Callable[[], None]]]:
     """Make a limit: what it is, and what a child does to come under it."""
-    group = GROUPS / f"nightferry-bench-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / "memory.max").write_text(str(size))
-    except OSError:
-        with contextlib.suppress(OSError):
+    for place, limit in ((GROUPS, "memory.max"), (GROUPS / "memory", "memory.limit_in_bytes")):
+        group = place / f"nightferry-bench-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            (group / limit).write_text(str(size))
+        except FileNotFoundError:  # a hierarchy without memory
             group.rmdir()
-        yield "of address space", lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size))
+            continue
+        try:
+            yield "of memory, page cache included", partial(_join, group / "cgroup.procs")
+        finally:
+            group.rmdir()
         return
-    try:
-        yield "of memory, page cache included", lambda: (group / "cgroup.procs").write_text(str(os.getpid())) and None
-    finally:
-        group.rmdir()
+    yield "of address space", lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
+def _join(tasks: Path) -> None:
+    tasks.write_text(str(os.getpid()))
 
 
 def limited(frames: Path, folder: Path, gigabytes: float) -> None:
