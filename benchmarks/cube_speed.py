@@ -90,9 +90,11 @@ def contest(ways: dict[str, Way], frames: Path, folder: Path, rounds: int) -> No
 @contextlib.contextmanager
 def short_of_memory(size: int) -> Iterator[tuple[str, Callable[[], None]]]:
     """Make a limit: what it is, and what a child does to come under it."""
-    for place, limit in ((GROUPS, "memory.max"), (GROUPS / "memory", "memory.limit_in_bytes")):
-        group = place / f"nightferry-bench-{os.getpid()}"
+    ways = (("cgroup.controllers", "", "memory.max"), ("memory/tasks", "memory", "memory.limit_in_bytes"))
+    for mark, place, limit in ways:  # the second and the first version of control groups
+        group = GROUPS / place / f"nightferry-bench-{os.getpid()}"
         try:
+            (GROUPS / mark).stat()
             group.mkdir()
         except OSError:
             continue

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nightferry.assemble.stores import local_path, make_store
-from nightferry.assemble.works import Plan, gather_of, header_settings, works_of
+from nightferry.assemble.works import Plan, gather_of, works_of
 from nightferry.conduct.route import Route
 from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, load_preset
 from nightferry.config.load import effective_source
@@ -139,8 +139,7 @@ def open_route(
         clear_after=section.clear.after if section.clear else None,
     )
     shelf = shelf_of(config)
-    site = config.site[section.site] if section.site else None
-    plan = Plan(config, section, preset, header_settings(section, site, preset, name, program), shelf)
+    plan = Plan(config, name, preset, shelf, program)
     works, gather = (works_of(plan), gather_of(plan)) if working else ((), None)
     source = telescope_store(section)
     return Route(

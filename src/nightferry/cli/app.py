@@ -248,6 +248,22 @@ def audit(
 
 
 @app.command()
+def restore(
+    context: typer.Context,
+    frame: Annotated[
+        str, typer.Argument(help="As for why: path, name or digits of the digest; or a standard frame's file.")
+    ],
+    into: Annotated[Path, typer.Option(help="The folder for the raw file.")],
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Rebuild a frame's raw file, byte for byte."""
+    from nightferry.cli.proving import restore_command
+
+    restore_command(context.obj, frame, into, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
 def standardise(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Raw FITS files; they are not changed.")],

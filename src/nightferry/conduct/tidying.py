@@ -9,8 +9,8 @@ from nightferry.conduct.route import Route
 from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Account, Ledger
+from nightferry.steps.products import PRODUCTS, raw_of
 from nightferry.steps.shelf import translated
-from nightferry.steps.standard_frames import PRODUCTS, raw_of
 
 
 def tidy(route: Route, ledger: Ledger) -> int:

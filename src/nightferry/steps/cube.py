@@ -29,7 +29,8 @@ from nightferry.dialects.header import Header
 from nightferry.fits.datasum import Datasum
 from nightferry.fits.rewrite import read_unit, sealed
 from nightferry.profiles import Profile, load_profile
-from nightferry.steps.shelf import sync_folder, take_name, translated
+from nightferry.steps.rebuild import named_as
+from nightferry.steps.shelf import sync_folder, translated
 
 Moved = Callable[[int], object]
 
@@ -212,7 +213,7 @@ def _write(group: Group, target: Path, head: Head, moved: Moved, *, durable: boo
                 done = write_cube(out, group.sources, head, moved)
                 if durable:
                     os.fsync(out.fileno())
-            if not take_name(part, target):
+            if not named_as(part, target):
                 raise Occupied(f"{target}: another file stands under this name; nothing was overwritten")
         finally:
             part.unlink(missing_ok=True)
@@ -278,7 +279,7 @@ def _write_frame(
             out.flush()
             if durable:
                 os.fsync(out.fileno())
-        was_there = not take_name(part, target)
+        was_there = not named_as(part, target)
         if was_there and part.read_bytes() != target.read_bytes():
             raise Occupied(f"{target}: another file stands under this name; nothing was overwritten")
     finally:

@@ -17,7 +17,6 @@ from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
 from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Group
-from nightferry.core.store import StorePath
 from nightferry.cubes import Group as Planes
 from nightferry.cubes import Source, Traits, Wishes, read_source, sort_out, traits_from, write_cube
 from nightferry.cubes.head import Head, make_head
@@ -26,9 +25,10 @@ from nightferry.cubes.write import Damaged, Written
 from nightferry.profiles import Profile
 from nightferry.steps.claims import claim
 from nightferry.steps.cube import CubeSettings
+from nightferry.steps.products import TRAITS, named_beside
+from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf, sync_folder, translated
-from nightferry.steps.standard_frames import NAMES, TRAITS
-from nightferry.steps.standardise import digest_of
+from nightferry.steps.standard_frames import NAMES
 
 #: The folder of a night on the shelf where its cubes are.
 CUBES = "cubes"
@@ -82,7 +82,7 @@ class Cube:
         done = _written(place, planes.sources, head)
         digest = digest_of(place)
         product = Frame(
-            identity, digest, done.size, group.members[0].night, _beside(group.members[0], name), Role.CUBE, place,
+            identity, digest, done.size, group.members[0].night, named_beside(group.members[0], name), Role.CUBE, place,
             {"datasum": _sums(done), "name": name}, tuple(frame.id for frame in group.members),
         )  # fmt: skip
         warnings = [str(finding) for finding in head.findings if finding.severity is Severity.WARNING]
@@ -105,10 +105,10 @@ class Cube:
         if not place.is_file() or place.stat().st_size != size:
             return None
         facts: dict[str, Fact] = {"datasum": told.get("datasum"), "name": name}
-        parents = tuple(frame.id for frame in group.members)
         return Frame(
-            FrameId(identity), receipt.digest, size, first.night, _beside(first, name), Role.CUBE, place, facts, parents
-        )
+            FrameId(identity), receipt.digest, size, first.night, named_beside(first, name), Role.CUBE, place, facts,
+            tuple(frame.id for frame in group.members),
+        )  # fmt: skip
 
     def _planes(self, group: Group) -> Planes:
         """Read the members' headers; the group is what `groups` made of them."""
@@ -201,11 +201,6 @@ def _stamp(group: Group) -> Instant:
 
 def _base(frame: Frame) -> str:
     return frame.name.rpartition("/")[2]
-
-
-def _beside(frame: Frame, name: str) -> StorePath:
-    folder, slash, _ = frame.name.rpartition("/")
-    return StorePath(folder + slash + name)
 
 
 def _sums(done: Written) -> str:

@@ -120,21 +120,6 @@ def land(pairs: Sequence[tuple[FileIO, Path]]) -> None:
         sync_folder(folder)
 
 
-def take_name(part: Path, target: Path) -> bool:
-    """Give a file its final name without replacing another; False when the name is taken."""
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links: an empty file claims the name first
-        try:
-            target.open("xb").close()
-        except FileExistsError:
-            return False
-        part.replace(target)
-    return True
-
-
 def sync_folder(folder: Path) -> None:
     """Make a folder's names durable, where the system can open folders."""
     if os.name != "posix":  # Windows journals names itself and opens no folders
