@@ -11,9 +11,9 @@ Every fenced block counts:
 - ``json`` and ``ini``: are parsed. ``sh``: what a test must not do (install, set up services); the list stands below.
 
 Comments that readers do not see set the stage: ``<!-- telescope: quirks -->`` (or ``dwarf``, ``slow``),
-``<!-- astra: FOLDER KIND... -->`` (a small night as Astra writes it), ``<!-- run: COMMAND -->``, ``<!-- damage: FILE -->``,
-``<!-- exits: 1 -->`` before a block whose last command ends with that code, ``<!-- interrupt -->`` before a block
-whose last command gets a Ctrl-C.
+``<!-- astra: FOLDER KIND... -->`` (a small night as Astra writes it), ``<!-- run: COMMAND -->``,
+``<!-- damage: FILE -->``, ``<!-- exits: 1 -->`` before a block whose last command ends with that code,
+``<!-- interrupt -->`` before a block whose last command gets a Ctrl-C.
 
 A preset of the user's own, put in place before each page, names the simulated telescope's address and a settle
 time of 0.2 s; nothing else differs from what a reader has.

@@ -60,11 +60,14 @@ def _present(route: Route) -> date:
     return evening_at(datetime.now(UTC), route.telescope.layout.longitude)
 
 
+_LONGEST_WAIT = 3e9  # seconds: a century, which dates can still be reckoned with
+
+
 def _is_overdue(route: Route, evening: date) -> bool:
     """Whether a night ended, at noon, longer ago than its gate waits; what comes later makes the next edition."""
     if route.deadline is None:
         return False
-    ended = datetime.now(UTC) - timedelta(seconds=route.deadline)
+    ended = datetime.now(UTC) - timedelta(seconds=min(route.deadline, _LONGEST_WAIT))
     return evening_at(ended, route.telescope.layout.longitude) > evening
 
 

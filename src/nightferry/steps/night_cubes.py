@@ -32,6 +32,8 @@ from nightferry.steps.standard_frames import NAMES
 
 #: The folder of a night on the shelf where its cubes are.
 CUBES = "cubes"
+#: The key of the frames that the settings leave out.
+LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +58,30 @@ class Cube:
         return self.settings.loaded(self.settings.profile)
 
     def groups(self, frames: Sequence[Frame]) -> Sequence[Group]:
-        """Sort a night's frames into groups; those without traits (focus frames, sidecars) belong to none."""
+        """Sort a night's frames into groups; those without traits (focus frames, sidecars) belong to none.
+
+        Frames that the settings leave out of every cube are a group of their own, which is held with the reason.
+        """
         known = [(traits, frame) for frame in frames if (traits := _traits_of(frame)) is not None]
         if not known:
             return []
-        bunches, _ = sort_out(known, _of_night(self.settings.wishes, known[0][1]))
-        return [
+        bunches, left = sort_out(known, _of_night(self.settings.wishes, known[0][1]))
+        made = [
             Group(_key(bunch.key, bunch.set, bunch.part), tuple(frame for _, frame in bunch.members))
             for bunch in bunches
         ]
+        return [*made, Group(LEFT_OUT, tuple(frame for frame, _ in left))] if left else made
 
     def __call__(self, group: Group, identity: FrameId) -> Result:
         """Make one cube of members that all lie on the shelf.
 
         Raises `Held` with every error of its header, `Changed` for a member that is damaged (it is fetched anew).
         """
+        if group.key == LEFT_OUT:
+            raise Held(
+                f"{len(group.members)} frames have another shape or number format than most of their kind, and are in "
+                f"no cube, as cube.odd says; the first is {group.members[0].name}"
+            )
         planes = self._planes(group)
         folder = self.shelf.folder(group.members[0].night)
         self.shelf.require_room(planes.size)
