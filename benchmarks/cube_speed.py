@@ -85,6 +85,12 @@ def contest(ways: dict[str, Way], frames: Path, folder: Path, rounds: int) -> No
             f"| {name} | {middle:.2f} | {min(times):.2f}-{max(times):.2f} | {spent:.2f} | {size / 1e6 / middle:.0f} "
             f"| {statistics.median(ratios):.2f} | {min(ratios):.2f}-{max(ratios):.2f} | {max(row[2] for row in rows)} |"
         )
+    if theirs := told.get("script of today"):
+        ratios = [row[0] / mine[0] for row, mine in zip(theirs, told["nightferry"], strict=True)]
+        spent = [row[1] / mine[1] for row, mine in zip(theirs, told["nightferry"], strict=True)]
+        for word, list_ in (("seconds", ratios), ("processor seconds", spent)):
+            middle = statistics.median(list_)
+            print(f"\nscript of today : nightferry, {word}: {middle:.1f} ({min(list_):.1f}-{max(list_):.1f})")
 
 
 @contextlib.contextmanager

@@ -13,9 +13,6 @@ from nightferry.fits.cards import BLOCK
 from nightferry.fits.datasum import Datasum, folded
 from nightferry.fits.rewrite import sealed
 
-#: Bytes that are read, summed and written at a time: what fits into a processor's own memory.
-PIECE = min(BUFFER_SIZE, 128 * BLOCK)
-
 
 class Damaged(Held):
     """A frame's data are not those that its own DATASUM tells of, or cannot be read."""
@@ -44,7 +41,7 @@ def write_cube(
     """
     cards = [card.raw for card in head.cards]
     out.seek(len(sealed(cards, 0)))
-    buffer = memoryview(bytearray(PIECE))
+    buffer = memoryview(bytearray(BUFFER_SIZE))
     planes: list[int] = []
     total, at = 0, 0
     for source in sources:
