@@ -56,7 +56,7 @@ url = "{desk.library.as_uri()}"
     while landed < kills:
         process = desk.start("run", "vespera", "--night", "all", "--json")
         try:
-            process.communicate(timeout=dice.uniform(0.3, 1.1) * lasted)
+            process.communicate(timeout=dice.uniform(0.3, 1.6) * lasted)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

@@ -25,10 +25,9 @@ from nightferry.cubes.write import Damaged, Written
 from nightferry.profiles import Profile
 from nightferry.steps.claims import claim
 from nightferry.steps.cube import CubeSettings
-from nightferry.steps.products import TRAITS, named_beside
+from nightferry.steps.products import NAMES, TRAITS, named_beside
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf, sync_folder, translated
-from nightferry.steps.standard_frames import NAMES
 
 #: The folder of a night on the shelf where its cubes are.
 CUBES = "cubes"

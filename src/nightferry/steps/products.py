@@ -8,8 +8,8 @@ from nightferry.core.store import StorePath
 from nightferry.steps.pull import SHELVED
 from nightferry.steps.shelf import Shelf
 
-#: The folder of a night on the shelf with its products.
-PRODUCTS = "standard"
+#: The folders of a night on the shelf: its products, and the names that they have in archives.
+PRODUCTS, NAMES = "standard", "names"
 #: The fact that tells which cube a product goes into (`nightferry.cubes.Traits`); empty for one that goes into none.
 TRAITS = "traits"
 

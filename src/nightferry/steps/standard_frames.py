@@ -27,13 +27,11 @@ from nightferry.dialects import load_dialects
 from nightferry.fits.rewrite import Rewritten, rewrite
 from nightferry.profiles import Made
 from nightferry.steps.claims import claim
-from nightferry.steps.products import TRAITS, named_beside, place_of, product_of
+from nightferry.steps.products import NAMES, TRAITS, named_beside, place_of, product_of
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf, land, part_of, translated
 from nightferry.steps.standardise import MOST_BUMPS, Draft, Settings, changes_between, draft_of, made_of
 
-#: The folder of a night on the shelf with the names that products have in archives.
-NAMES = "names"
 #: The fact that holds a plate solution's cards, as 80-column text, one a line; they replace the raw header's.
 SOLUTION = "solution"
 #: The facts that say how a product was made that is to be made alike again.
@@ -68,13 +66,14 @@ class Standardise:
     judges: bool = False
     form: str = field(default="1", repr=False)
 
-    @property
-    def version(self) -> str:
-        """Changes with the step, its settings, and the files of dialect and profile."""
-        context = replace(self.settings.context, written=None, hints={})
-        profile = self.settings.loaded()
-        dialects = load_dialects(self.settings.dialects)
-        return f"{self.form}-{fingerprint(repr(context), repr(profile), repr(dialects), self.settings.dialect)[:12]}"
+    version: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work the version out once: it changes with the step, its settings, and the files of dialect and profile."""
+        settings = self.settings
+        said = (replace(settings.context, written=None, hints={}), settings.loaded(), load_dialects(settings.dialects))
+        told = fingerprint(*map(repr, said), settings.dialect)
+        object.__setattr__(self, "version", f"{self.form}-{told[:12]}")
 
     def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
         """Tell the product that is on the shelf, or how the one that was is made again."""
