@@ -57,6 +57,7 @@ QUIRKS = ("img-0002-dark.fits", "02-images-stacked", "IMG-9*", "img-9*", "latest
 #: What a page may tell a reader to do and a test does not.
 NOT_RUN = (
     "pip install ", "./scripts/", "systemctl --user ", "loginctl enable-linger", "journalctl --user ", "sqlite3 ",
+    "nightferry discover",
 )  # fmt: skip
 #: What a terminal shows as bars, and a test sees as lines.
 BARS = re.compile(r"delivered: |[\d,]+ frames to carry, ")

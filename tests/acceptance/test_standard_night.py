@@ -221,7 +221,7 @@ def test_a_source_is_cleared_only_of_what_can_be_rebuilt(desk: Desk) -> None:
     _lose_a_recipe(desk.ledger)
     ended = desk.nightferry("clear", "vespera", "--json")
     states = {str(line["name"]): (line["state"], line["reason"]) for line in ended.json()}
-    assert sorted(state for state, _ in states.values()) == ["cleared", "kept"]
+    assert sorted(str(state) for state, _ in states.values()) == ["cleared", "kept"]
     (kept,) = (name for name, (state, _) in states.items() if state == "kept")
     assert "no recipe" in str(states[kept][1])
     assert [path.name for path in (desk.home / "raw").rglob("*.fits")] == [kept.rpartition("/")[2]]

@@ -91,7 +91,7 @@ def carried(home: Path, name: str, profile: str, monkeypatch: pytest.MonkeyPatch
     with api.open_ledger(config) as ledger:
         (balance,) = api.run(config, ledger, "ours", ["all"]).balances
         assert (balance.seen, balance.balanced, balance.closed) == (3, True, True)
-        accounts = {account.sighting.path: account for account in ledger.accounts("ours")}
+        accounts = {str(account.sighting.path): account for account in ledger.accounts("ours")}
     products = sorted(path for path in (home / "archive").rglob("*") if path.is_file())
     return Carried(accounts, products, raw)
 

@@ -6,6 +6,7 @@ A step that is new to routes gets its name in `nightferry.config.model.ROUTE_STE
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nightferry.config import Config, TelescopeConfig, config_path
@@ -39,7 +40,7 @@ class Plan:
     def settings(self) -> "Settings":
         """How its headers are written."""
         site = self.config.site[self.section.site] if self.section.site else None
-        return header_settings(self.section, site, self.preset, self.name, self.program)
+        return header_settings(self.section, site, self.preset, self.name, self.program, folder=self.config.folder)
 
 
 def works_of(plan: Plan) -> tuple[Work, ...]:
@@ -105,9 +106,18 @@ def _require_facts(settings: "Settings") -> None:
 
 
 def header_settings(
-    section: TelescopeConfig, site: SiteConfig | None, preset: Preset, name: str, program: str = ""
+    section: TelescopeConfig,
+    site: SiteConfig | None,
+    preset: Preset,
+    name: str,
+    program: str = "",
+    *,
+    folder: Path | None = None,
 ) -> "Settings":
-    """Tell how a telescope's frames are standardised; ``program``, given for the run, comes before all others."""
+    """Tell how a telescope's frames are standardised; ``program``, given for the run, comes before all others.
+
+    ``folder`` is the configuration's, beside which dialects and profiles of one's own are; else the usual one.
+    """
     from nightferry.steps.standardise import Settings  # noqa: PLC0415 - only routes and commands with headers need it
 
     own, below = section.header, preset.header
@@ -123,7 +133,7 @@ def header_settings(
         software=f"nightferry {version('nightferry')}",
         site=Site(where.latitude, where.longitude, where.elevation) if where else None,
     )
-    folder = config_path().parent
+    folder = folder or config_path().parent
     return Settings(
         context,
         profile=own.profile or below.profile or "library",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nightferry import api
+from nightferry.assemble import longitude_of
 from nightferry.cli.exits import HELD
 from nightferry.cli.show import (
     COLOURS,
@@ -74,8 +75,7 @@ def _one_night(config: Config, ledger: Ledger, telescope: str, word: str) -> Nig
         if not known:
             raise Misconfigured(f"no night of {telescope} is known yet; carry one with: nightferry run {telescope}")
         return known[-1]
-    site = config.telescope[telescope].site
-    evenings = api.evenings_of([word], config.site[site].longitude if site else None)
+    evenings = api.evenings_of([word], longitude_of(config, telescope))
     return Night(telescope, (evenings or [])[0])
 
 

@@ -41,7 +41,7 @@ class Wanted(NamedTuple):
 
 def cube_settings_of(config: Path | None, wanted: Wanted) -> CubeSettings:
     """Tell how cubes are made: by a telescope's settings where one is named, and by the options, which come first."""
-    folder = config_path().parent
+    folder = (config or config_path()).absolute().parent
     known = settings_of(config, wanted.telescope, wanted.program) if wanted.telescope else None
     header = known or Settings(Context(program=wanted.program), "", "", folder / "dialects", folder / "profiles")
     site = header.context.site
