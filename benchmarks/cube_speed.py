@@ -86,11 +86,11 @@ def contest(ways: dict[str, Way], frames: Path, folder: Path, rounds: int) -> No
             f"| {statistics.median(ratios):.2f} | {min(ratios):.2f}-{max(ratios):.2f} | {max(row[2] for row in rows)} |"
         )
     if theirs := told.get("script of today"):
-        ratios = [row[0] / mine[0] for row, mine in zip(theirs, told["nightferry"], strict=True)]
-        spent = [row[1] / mine[1] for row, mine in zip(theirs, told["nightferry"], strict=True)]
-        for word, list_ in (("seconds", ratios), ("processor seconds", spent)):
-            middle = statistics.median(list_)
-            print(f"\nscript of today : nightferry, {word}: {middle:.1f} ({min(list_):.1f}-{max(list_):.1f})")
+        mine = told["nightferry"]
+        for word, place in (("seconds", 0), ("processor seconds", 1)):
+            times_ours = [row[place] / our[place] for row, our in zip(theirs, mine, strict=True)]
+            middle, least, most = statistics.median(times_ours), min(times_ours), max(times_ours)
+            print(f"\nscript of today : nightferry, {word}: {middle:.1f} ({least:.1f}-{most:.1f})")
 
 
 @contextlib.contextmanager
