@@ -538,7 +538,6 @@ for cube in make_cubes(plan, Path(sys.argv[2]), settings):
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits of a process are POSIX's")
 def test_a_disk_that_is_full_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
     for number in range(4):
         frame(tmp_path, number, np.zeros((100, 100), np.uint16))
