@@ -196,6 +196,7 @@ def open_route(
         keep=config.shelf.keep,
         works=works,
         gather=gather,
+        deadline=section.cube.deadline,
         crew=crew(config.crew.kind, config.crew.workers) if works or gather else None,
     )
 

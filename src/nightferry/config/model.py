@@ -20,7 +20,7 @@ _SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
 _ATTESTING = ("s3",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
-ROUTE_STEPS = ("pull", "verify", "standardise", "validate", "deliver")
+ROUTE_STEPS = ("pull", "verify", "standardise", "validate", "cube", "deliver")
 #: The fields that a name template may use; see `nightferry.core.layout`.
 TEMPLATE_FIELDS = ("object", "date", "time", "night", "stem", "file", "suffix", "folder", "index", "telescope", "role")
 
@@ -56,6 +56,8 @@ def _check_route(route: list[str]) -> list[str]:
         raise ValueError(f"the steps of a route stand once and in this order: {', '.join(ROUTE_STEPS)}")
     if "verify" not in route:
         raise ValueError("a route without verify would deliver what is not whole: expected it first")
+    if "cube" in route and "standardise" not in route:
+        raise ValueError("cubes are made of standard frames: expected standardise in a route that has cube")
     return route
 
 
@@ -191,6 +193,15 @@ class HeaderConfig(_Section):
     fitsverify: bool = True  #: have fitsverify judge each product, too, where it is installed
 
 
+class CubeConfig(_Section):
+    """``[telescope.NAME.cube]``: how a night's frames are put together, where the route has ``cube``."""
+
+    max_frames: Annotated[int, Field(ge=1)] | None = None  #: the most frames in one cube
+    max_size: Annotated[Size, Field(ge=1)] | None = None  #: the most pixels in one cube
+    odd: Literal["apart", "out"] = "apart"  #: frames of another shape or number format: a cube of their own, or none
+    deadline: Duration | None = None  #: after the end of the night, cubes are made of what there is
+
+
 class TelescopeConfig(_StoreSection):
     """``[telescope.NAME]``: one telescope."""
 
@@ -204,6 +215,7 @@ class TelescopeConfig(_StoreSection):
     route: StepNames | None = None  #: the steps between telescope and archives; the preset's where not said
     program: str | None = None  #: the observing programme of its frames
     header: HeaderConfig = HeaderConfig()
+    cube: CubeConfig = CubeConfig()
     clear: ClearConfig | None = None
     watch: WatchConfig = WatchConfig()
 
