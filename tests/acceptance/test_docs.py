@@ -11,9 +11,9 @@ Every fenced block counts:
 - ``json`` and ``ini``: are parsed. ``sh``: what a test must not do (install, set up services); the list stands below.
 
 Comments that readers do not see set the stage: ``<!-- telescope: quirks -->`` (or ``dwarf``, ``slow``),
-``<!-- astra: FOLDER -->`` (a small night as Astra writes it), ``<!-- run: COMMAND -->``, ``<!-- damage: FILE -->``,
-``<!-- exits: 1 -->`` before a block whose last command ends with that code, ``<!-- interrupt -->`` before a block
-whose last command gets a Ctrl-C.
+``<!-- astra: FOLDER KIND... -->`` (a small night as Astra writes it), ``<!-- run: COMMAND -->``,
+``<!-- damage: FILE -->``, ``<!-- exits: 1 -->`` before a block whose last command ends with that code,
+``<!-- interrupt -->`` before a block whose last command gets a Ctrl-C.
 
 A preset of the user's own, put in place before each page, names the simulated telescope's address and a settle
 time of 0.2 s; nothing else differs from what a reader has.
@@ -163,7 +163,9 @@ class Reader:
         elif piece.kind == "<run>":
             assert self.run(shlex.split(piece.title), "") == 0, self.printed
         elif piece.kind == "<astra>":
-            build_astra_night(self.home / piece.title, faults=["no-imagetyp"], kinds=["bias", "light", "light"])
+            folder, *kinds = piece.title.split()
+            faults = [] if kinds else ["no-imagetyp"]
+            build_astra_night(self.home / folder, faults=faults, kinds=kinds or ["bias", "light", "light"])
         elif piece.kind == "<damage>":
             damage(self.home / piece.title)
         elif piece.kind == "<exits>":

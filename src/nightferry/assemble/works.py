@@ -71,11 +71,24 @@ def _validate(plan: Plan) -> Work:
 
     gate = plan.section.header.fitsverify and plan.preset.header.fitsverify
     settings = plan.settings
-    return Validate(settings.loaded(), settings.context, gate=gate)
+    return Validate(settings.loaded(), settings.context, gate=gate, profiles=settings.profiles)
+
+
+def _cube(plan: Plan) -> Gather:
+    from nightferry.cubes import Wishes  # noqa: PLC0415
+    from nightferry.steps.cube import CubeSettings  # noqa: PLC0415
+    from nightferry.steps.night_cubes import Cube  # noqa: PLC0415
+
+    asked = plan.section.cube
+    wishes = Wishes(max_frames=asked.max_frames or 0, max_bytes=asked.max_size or 0, odd=asked.odd)
+    header = plan.settings
+    settings = CubeSettings(header.context, header.profile, wishes=wishes, profiles=header.profiles)
+    settings.check()
+    return Cube(plan.shelf, settings)
 
 
 WORKS: dict[str, Callable[[Plan], Work]] = {"standardise": _standardise, "validate": _validate}
-GATHERS: dict[str, Callable[[Plan], Gather]] = {}
+GATHERS: dict[str, Callable[[Plan], Gather]] = {"cube": _cube}
 
 
 def _require_facts(settings: "Settings") -> None:

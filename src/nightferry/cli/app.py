@@ -340,6 +340,35 @@ def validate(
 
 
 @app.command()
+def cube(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="FITS frames, in any order; with --split, cubes.")],
+    into: Annotated[Path, typer.Option(help="The folder for the new files.")],
+    split: Annotated[bool, typer.Option("--split", help="Take cubes apart into their frames.")] = False,
+    telescope: Annotated[str | None, typer.Option(help="A telescope of the configuration, or a preset.")] = None,
+    profile: Annotated[str | None, typer.Option(help="The archive's profile; else the frames' own.")] = None,
+    dialect: Annotated[
+        str | None, typer.Option(help="The program that wrote raw frames; else found by evidence.")
+    ] = None,
+    program: Annotated[str | None, typer.Option(help="The observing programme; comes before the telescope's.")] = None,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="The most frames in one cube.")] = None,
+    max_size: Annotated[str | None, typer.Option(help="The most pixels in one cube, e.g. '4 GB'.")] = None,
+    odd: Annotated[
+        str | None, typer.Option(help="Frames of another shape or number format: apart (the default) or out.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put frames of one kind together into cubes, or take cubes apart."""
+    from nightferry.cli.cubes import Wanted, cube_command, split_command
+
+    if split:
+        split_command(files, into, dry_run=dry_run, as_json=as_json)
+    wanted = Wanted(telescope, profile, dialect, program or "", max_frames, max_size, odd)
+    cube_command(context.obj, files, into, wanted, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
 def demo(
     into: Annotated[Path | None, typer.Option(help="A new folder for telescope, library and ledger.")] = None,
     quirks: Annotated[bool, typer.Option("--quirks/--no-quirks", help="With awkward and damaged files.")] = True,
