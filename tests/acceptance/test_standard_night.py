@@ -59,6 +59,7 @@ def configure(desk: Desk, source: Path, sections: str = "", program: str = PROGR
         f"""{text}
 [telescope.vespera]
 preset = "speculoos-callisto"
+route = ["verify", "standardise", "validate"]
 source = "{source.as_uri()}"
 program = "{program}"
 settle = "0 s"
