@@ -1,0 +1,45 @@
+"""The task of a worker process: one frame, within a hard limit of time.
+
+What searches the index files is C code that cannot be interrupted. So each task sets an alarm that ends its whole
+process, whatever that is doing; a crew that outlives its workers (`nightferry.crews.SturdyProcesses`) gives the frame
+one more try, and then tells that it was lost.
+"""
+
+import faulthandler
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nightferry.solving.frame import solve_frame
+from nightferry.solving.model import Answer, Settings
+from nightferry.solving.warp import Warp
+
+
+def solve_task(path: Path, settings: Settings, warp: Warp | None = None, name: str = "") -> Answer:
+    """Solve a frame in a worker process; beyond the limit the process ends."""
+    with alarm(settings.seconds):
+        return solve_frame(path, settings, warp, name=name)
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """End this process when the block takes longer; only ever a worker process, never the one that people started."""
+    if multiprocessing.parent_process() is None:
+        yield
+        return
+    with open(os.devnull, "w", encoding="ascii") as nowhere:  # noqa: PTH123 - faulthandler wants a file number
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def lost(seconds: float) -> str:
+    """Say what became of a frame whose worker ended twice."""
+    return (
+        f"the solver crashed, or did not end within {seconds:.0f} s, twice, and was stopped; if its index files are "
+        f"damaged, see: nightferry index status"
+    )
