@@ -108,7 +108,7 @@ def _overwrite(path: Path, start: int, header: bytes) -> None:
 
 
 def _copy(source: BinaryIO, old: tuple[int, int], header: bytes, path: Path, target: Path | None) -> None:
-    """Write the whole file anew, durable before it gets its name; ``old`` is where the header starts, and its length."""
+    """Write the whole file anew, durable before its name; ``old`` is where the header starts, and its length."""
     final = path if target is None else target
     part = final.with_name(f"{final.name}.{os.getpid()}.part")
     try:

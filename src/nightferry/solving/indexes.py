@@ -21,7 +21,7 @@ from platformdirs import user_data_path
 from nightferry.core.errors import Held, Misconfigured
 from nightferry.fits.cards import CARD, Value, parse_cards
 from nightferry.fits.layout import whole_blocks
-from nightferry.solving.model import Floats
+from nightferry.solving.arrays import Floats
 
 Stored = npt.NDArray[np.unsignedinteger] | Floats
 _ARCMIN = 3437.746770784939  # in a radian

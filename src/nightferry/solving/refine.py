@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nightferry.core.canonical import Wcs
-from nightferry.solving.model import Fit, Floats, Matches, Stars
+from nightferry.solving.arrays import Floats
+from nightferry.solving.model import Fit, Matches, Stars
 from nightferry.solving.sphere import from_plane, pixels_of, sky_of, to_plane
 from nightferry.solving.warp import FREEDOM, Kind, Warp, estimate
 
@@ -49,7 +50,8 @@ def refine(guess: Wcs, stars: Stars, sky: Sky, learnt: Warp | None = None) -> Fi
         reach = max(LEAST_REACH, min(reach, 5 * rms))
     if fitted is None:
         return None
-    return measured(*fitted, stars, sky, reach)
+    wcs, warp = fitted
+    return measured(with_inverse(wcs, warp), warp, stars, sky, reach)
 
 
 def measured(wcs: Wcs, warp: Warp | None, stars: Stars, sky: Sky, reach: float) -> Fit:
@@ -191,6 +193,13 @@ def _as_wcs(
     return Wcs((f"RA---{kind}", f"DEC--{kind}"), middle, crval, (a, b, c, d), warp.cards())
 
 
+def with_inverse(wcs: Wcs, warp: Warp) -> Wcs:
+    """Add the way back to a solution, which the search for it had no need of."""
+    return replace(wcs, further={**wcs.further, **warp.inverse()})
+
+
 def measured_again(fit: Fit, wcs: Wcs, warp: Warp) -> Fit:
     """Tell how well another solution does for the same matches."""
-    return replace(fit, wcs=wcs, rms=scatter(wcs, fit.matches), freedom=_AFFINE + FREEDOM[warp.kind], warp=warp.kind)
+    freedom = _AFFINE + FREEDOM[warp.kind]
+    whole = with_inverse(wcs, warp)
+    return replace(fit, wcs=whole, rms=scatter(wcs, fit.matches), freedom=freedom, warp=warp.kind)

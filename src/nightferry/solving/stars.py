@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from nightferry.core.errors import Held, Misconfigured
 from nightferry.core.frame import Fact
-from nightferry.solving.model import Floats, Singles, Stars
+from nightferry.solving.arrays import Floats, Singles
+from nightferry.solving.model import Stars
 from nightferry.solving.pixels import Picture
 
 #: Stars that are kept, brightest first.
@@ -118,8 +119,9 @@ def _shapes(sep: _Sep, picture: Picture, background: float, found: npt.NDArray[n
     half = half[np.isfinite(half) & (half > 0)]
     facts: dict[str, Fact] = {"ellipticity": round(float(np.median(1 - clean["b"] / clean["a"])), 3)}
     if half.size:
-        pixel = _SIGMA_TO_FWHM**2 * (picture.bin**2 - 1) / 12 / picture.bin**2  # variance that binning adds
-        widths = picture.bin * np.sqrt(np.maximum((2 * half) ** 2 - pixel, 0.25))
+        # squares that the light is collected in widen a star: those of the binning, and those that are summed up here
+        added = _SIGMA_TO_FWHM**2 * (2 * picture.bin**2 - 1) / 12
+        widths = np.sqrt(np.maximum((2 * picture.bin * half) ** 2 - added, 0.25))
         middle = float(np.median(widths))
         facts["fwhm"] = round(middle, 3)
         facts["fwhm_spread"] = round(1.4826 * float(np.median(np.abs(widths - middle))), 3)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from nightferry.solving.model import Floats
+from nightferry.solving.arrays import Floats
 
 #: Powers of x and y, in the order of a warp's coefficients.
 POWERS = ((2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
@@ -42,17 +42,19 @@ class Warp:
         return u + terms @ np.array(self.a), v + terms @ np.array(self.b)
 
     def cards(self) -> dict[str, float]:
-        """Write as SIP, with the way back (Shupe et al. 2005)."""
+        """Write as SIP (Shupe et al. 2005), without the way back."""
         if self.kind == "none":
             return {}
         found: dict[str, float] = {"A_ORDER": 3.0, "B_ORDER": 3.0}
         for name, values in (("A", self.a), ("B", self.b)):
             for (p, q), value in zip(POWERS, values, strict=True):
                 found[f"{name}_{p}_{q}"] = value * self.norm ** (1 - p - q)
-        return found | self._inverse()
+        return found
 
-    def _inverse(self) -> dict[str, float]:
-        """Fit the polynomials that lead back, over the whole frame and a little more."""
+    def inverse(self) -> dict[str, float]:
+        """Write the way back: polynomials fitted over the whole frame and a little more."""
+        if self.kind == "none":
+            return {}
         side = np.linspace(-1.02, 1.02, _GRID)
         u, v = (axis.ravel() for axis in np.meshgrid(side, side))
         x, y = self.apply(u, v)

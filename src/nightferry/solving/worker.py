@@ -11,16 +11,29 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nightferry.solving.frame import solve_frame
-from nightferry.solving.model import Answer, Settings
-from nightferry.solving.warp import Warp
+if TYPE_CHECKING:
+    from nightferry.solving.model import Answer, Settings
+
+#: Libraries of linear algebra that share one small sum among all processors, which costs three times its time.
+_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-def solve_task(path: Path, settings: Settings, warp: Warp | None = None, name: str = "") -> Answer:
-    """Solve a frame in a worker process; beyond the limit the process ends."""
+def solve_task(path: Path, settings: "Settings", warp: str = "", name: str = "") -> "Answer":
+    """Solve a frame in a worker process; beyond the limit the process ends. ``warp`` is what `Warp.text` wrote."""
     with alarm(settings.seconds):
-        return solve_frame(path, settings, warp, name=name)
+        return _solve(path, settings, warp, name)
+
+
+def _solve(path: Path, settings: "Settings", warp: str, name: str) -> "Answer":
+    if multiprocessing.parent_process() is not None:  # our own process, and numpy is not there yet
+        for variable in _THREADS:
+            os.environ.setdefault(variable, "1")
+    from nightferry.solving.frame import solve_frame  # noqa: PLC0415 - brings numpy, which reads the limits above
+    from nightferry.solving.warp import read_warp  # noqa: PLC0415 - as above
+
+    return solve_frame(path, settings, read_warp(warp), name=name)
 
 
 @contextmanager
@@ -41,5 +54,5 @@ def lost(seconds: float) -> str:
     """Say what became of a frame whose worker ended twice."""
     return (
         f"the solver crashed, or did not end within {seconds:.0f} s, twice, and was stopped; if its index files are "
-        f"damaged, see: nightferry index status"
+        "damaged, see: nightferry index status"
     )
