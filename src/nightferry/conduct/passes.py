@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from nightferry.conduct.carry import Tally, carry
 from nightferry.conduct.clearing import clear
+from nightferry.conduct.gathering import gather
 from nightferry.conduct.route import Route, now_us
 from nightferry.conduct.scan import Scan, back_receipt, gone_receipt, scan
 from nightferry.conduct.tidying import tidy
@@ -21,7 +22,6 @@ from nightferry.core.store import StorePath
 
 #: How often one pass waits for files that keep changing; what still changes then is left for the next pass.
 _SETTLE_ROUNDS = 3
-STEPS = ("pull", "verify", "deliver", "clear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,8 @@ def run_pass(
         tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
         trouble = trouble or tally.trouble
         cleared = 0
+        if trouble is None and not stop.is_set() and orders.until in {"deliver", "clear", _gather_name(route)}:
+            trouble = gather(route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop)
         try:
             if trouble is None and not stop.is_set():
                 cleared = _clear(route, ledger, chosen, orders, onlooker)
@@ -106,6 +108,10 @@ def run_pass(
             trouble = trouble or err
         done = Pass(pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble)
         return _report(found, done, _balances(ledger, name, chosen), started)
+
+
+def _gather_name(route: Route) -> str:
+    return route.gather.name if route.gather else ""
 
 
 def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float) -> Pass:
