@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -43,14 +43,14 @@ class _Case:
     warp: Warp | None
 
 
-def solve_frame(path: Path, settings: Settings, warp: Warp | None = None, *, name: str = "") -> Answer:
-    """Solve a frame. ``warp`` is what is known of its instrument's distortion; ``name`` the file's name elsewhere.
+def solve_frame(path: Path, settings: Settings, warps: Mapping[str, Warp] | None = None, *, name: str = "") -> Answer:
+    """Solve a frame. ``warps`` are the distortions of instruments as far as they are known; ``name`` its name elsewhere.
 
     Raises `Misconfigured` when no engine or no index files are there; everything else is in the answer.
     """
     began = time.perf_counter()
     try:
-        answer = _solve(path, settings, warp, name or path.name)
+        answer = _solve(path, settings, warps or {}, name or path.name)
     except Held as err:
         answer = Answer(None, str(err))
     except TryAgain as err:
@@ -58,21 +58,22 @@ def solve_frame(path: Path, settings: Settings, warp: Warp | None = None, *, nam
     return replace(answer, seconds=time.perf_counter() - began)
 
 
-def _solve(path: Path, settings: Settings, warp: Warp | None, name: str) -> Answer:
+def _solve(path: Path, settings: Settings, warps: Mapping[str, Warp], name: str) -> Answer:
     engine = load_engine(settings.engine)
     indexes = shelved(settings.indexes, usual=settings.usual)
     picture = read_picture(path)
     size = (picture.width, picture.height)
     told = read_hints(picture.header, settings, name, size)
     if told.canonical.image_type not in _LIGHTS:
-        return Answer(None, f"a {told.canonical.image_type} frame shows no sky", instrument=told.instrument, size=size)
+        reason = f"a {told.canonical.image_type} frame shows no sky"
+        return Answer(None, reason, instrument=told.instrument, size=size, sky=False)
     try:
         stars, facts = find_stars(picture)
     except Held as err:
         return Answer(None, str(err), {"stars": 0}, told.instrument, size)
     if reason := too_few(stars, facts):
         return Answer(None, reason, facts, told.instrument, size)
-    warp = warp if warp is not None and abs(warp.norm - math.hypot(*size) / 2) < 1 else None
+    warp = warps.get(told.instrument)
     case = _Case(stars, told, indexes, engine.name, warp)
     solution = None if settings.again else _checked(case)
     reason = ""

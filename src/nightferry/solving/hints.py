@@ -36,15 +36,19 @@ def read_hints(header: Header, settings: Settings, name: str, size: tuple[int, i
         dialect = load_dialect("generic", settings.dialects)
     canonical = translate(header, dialect, name).canonical
     hints = Hints(radius=settings.radius)
-    place = _place(canonical)
+    place = settings.near or _place(canonical)
     if place is not None:
         hints = replace(hints, ra=place[0], dec=place[1])
     scale = header_scale(header, canonical)
-    if scale is not None:
+    if scale is not None and (settings.scales is None or _within(scale, settings.scales)):
         hints = replace(hints, scale=scale, scales=(scale * (1 - LOOSE), scale * (1 + LOOSE)))
     elif settings.scales is not None:
         hints = replace(hints, scales=settings.scales)
     return Told(canonical, _with_earlier(hints, settings.earlier), _instrument(canonical, dialect.id, size))
+
+
+def _within(scale: float, limits: tuple[float, float]) -> bool:
+    return limits[0] * (1 - LOOSE) <= scale <= limits[1] * (1 + LOOSE)
 
 
 def _with_earlier(hints: Hints, earlier: Hints | None) -> Hints:

@@ -88,8 +88,9 @@ class Settings:
     """How a telescope's frames are solved.
 
     ``engine`` is empty for the best that is installed; ``indexes`` are folders or index files beside the usual ones;
-    ``scales`` the limits of the pixel scale in arcseconds where no header tells it. ``earlier`` is what an earlier
-    frame of the night taught: place and scale.
+    ``scales`` are limits of the pixel scale in arcseconds, and count more than a header that is beyond them; ``near``
+    is a place in degrees that counts more than the header's. ``earlier`` is what an earlier frame of the night taught:
+    place and scale. ``again`` has frames solved that carry a solution.
     """
 
     engine: str = ""
@@ -102,6 +103,7 @@ class Settings:
     dialects: Path | None = None
     site: Site | None = None
     again: bool = False
+    near: tuple[float, float] | None = None
     earlier: Hints | None = None
 
 
@@ -157,7 +159,8 @@ class Solution:
 class Answer:
     """What came of a frame: a solution, or the reason why there is none; and what its stars tell.
 
-    ``world`` says that the reason is not in the frame (no index file, an engine that failed).
+    ``world`` says that the reason is not in the frame (an engine that failed); ``sky`` is false for darks and the like,
+    which nobody would solve.
     """
 
     solution: Solution | None
@@ -166,4 +169,5 @@ class Answer:
     instrument: str = ""
     size: tuple[int, int] = (0, 0)
     world: bool = False
+    sky: bool = True
     seconds: float = 0.0

@@ -6,7 +6,6 @@ order and none belong to the matrix and the place.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -107,23 +106,3 @@ def estimate(kind: Kind, places: Places, norm: float) -> Warp:
     terms = np.concatenate([np.stack([one, u, v], axis=1), powers(u, v)], axis=1)
     both, *_ = np.linalg.lstsq(terms, np.stack([x - u, y - v], axis=1), rcond=None)
     return Warp(kind, norm, tuple(both[3:, 0].tolist()), tuple(both[3:, 1].tolist()))
-
-
-def pooled(frames: Sequence[Places], norm: float) -> Warp:
-    """Fit one warp to many frames' places (frame u, v; plane x, y), each frame with a matrix and place of its own.
-
-    The terms of each frame are freed of what its own matrix can take up, so one small system remains
-    (Frisch & Waugh 1933, Econometrica 1, 387).
-    """
-    size = len(POWERS)
-    normal, right = np.zeros((size, size)), np.zeros((size, 2))
-    for u, v, x, y in frames:
-        linear = np.stack([np.ones_like(u), u, v], axis=1)
-        terms, shifts = powers(u, v), np.stack([x - u, y - v], axis=1)
-        basis, _ = np.linalg.qr(linear)
-        terms = terms - basis @ (basis.T @ terms)
-        shifts = shifts - basis @ (basis.T @ shifts)
-        normal += terms.T @ terms
-        right += terms.T @ shifts
-    found, *_ = np.linalg.lstsq(normal, right, rcond=None)
-    return Warp("learnt", norm, tuple(found[:, 0].tolist()), tuple(found[:, 1].tolist()))

@@ -20,20 +20,19 @@ if TYPE_CHECKING:
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-def solve_task(path: Path, settings: "Settings", warp: str = "", name: str = "") -> "Answer":
-    """Solve a frame in a worker process; beyond the limit the process ends. ``warp`` is what `Warp.text` wrote."""
+def solve_task(path: Path, settings: "Settings", name: str = "") -> "Answer":
+    """Solve a frame in a worker process; beyond the limit the process ends."""
     with alarm(settings.seconds):
-        return _solve(path, settings, warp, name)
+        return _solve(path, settings, name)
 
 
-def _solve(path: Path, settings: "Settings", warp: str, name: str) -> "Answer":
+def _solve(path: Path, settings: "Settings", name: str) -> "Answer":
     if multiprocessing.parent_process() is not None:  # our own process, and numpy is not there yet
         for variable in _THREADS:
             os.environ.setdefault(variable, "1")
     from nightferry.solving.frame import solve_frame  # noqa: PLC0415 - brings numpy, which reads the limits above
-    from nightferry.solving.warp import read_warp  # noqa: PLC0415 - as above
 
-    return solve_frame(path, settings, read_warp(warp), name=name)
+    return solve_frame(path, settings, name=name)
 
 
 @contextmanager
