@@ -117,13 +117,17 @@ def _tell(name: str, done: Pass, *, as_json: bool, dry_run: bool) -> None:
 
 def summary(name: str, done: Pass) -> str:
     """Say in one line what a pass found and did."""
-    speed = f" at {size_text(done.moved / done.seconds)}/s" if done.moved and done.seconds else ""
-    parts = [f"{done.listed:,} files listed", f"{done.news:,} new"]
-    parts.append(f"{done.pulled:,} frames pulled ({size_text(done.moved)}{speed})" if done.pulled else "nothing pulled")
+    speed = f" at {size_text(done.moved / done.moving)}/s" if done.moved and done.moving else ""
+    parts = [f"{done.listed:,} {'file' if done.listed == 1 else 'files'} listed", f"{done.news:,} new"]
+    frames = "frame" if done.pulled == 1 else "frames"
+    parts.append(
+        f"{done.pulled:,} {frames} pulled ({size_text(done.moved)}{speed})" if done.pulled else "nothing pulled"
+    )
     if done.cleared:
         parts.append(f"{done.cleared:,} deleted at the source")
     if done.odd:
-        parts.append(f"{done.odd:,} oddities such as links left there (see: nightferry night)")
+        what = "oddity such as a link" if done.odd == 1 else "oddities such as links"
+        parts.append(f"{done.odd:,} {what} left there (see: nightferry night)")
     if done.trouble is not None:
         parts.append(f"not all could be done: {done.trouble}")
     return f"{name}: {', '.join(parts)} in {span_text(done.seconds)}"

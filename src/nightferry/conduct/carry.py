@@ -72,10 +72,14 @@ class _Job:
 
 @dataclass(slots=True)
 class Tally:
-    """What a pass did, as far as the balance does not tell. ``trouble`` is what ended the pulling early."""
+    """What a pass did in so many seconds, as far as the balance does not tell.
+
+    ``trouble`` is what ended the pulling early.
+    """
 
     bytes: int = 0
     pulled: int = 0
+    seconds: float = 0.0
     trouble: NightferryError | None = None
 
 

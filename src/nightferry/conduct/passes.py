@@ -39,11 +39,13 @@ class Pass:
     """What one pass found and did.
 
     ``listed`` files were shown, ``news`` of them not seen before; ``pulled`` frames of ``moved`` bytes came;
-    ``cleared`` were deleted at the source. ``trouble`` is what kept the pass from doing all it should.
+    ``cleared`` were deleted at the source. ``moving`` of its ``seconds`` were spent on carrying, the others on
+    listing, settling and clearing. ``trouble`` is what kept the pass from doing all it should.
     """
 
     balances: Sequence[Balance] = ()
     seconds: float = 0.0
+    moving: float = 0.0
     listed: int = 0
     news: int = 0
     pulled: int = 0
@@ -106,7 +108,7 @@ def run_pass(
         except (TryAgain, Misconfigured) as err:  # what was carried is told all the same
             onlooker.note(str(err))
             trouble = trouble or err
-        done = Pass(pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble)
+        done = Pass(moving=tally.seconds, pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble)
         return _report(found, done, _balances(ledger, name, chosen), started)
 
 
@@ -164,6 +166,7 @@ def _carry(
         work = ledger.open_work(
             route.telescope.name, chosen.evenings, now_us=now_us(), retry=turn == 0 and not orders.patient
         )
+        began = time.perf_counter()
         tally = carry(
             route,
             ledger,
@@ -174,7 +177,12 @@ def _carry(
             retry=turn == 0 and not orders.patient,
             reachable=reachable,
         )
-        total = Tally(total.bytes + tally.bytes, total.pulled + tally.pulled, total.trouble or tally.trouble)
+        total = Tally(
+            total.bytes + tally.bytes,
+            total.pulled + tally.pulled,
+            total.seconds + time.perf_counter() - began,
+            total.trouble or tally.trouble,
+        )
         hopeless = total.trouble or not reachable or stop.is_set()
         if not fresh or not orders.settle or hopeless or turn == _SETTLE_ROUNDS:
             break
