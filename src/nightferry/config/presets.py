@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from nightferry.config.model import HeaderConfig, SiteConfig, StepNames, Take, Template, Url
+from nightferry.config.model import HeaderConfig, SiteConfig, SolveConfig, StepNames, Take, Template, Url
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
 
@@ -64,6 +64,7 @@ class Preset(_Section):
     site: SiteConfig | None = None  #: where the telescope stands, where the preset is one telescope's
     program: str | None = None
     header: HeaderConfig = HeaderConfig()
+    solve: SolveConfig = SolveConfig()
 
     def as_layout(self, take: list[str] | None, longitude: float | None) -> Layout:
         """Make the layout, with the user's choice of files in place of the preset's."""

@@ -44,7 +44,7 @@ class _Case:
 
 
 def solve_frame(path: Path, settings: Settings, warps: Mapping[str, Warp] | None = None, *, name: str = "") -> Answer:
-    """Solve a frame. ``warps`` are the distortions of instruments as far as they are known; ``name`` its name elsewhere.
+    """Solve a frame. ``warps`` are the distortions of instruments as far as known; ``name`` is its name elsewhere.
 
     Raises `Misconfigured` when no engine or no index files are there; everything else is in the answer.
     """

@@ -1,21 +1,14 @@
-"""The values of plate solving: stars, hints, an engine's guess, a solution, and the protocol of engines.
-
-No numpy here at run time: a worker process sets limits for it before it loads it, and settings come before that.
-"""
-
-from __future__ import annotations
+"""The values of plate solving: stars, hints, an engine's guess, a solution, and the protocol of engines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from nightferry.core.canonical import Wcs
 from nightferry.core.context import Site
 from nightferry.core.frame import Fact
-
-if TYPE_CHECKING:
-    from nightferry.solving.arrays import Floats
+from nightferry.solving.arrays import Floats
 
 #: How far from its hint a frame is looked for, in degrees; a wider circle finds no fewer frames.
 RADIUS = 5.0

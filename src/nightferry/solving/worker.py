@@ -11,28 +11,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from nightferry.solving.model import Answer, Settings
+from nightferry.solving.frame import solve_frame
+from nightferry.solving.model import Answer, Settings
 
-#: Libraries of linear algebra that share one small sum among all processors, which costs three times its time.
-_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+#: A frame that takes so many times the limit that its engine was given is taken as hanging.
+SLACK = 1.5
 
 
-def solve_task(path: Path, settings: "Settings", name: str = "") -> "Answer":
+def solve_task(path: Path, settings: Settings) -> Answer:
     """Solve a frame in a worker process; beyond the limit the process ends."""
-    with alarm(settings.seconds):
-        return _solve(path, settings, name)
-
-
-def _solve(path: Path, settings: "Settings", name: str) -> "Answer":
-    if multiprocessing.parent_process() is not None:  # our own process, and numpy is not there yet
-        for variable in _THREADS:
-            os.environ.setdefault(variable, "1")
-    from nightferry.solving.frame import solve_frame  # noqa: PLC0415 - brings numpy, which reads the limits above
-
-    return solve_frame(path, settings, name=name)
+    with alarm(SLACK * settings.seconds):
+        return solve_frame(path, settings)
 
 
 @contextmanager
@@ -52,6 +42,6 @@ def alarm(seconds: float) -> Iterator[None]:
 def lost(seconds: float) -> str:
     """Say what became of a frame whose worker ended twice."""
     return (
-        f"the solver crashed, or did not end within {seconds:.0f} s, twice, and was stopped; if its index files are "
-        "damaged, see: nightferry index status"
+        f"the solver crashed, or did not end within {SLACK * seconds:.0f} s, twice, and was stopped; if its index "
+        "files are damaged, see: nightferry index status"
     )

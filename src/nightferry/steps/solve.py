@@ -18,7 +18,6 @@ from nightferry.core.frame import Fact, Frame, Role, fingerprint
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
 from nightferry.solving.model import Answer, Hints, Settings
-from nightferry.solving.worker import alarm, lost
 from nightferry.steps.shelf import Shelf, translated
 from nightferry.steps.standard_frames import SOLUTION
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 #: How often a frame may end its worker: `nightferry.crews.SturdyProcesses` gives each task two chances.
 _CHANCES = 2
 _FOLDER = "solving"
-#: A frame that needs so many times the limit of its engine is taken as hanging.
-_SLACK = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +97,19 @@ class Solve:
 
     def _one(self, frame: Frame, notes: "Notes") -> Answer:
         from nightferry.solving.frame import solve_frame  # noqa: PLC0415 - as above
+        from nightferry.solving.worker import SLACK, alarm, lost  # noqa: PLC0415 - as above
 
         began = time.perf_counter()
-        limit = _SLACK * self.settings.seconds
         mark = notes.folder / f"{frame.id}.tries"
         if (tries := _tries(mark)) >= _CHANCES:
             mark.unlink(missing_ok=True)
-            return Answer(None, lost(limit), seconds=time.perf_counter() - began)
+            return Answer(None, lost(self.settings.seconds), seconds=time.perf_counter() - began)
         with translated(mark, "the shelf"):
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.write_text(str(tries + 1), encoding="ascii")
         settings = replace(self.settings, earlier=notes.earlier)
         try:
-            with alarm(limit):
+            with alarm(SLACK * self.settings.seconds):
                 answer = solve_frame(frame.file, settings, notes.warps(), name=frame.name.rpartition("/")[2])
         except Misconfigured as err:
             answer = Answer(None, str(err), world=True)
