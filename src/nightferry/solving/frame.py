@@ -82,7 +82,7 @@ def _solve(path: Path, settings: Settings, warps: Mapping[str, Warp], name: str)
     if solution is not None:
         facts |= facts_of(solution, size)
         facts |= _sky_facts(solution.wcs, size, told.canonical, settings.site)
-    return Answer(solution, reason, facts, told.instrument, size)
+    return Answer(solution, reason, facts, told.instrument, size, hdu=picture.unit.number)
 
 
 @lru_cache(maxsize=4)
@@ -148,8 +148,7 @@ def _useful(index: Index, hints: Hints, stars: Stars) -> bool:
     if hints.scales is None:
         return True
     side = min(stars.width, stars.height) / 60
-    low, high = index.fields
-    return low <= side * hints.scales[1] and side * hints.scales[0] <= high
+    return index.may_serve(side * hints.scales[0], side * hints.scales[1])
 
 
 def _uncovered(case: _Case, hints: Hints) -> str:

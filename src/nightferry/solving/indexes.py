@@ -27,8 +27,8 @@ Stored = npt.NDArray[np.unsignedinteger] | Floats
 _ARCMIN = 3437.746770784939  # in a radian
 _TYPES = {"u32": "u4", "u16": "u2", "double": "f8"}
 _SMALL_ENDIAN = "04:03:02:01"
-#: Quads between these shares of a field's smaller side can be found in it.
-SMALLEST_SHARE, LARGEST_SHARE = 0.1, 1.2
+#: Quads between these shares of a field's smaller side are found in it as a rule; up to the last one, now and then.
+SMALLEST_SHARE, LARGEST_SHARE, UTMOST_SHARE = 0.1, 0.5, 1.2
 _SUFFIXES = (".fits", ".fit")
 
 
@@ -46,6 +46,10 @@ class Index:
     def fields(self) -> tuple[float, float]:
         """The smaller sides of the fields that it serves, in arcminutes."""
         return self.low / LARGEST_SHARE, self.high / SMALLEST_SHARE
+
+    def may_serve(self, low: float, high: float) -> bool:
+        """Whether trying is worth it for fields whose smaller side is between so many arcminutes."""
+        return self.low / UTMOST_SHARE <= high and low <= self.high / SMALLEST_SHARE
 
     def serves(self, side: float) -> bool:
         """Whether fields whose smaller side is so many arcminutes can be solved with it."""

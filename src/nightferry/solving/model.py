@@ -161,6 +161,7 @@ class Answer:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     instrument: str = ""
     size: tuple[int, int] = (0, 0)
+    hdu: int = 0
     world: bool = False
     sky: bool = True
     seconds: float = 0.0
