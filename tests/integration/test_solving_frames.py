@@ -38,7 +38,7 @@ def work(tmp_path: Path, settings: Settings) -> Callable[..., Answer]:
         path = tmp_path / name
         path.write_bytes(data)
         told = {field: getattr(settings, field) for field in Settings.__dataclass_fields__}
-        return solve_frame(path, Settings(**{**told, **changed}))  # type: ignore[arg-type] # the tests' own changes
+        return solve_frame(path, Settings(**{**told, **changed}))
 
     return solve
 
@@ -47,7 +47,7 @@ def place(view: View) -> list[Card]:
     return [("RA", round(view.ra, 4), "[deg]"), ("DEC", round(view.dec, 4), "[deg]")]
 
 
-def errors(answer: Answer, target: str, view: View, size: tuple[int, int] = SIZE) -> np.ndarray:  # type: ignore[type-arg] # of floats
+def errors(answer: Answer, target: str, view: View, size: tuple[int, int] = SIZE) -> np.ndarray:
     """Tell by how many arcseconds the solution misses each star that is really in the frame."""
     assert answer.solution is not None, answer.reason
     stars = star_table()[target]

@@ -92,7 +92,7 @@ def test_rotation_is_the_position_angle_of_up() -> None:
 # fitting -------------------------------------------------------------------------------------------------------
 
 
-def seen(wcs: Wcs, stars: np.ndarray, *, noise: float, seed: int) -> Stars:  # type: ignore[type-arg] # of floats
+def seen(wcs: Wcs, stars: np.ndarray, *, noise: float, seed: int) -> Stars:
     """Measure stars through a solution, each place off by some noise; a tenth of them lost, as many others added."""
     rng = np.random.default_rng(seed)
     x, y = pixels_of(wcs, stars[:, 0], stars[:, 1])
@@ -106,7 +106,7 @@ def seen(wcs: Wcs, stars: np.ndarray, *, noise: float, seed: int) -> Stars:  # t
     return Stars(x[order], y[order], flux[order], *SIZE)
 
 
-def solved(wcs: Wcs, stars: np.ndarray, seed: int, learnt: Warp | None = None) -> Answer:  # type: ignore[type-arg] # as above
+def solved(wcs: Wcs, stars: np.ndarray, seed: int, learnt: Warp | None = None) -> Answer:
     """Refine a frame from a guess that is off by pixels, as an engine's is."""
     flat = replace(wcs, ctype=("RA---TAN", "DEC--TAN"), further={}, crval=(wcs.crval[0] + 0.0008, wcs.crval[1]))
     measured_stars = seen(wcs, stars, noise=0.15, seed=seed)
