@@ -15,7 +15,8 @@ from nightferry.solving.warp import FREEDOM, Kind, Warp, estimate
 #: Pixels within which stars are first matched: a guess is good to a few, its corners to some more.
 FIRST_REACH, LEAST_REACH = 8.0, 1.5
 _ROUNDS = 3  # of matching anew with a better solution
-_CLIP = 3.0  # times the scatter: matches beyond are none
+_CLIP, _CLIPS = 4.5, 4  # times the scatter in one axis: matches beyond are none; and how often that is looked at
+_FEWEST = 5  # matches of a fit: six numbers need three, and two more to tell
 _AFFINE = 6
 #: Matches from which a kind of distortion may be thought of.
 _LEAST: dict[Kind, int] = {"radial": 20, "cubic": 60}
@@ -35,22 +36,21 @@ class Sky:
 
 def refine(guess: Wcs, stars: Stars, sky: Sky, learnt: Warp | None = None) -> Fit | None:
     """Match and fit in turns; None where too few stars match for any fit."""
-    wcs, reach = guess, FIRST_REACH
-    fitted: tuple[Wcs, Warp] | None = None
+    size = (stars.width, stars.height)
+    wcs, warp, reach = guess, learnt or Warp("none", norm_of(size)), FIRST_REACH
     for number in range(_ROUNDS):
         pairs = match(wcs, stars, sky, reach)
-        if len(pairs.star) < 5:  # noqa: PLR2004 - six numbers need three, and two more to tell
-            return None
         found = Matches(stars.x[pairs.star], stars.y[pairs.star], sky.ra[pairs.other], sky.dec[pairs.other])
-        keep, wcs, warp = _fit_clipped(found, wcs, stars, learnt, last=number == _ROUNDS - 1)
-        if keep is None:
+        kept = _clipped(found, wcs, size, warp)
+        if kept is None:
             return None
-        fitted = wcs, warp
-        rms = scatter(wcs, keep)
-        reach = max(LEAST_REACH, min(reach, 5 * rms))
-    if fitted is None:
-        return None
-    wcs, warp = fitted
+        if learnt is None and number:  # the first round's matches may lack the corners
+            warp = _choose(kept.matches, kept.wcs, size)
+            kept = _clipped(kept.matches, kept.wcs, size, warp)
+            if kept is None:
+                return None
+        wcs = kept.wcs
+        reach = max(LEAST_REACH, min(reach, 5 * kept.rms))
     return measured(with_inverse(wcs, warp), warp, stars, sky, reach)
 
 
@@ -96,9 +96,7 @@ def scatter(wcs: Wcs, matches: Matches) -> float:
 
 def refit(matches: Matches, wcs: Wcs, size: tuple[int, int], warp: Warp) -> Wcs:
     """Fit place and matrix anew under a given distortion."""
-    u, v = normal_places(matches, size, warp.norm)
-    crval, cd = _fit_linear(*warp.apply(u, v), matches, _centre(wcs, size))
-    return _as_wcs(crval, cd, size, warp)
+    return _fit_linear(matches, wcs, size, warp).wcs
 
 
 def normal_places(matches: Matches, size: tuple[int, int], norm: float) -> tuple[Floats, Floats]:
@@ -119,78 +117,73 @@ def norm_of(size: tuple[int, int]) -> float:
     return math.hypot(*size) / 2
 
 
-def _fit_clipped(
-    found: Matches, wcs: Wcs, stars: Stars, learnt: Warp | None, *, last: bool
-) -> tuple[Matches | None, Wcs, Warp]:
-    """Fit, leave out what does not belong, and fit again; the kind of distortion is chosen in the last round."""
-    size = (stars.width, stars.height)
-    norm = norm_of(size)
-    warp = learnt if learnt is not None else Warp("none", norm)
-    for _ in range(4):
-        if learnt is None:
-            warp = _choose(found, wcs, size, norm) if last or found.count >= 2 * _LEAST["radial"] else warp
-        wcs = refit(found, wcs, size, warp)
-        x, y = pixels_of(wcs, found.ra, found.dec)
-        off = np.hypot(x - found.x, y - found.y)
-        typical = max(float(np.median(off)) / 1.177, 0.05)  # of a Rayleigh distribution
-        good = off < _CLIP * 1.5 * typical
-        if np.count_nonzero(good) < 5:  # noqa: PLR2004 - as above
-            return None, wcs, warp
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A fit: its solution, the matches that it rests on, and how far each is off, in pixels."""
+
+    wcs: Wcs
+    matches: Matches
+    off: Floats
+
+    @property
+    def rms(self) -> float:
+        return float(np.sqrt(np.mean(self.off**2)))
+
+
+def _clipped(found: Matches, wcs: Wcs, size: tuple[int, int], warp: Warp) -> _Fitted | None:
+    """Fit, leave out what does not belong, and fit again; None when too little is left."""
+    for _ in range(_CLIPS):
+        if found.count < _FEWEST:
+            return None
+        fitted = _fit_linear(found, wcs, size, warp)
+        typical = max(float(np.median(fitted.off)) / 1.177, 0.05)  # sigma of a Rayleigh distribution; pixels
+        good = fitted.off < _CLIP * typical
         if good.all():
-            break
-        found = Matches(found.x[good], found.y[good], found.ra[good], found.dec[good])
-    return found, wcs, warp
+            return fitted
+        wcs, found = fitted.wcs, Matches(found.x[good], found.y[good], found.ra[good], found.dec[good])
+    return _fit_linear(found, wcs, size, warp) if found.count >= _FEWEST else None
 
 
-def _choose(found: Matches, wcs: Wcs, size: tuple[int, int], norm: float) -> Warp:
+def _choose(found: Matches, wcs: Wcs, size: tuple[int, int]) -> Warp:
     """Choose the kind of distortion that the matches themselves ask for (Schwarz 1978, Ann. Stat. 6, 461)."""
+    norm, numbers = norm_of(size), 2 * found.count
     u, v = normal_places(found, size, norm)
-    numbers = 2 * found.count
+    flat = _fit_linear(found, wcs, size, Warp("none", norm))
     best, lowest = Warp("none", norm), math.inf
     kinds: tuple[Kind, ...] = ("none", "radial", "cubic")
     for kind in kinds:
         if found.count < _LEAST.get(kind, 0):
             continue
-        trial = refit(found, wcs, size, Warp("none", norm))
-        warp = Warp("none", norm)
-        for _ in range(2 if kind != "none" else 0):
-            warp = estimate(kind, (u, v, *straight_places(found, trial, norm)), norm)
-            trial = refit(found, trial, size, warp)
-        rest = scatter(trial, found) ** 2 * found.count
+        warp, trial = best, flat
+        for _ in range(0 if kind == "none" else 2):
+            warp = estimate(kind, (u, v, *straight_places(found, trial.wcs, norm)), norm)
+            trial = _fit_linear(found, trial.wcs, size, warp)
+        rest = float(np.sum(trial.off**2))
         price = numbers * math.log(max(rest, 1e-12) / numbers) + (_AFFINE + FREEDOM[kind]) * math.log(numbers)
         if price < lowest:
             best, lowest = warp, price
     return best
 
 
-def _centre(wcs: Wcs, size: tuple[int, int]) -> tuple[float, float]:
-    ra, dec = sky_of(wcs, np.array([(size[0] + 1) / 2]), np.array([(size[1] + 1) / 2]))
-    return float(ra[0]), float(dec[0])
-
-
-def _fit_linear(
-    u: Floats, v: Floats, matches: Matches, crval: tuple[float, float]
-) -> tuple[tuple[float, float], tuple[float, float, float, float]]:
+def _fit_linear(matches: Matches, wcs: Wcs, size: tuple[int, int], warp: Warp) -> _Fitted:
     """Fit a matrix, and the place that the middle of the frame looks at, by least squares."""
+    u, v = warp.apply(*normal_places(matches, size, warp.norm))
     terms = np.stack([np.ones_like(u), u, v], axis=1)
+    ra, dec = sky_of(wcs, np.array([(size[0] + 1) / 2]), np.array([(size[1] + 1) / 2]))
     for _ in range(4):
-        east, north = to_plane(matches.ra, matches.dec, crval)
-        found, *_ = np.linalg.lstsq(terms, np.stack([east, north], axis=1), rcond=None)
-        ra, dec = from_plane(found[0, :1], found[0, 1:], crval)
         crval = float(ra[0]), float(dec[0])
-        if float(np.abs(found[0]).max()) < 1e-10:  # noqa: PLR2004 - degrees, a third of a microarcsecond
+        wanted = np.stack(to_plane(matches.ra, matches.dec, crval), axis=1)
+        found, *_ = np.linalg.lstsq(terms, wanted, rcond=None)
+        if float(np.abs(found[0]).max()) < 1e-9:  # noqa: PLR2004 - degrees: some microarcseconds
             break
-    (a, c), (b, d) = found[1].tolist(), found[2].tolist()
-    return crval, (a, b, c, d)
-
-
-def _as_wcs(
-    crval: tuple[float, float], cd: tuple[float, float, float, float], size: tuple[int, int], warp: Warp
-) -> Wcs:
+        middle_east, middle_north = found[0].astype(np.float64)[:, None]
+        ra, dec = from_plane(middle_east, middle_north, crval)
+    (a, c), (b, d) = (found[1] / warp.norm).tolist(), (found[2] / warp.norm).tolist()
     kind = "TAN" if warp.kind == "none" else "TAN-SIP"
-    a, b, c, d = (value / warp.norm for value in cd)
     middle = ((size[0] + 1) / 2, (size[1] + 1) / 2)
-    return Wcs((f"RA---{kind}", f"DEC--{kind}"), middle, crval, (a, b, c, d), warp.cards())
+    made = Wcs((f"RA---{kind}", f"DEC--{kind}"), middle, crval, (a, b, c, d), warp.cards())
+    scale = math.sqrt(abs(a * d - b * c)) or 1.0
+    return _Fitted(made, matches, np.hypot(*(wanted - terms @ found).T) / scale)
 
 
 def with_inverse(wcs: Wcs, warp: Warp) -> Wcs:

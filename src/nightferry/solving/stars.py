@@ -23,7 +23,7 @@ _THRESHOLD = 5.0  # of a detection, in units of the noise
 _HARDER, _TRIES = 2.5, 4  # when a picture floods the buffer: by how much the threshold rises, and how often
 _MESH = 128  # pixels: the grid on which the sky is measured
 _LONG, _NARROW = 3.0, 0.35  # a trail's axis ratio; a hot pixel's short axis in pixels
-_SHAPES = 60  # stars whose shape is measured
+_SHAPES = 40  # stars whose shape is measured
 _FULL_SHARE = 0.5  # of a picture in which nothing can be found
 _SIGMA_TO_FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
