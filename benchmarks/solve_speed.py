@@ -174,7 +174,8 @@ def measure(kind: Kind, folder: Path, index: Path, frames: int, rivals: int) -> 
     known = [value for value in rival if not math.isnan(value)]
     ratio = f"{statistics.median(known) / statistics.median(spent):,.0f}x" if known else "-"
     print(
-        f"| {kind.name} | {len(pairs)}/{frames} | {statistics.median(spent):.0f} ({max(spent):.0f}) | {kind.target:.0f} "
+        f"| {kind.name} | {len(pairs)}/{frames} "
+        f"| {statistics.median(spent):.0f} ({max(spent):.0f}) | {kind.target:.0f} "
         f"| {sum(a.solution is not None for a in second)}/{len(second)}, {statistics.median(outer) + children:.0f} "
         f"| {len(known)}/{len(rival)}, {statistics.median(known) if known else math.nan:,.0f} | {ratio} "
         f"| {statistics.median(rms for rms, _ in off):.2f} | {statistics.median(corner for _, corner in off):.2f} "
@@ -186,9 +187,7 @@ def measure(kind: Kind, folder: Path, index: Path, frames: int, rivals: int) -> 
 
 def real(folder: Path, index: Path, rivals: Path | None) -> None:
     """Solve real frames anew, whatever their headers say, and compare with the solutions that some bring."""
-    print(
-        "\n| real frame | CPU ms | solve-field as called: CPU ms | matched | rms arcsec | from its header's, rms arcsec |"
-    )
+    print("\n| real frame | CPU ms | solve-field as called: CPU ms | matched | rms arcsec | from its header's, rms |")
     print("|---|---|---|---|---|---|")
     paths = sorted(folder.rglob("*.fit*"))
     answers, spent = ours(paths, Settings(indexes=(index,), usual=False, again=True))
