@@ -137,15 +137,14 @@ def theirs(path: Path, index: Path, ra: float, dec: float) -> float:
     """Run solve-field as the SPECULOOS scripts do; milliseconds of processor time, NaN when it found nothing."""
     with tempfile.TemporaryDirectory() as name:
         config = Path(name) / "engine.cfg"
-        files = [index] if index.is_file() else sorted(index.glob("*.fits"))
-        config.write_text("cpulimit 60\ninparallel\n" + "".join(f"index {file}\n" for file in files), encoding="ascii")
+        config.write_text(f"cpulimit 300\nadd_path {index}\nautoindex\n", encoding="ascii")  # as Debian's own says
         command = [
             "solve-field", "--no-plots", "--no-remove-lines", "--uniformize", "0", "--overwrite", "--ra", str(ra),
             "--dec", str(dec), "--radius", "4", "--depth", "100", "--downsample", "2", "--no-tweak",
             "--backend-config", str(config), "--dir", name, str(path),
         ]  # fmt: skip
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=False, capture_output=True, timeout=120)
+        subprocess.run(command, check=False, capture_output=True, timeout=300)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         solved = bool(list(Path(name).glob("*.solved")))
     spent = 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
