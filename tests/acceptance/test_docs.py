@@ -57,8 +57,8 @@ TELESCOPES = {"ftp://10.0.0.1/user": "user", "ftp://192.168.88.1/Astronomy": "As
 QUIRKS = ("img-0002-dark.fits", "02-images-stacked", "IMG-9*", "img-9*", "latest.fits")
 #: What a page may tell a reader to do and a test does not.
 NOT_RUN = (
-    "pip install ",
-    "apt-get install astrometry", "./scripts/", "systemctl --user ", "loginctl enable-linger", "journalctl --user ", "sqlite3 ",
+    "pip install ", "apt-get install astrometry", "./scripts/", "systemctl --user ", "loginctl enable-linger",
+    "journalctl --user ", "sqlite3 ",
 )  # fmt: skip
 #: What a terminal shows as bars, and a test sees as lines.
 BARS = re.compile(r"delivered: |[\d,]+ frames to carry, ")
