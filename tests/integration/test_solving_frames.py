@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from nightferry.solving.sphere import sky_of
 from nightferry.testing.encode import Card, fits_image
 from nightferry.testing.fields import draw_field, optics, plain_wcs, vespera_frame
 from nightferry.testing.sky import TARGETS, View, make_sensor, project, star_table
+from nightferry.testing.vespera import build_night
 
 SIZE = (960, 540)
 ENGINES = ("astrometry", "solve-field")
@@ -174,6 +176,20 @@ def test_a_field_below_the_horizon_tells_of_a_wrong_clock(work: Callable[..., An
         cards: list[Card] = [*place(M45), *here, ("DATE-OBS", moment, "")]
         answer = work(vespera_frame("M45", M45, cards=cards))
         assert ("clock" in answer.facts) is wrong, answer.facts
+
+
+def test_every_frame_of_the_demo_s_night_that_shows_stars_is_found(
+    settings: Settings, tmp_path: Path, rounds: Callable[[int, int], int]
+) -> None:
+    evening, lights = date(2026, 9, 12), rounds(1, 4)
+    plan = build_night(tmp_path / "night", seed=1, evening=evening, observations=3, lights=lights, quirks=True)
+    answers = {
+        file.path: solve_frame(plan.root / file.path, settings, name=file.path.rpartition("/")[2])
+        for file in plan.files
+        if file.path.endswith(".fits") and not file.fault and "dark" not in file.path
+    }
+    assert len(answers) > 3 * lights
+    assert {path: answer.reason for path, answer in answers.items() if answer.solution is None} == {}
 
 
 # solutions that are there already ----------------------------------------------------------------------------------

@@ -84,14 +84,15 @@ def _read_csv(path: Path) -> Mapping[str, Sequence[object] | Floats]:
 def _read_table(path: Path) -> Mapping[str, Sequence[object] | Floats]:
     """Have astropy read FITS, VOTable, and whatever else it knows by its bytes."""
     try:
-        from astropy.table import Table  # noqa: PLC0415 - only who builds an index needs it
+        from astropy.io.registry import IORegistryError  # noqa: PLC0415 - only who builds an index needs it
+        from astropy.table import Table  # noqa: PLC0415 - as above
     except ModuleNotFoundError as err:
         raise Misconfigured("a catalogue that is no CSV needs astropy: pip install 'nightferry[solve]'") from err
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is odd in a catalogue's header does not matter here
         try:
             table = Table.read(path)
-        except (OSError, ValueError, TypeError, KeyError, IndexError) as err:
+        except (IORegistryError, OSError, ValueError, TypeError, KeyError, IndexError) as err:
             raise Held(f"{path}: not a catalogue that can be read (CSV, FITS, VOTable): {str(err)[:200]}") from err
     found: dict[str, Sequence[object] | Floats] = {}
     for name in table.colnames:
