@@ -89,15 +89,16 @@ def test_nothing_is_written_unasked(desk: Desk, sky_index: Path) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
-@pytest.mark.parametrize("room", [0, 40], ids=["without room", "with room"])
-def test_the_solution_is_written_and_pixels_stay(desk: Desk, sky_index: Path, room: int) -> None:
-    blanks: list[Card] = [(f"SPARE{number}", "x", "") for number in range(room)]
-    filled: list[Card] = [(f"FILL{number}", "x", "") for number in range(0 if room else 16)]
-    path = plant(desk, data=vespera_frame("M45", M45, cards=[*PLACE, *filled, *blanks]))
+@pytest.mark.parametrize("room", [False, True], ids=["without room", "with room"])
+def test_the_solution_is_written_and_pixels_stay(desk: Desk, sky_index: Path, room: bool) -> None:  # noqa: FBT001 - a parameter
+    filled: list[Card] = [(f"FILL{number}", "x", "") for number in range(16)]
+    path = plant(desk, data=vespera_frame("M45", M45, cards=[*PLACE, *filled]))
     with fits.open(path, mode="update") as hdus:
-        for card in blanks:
-            del hdus[0].header[card[0]]
         hdus[0].add_checksum()
+    if room:  # as a calibration leaves it: blank cards before END
+        raw = path.read_bytes()
+        end = raw.index(b"END" + b" " * 77)
+        path.write_bytes(raw[:end] + b" " * 2880 * 2 + raw[end:])
     with fits.open(path) as hdus:
         pixels, size = hdus[0].data.copy(), path.stat().st_size
     assert solve(desk, sky_index, path, "--write")[0] == DONE
@@ -109,7 +110,7 @@ def test_the_solution_is_written_and_pixels_stay(desk: Desk, sky_index: Path, ro
             assert hdus[0].header["OBJECT"] == "M45"
             assert any("nightferry solve" in line for line in hdus[0].header["HISTORY"])
             hdus.verify("exception")
-    assert (path.stat().st_size == size) is bool(room)
+    assert (path.stat().st_size == size) is room
     code, (line,) = solve(desk, sky_index, path, "--facts")
     assert code == DONE
     facts = line["facts"]

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from nightferry.core.errors import Held, Occupied
 from nightferry.core.store import BUFFER_SIZE
-from nightferry.fits.cards import Card, close_header, format_card
+from nightferry.fits.cards import CARD, Card, close_header, format_card
 from nightferry.fits.rewrite import SUMS, Unit, read_unit, sealed
 from nightferry.profiles.make import celestial_cards
 from nightferry.solving.model import Solution
@@ -28,17 +28,26 @@ _HISTORY = "nightferry solve:"
 
 
 def solved_header(unit: Unit, solution: Solution) -> bytes:
-    """Make the header with the solution in it, whole blocks, sums made anew where the data's was told."""
+    """Make the header with the solution in it, sums made anew where the data's was told.
+
+    Blank cards at its end are room; where it takes no more blocks than before it takes just as many.
+    """
     cards = unit.cards
     kept = [card for card in cards if card.keyword not in SUMS and not _OLD.fullmatch(card.keyword)]
     kept = [card for card in kept if not (card.keyword == "HISTORY" and str(card.value).strip().startswith(_HISTORY))]
+    while kept and not kept[-1].raw.strip():
+        kept.pop()
     opening = next((at for at, card in enumerate(kept) if not _OPENING.fullmatch(card.keyword)), len(kept))
     raws = [card.raw for card in (*kept[:opening], *celestial_cards(solution.wcs))]
     raws += [format_card("RADESYS", "ICRS"), format_card("EQUINOX", 2000.0)]
     raws += [card.raw for card in kept[opening:]]
     raws += [format_card("HISTORY", line) for line in _history(solution)]
     told = _told_sum(cards)
-    return close_header(raws) if told is None else sealed(raws, told)
+    header = close_header(raws) if told is None else sealed(raws, told)
+    if (spare := len(unit.raw) - len(header)) > 0:  # blank cards keep the data where they are, and room for later
+        raws += [b" " * CARD] * (spare // CARD)
+        header = close_header(raws) if told is None else sealed(raws, told)
+    return header
 
 
 def _history(solution: Solution) -> list[str]:
@@ -71,7 +80,7 @@ def write_solution(path: Path, solution: Solution, number: int = 0, target: Path
             raise Held(f"{path.name} is compressed: unpack it before its header is written (funpack)")
         header = solved_header(unit, solution)
         if target is None and len(header) <= len(unit.raw):
-            _overwrite(path, start, _filled(header, len(unit.raw)))
+            _overwrite(path, start, header)
             return True
         _copy(file, (start, len(unit.raw)), header, path, target)
     return False
@@ -87,17 +96,6 @@ def _find(file: BinaryIO, number: int, path: Path) -> tuple[Unit, int]:
             return unit, start
         file.seek(unit.layout.padded, os.SEEK_CUR)
     raise Held(f"{path.name} has no HDU {number}")
-
-
-def _filled(header: bytes, length: int) -> bytes:
-    """Fill a header that became shorter with blank cards before END, so that the data stay where they are.
-
-    Blanks behind END would do as well, but a whole block of them is no header block.
-    """
-    if len(header) == length:
-        return header
-    end = header.rindex(b"END".ljust(80))
-    return (header[:end] + b" " * (length - len(header)) + header[end:])[:length]
 
 
 def _overwrite(path: Path, start: int, header: bytes) -> None:

@@ -7,12 +7,12 @@ is refined with comes with the index that it was found with, whatever the engine
 """
 
 import math
-import mmap
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -237,39 +237,43 @@ def star_table(path: Path) -> StarTable:
     """Read the stars of an index file; once for each file and process. Raises `Held` for a damaged one."""
     tables = _tables(path)
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-            return _read_stars(path, tables, whole)
+        with path.open("rb") as file:
+            return _read_stars(path, tables, file)
     except OSError as err:
         raise Held(f"{path}: the index file cannot be read: {err}") from err
-    except (ValueError, KeyError) as err:
+    except (ValueError, KeyError, IndexError) as err:
         raise Held(f"{path}: a damaged index file: {err}") from err
 
 
-def _read_stars(path: Path, tables: Mapping[str, _Table], whole: mmap.mmap) -> StarTable:
+def _bytes(file: BinaryIO, table: _Table) -> bytes:
+    file.seek(table.start)
+    return file.read(table.size)
+
+
+def _read_stars(path: Path, tables: Mapping[str, _Table], file: BinaryIO) -> StarTable:
     cards = tables["kdtree_header_stars"].cards
     told = str(cards.get("KDT_DATA", "")).strip()
     if told not in _TYPES:
         raise Held(f"{path}: an index file whose stars are kept as {told!r}; expected {', '.join(_TYPES)}")
     order = "<" if str(cards.get("ENDIAN", _SMALL_ENDIAN)).strip() == _SMALL_ENDIAN else ">"
-    table, bounds = tables["kdtree_data_stars"], tables["kdtree_range_stars"]
     kind = np.dtype(order + _TYPES[told])
-    stored = np.frombuffer(whole, kind, table.size // kind.itemsize, table.start)
+    stored = np.frombuffer(_bytes(file, tables["kdtree_data_stars"]), kind)
     raw = stored.reshape(-1, 3).astype(kind.newbyteorder("="))
-    limits = np.frombuffer(whole, order + "f8", bounds.size // 8, bounds.start).astype(float)
+    limits = np.frombuffer(_bytes(file, tables["kdtree_range_stars"]), order + "f8").astype(float)
     low, scale = (limits[:3], float(limits[6])) if raw.dtype.kind == "u" else (np.zeros(3), 1.0)
     if not (np.isfinite(low).all() and math.isfinite(scale) and scale > 0):
         raise Held(f"{path}: a damaged index file: its stars have no scale")
-    rank = _ranks(tables, whole, len(raw))
+    rank = _ranks(tables, file, len(raw))
     by_height = np.argsort(raw[:, 2], kind="stable")
     return StarTable(raw[by_height], rank[by_height], low, scale)
 
 
-def _ranks(tables: Mapping[str, _Table], whole: mmap.mmap, count: int) -> npt.NDArray[np.float32]:
+def _ranks(tables: Mapping[str, _Table], file: BinaryIO, count: int) -> npt.NDArray[np.float32]:
     """Tell an order of brightness: the catalogue's magnitudes where the index has them, else its own sweeps."""
     for name, table in tables.items():
         if "MAG" in name.upper() and table.size == 4 * count:  # FITS numbers are big-endian
-            return np.frombuffer(whole, ">f4", count, table.start).astype(np.float32)
+            return np.frombuffer(_bytes(file, table), ">f4").astype(np.float32)
     sweep = tables.get("sweep")
     if sweep is not None and sweep.size == count:
-        return np.frombuffer(whole, "u1", count, sweep.start).astype(np.float32)
+        return np.frombuffer(_bytes(file, sweep), "u1").astype(np.float32)
     return np.zeros(count, np.float32)
