@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -15,7 +16,7 @@ from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Fact
 from nightferry.solving.engines import load_engine
 from nightferry.solving.frame import shelved, solve_frame
-from nightferry.solving.model import Answer, Settings, Stars
+from nightferry.solving.model import Answer, Hints, Settings, Stars
 from nightferry.solving.sphere import sky_of
 from nightferry.testing.encode import Card, fits_image
 from nightferry.testing.fields import draw_field, optics, plain_wcs, vespera_frame
@@ -278,6 +279,18 @@ def test_a_field_that_no_index_covers_is_told(work: Callable[..., Answer]) -> No
     assert "match no field of 2 index files within 5 degrees" in answer.reason
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_search_that_finds_nothing_ends(settings: Settings, engine: str) -> None:
+    """Two hundred stars that are nowhere, and no hint: the whole sky of the index files, at any scale."""
+    rng = np.random.default_rng(2)
+    flux = np.sort(rng.uniform(1, 1e5, 200))[::-1]
+    stars = Stars(rng.uniform(1, 1920, 200), rng.uniform(1, 1080, 200), flux, 1920, 1080)
+    began = time.monotonic()
+    files = [index.path for index in shelved(settings.indexes, usual=False)]
+    assert load_engine(engine).guess(stars, Hints(), files, 20.0) is None
+    assert time.monotonic() - began < 60, "seconds, on a machine that has other work"
+
+
 def test_missing_and_damaged_index_files_are_told(work: Callable[..., Answer], sky_index: Path, tmp_path: Path) -> None:
     data = vespera_frame("M45", M45, cards=place(M45))
     (tmp_path / "none").mkdir()
@@ -311,7 +324,6 @@ def test_no_list_of_stars_that_are_not_there_is_solved(
     from nightferry.core.canonical import Canonical
     from nightferry.solving.frame import _Case, _looked_up
     from nightferry.solving.hints import Told
-    from nightferry.solving.model import Hints
 
     engine = load_engine("astrometry")
     indexes = shelved(settings.indexes, usual=False)

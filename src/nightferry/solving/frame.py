@@ -133,6 +133,8 @@ def _looked_up(case: _Case, engine: Engine, seconds: float) -> tuple[Solution | 
         if solution is not None:
             return solution, ""
         reason = reason or f"a solution was found and refused: {why}"
+    if not reason and time.monotonic() >= limit:
+        reason = f"{_not_found(case)}; the search ended at its limit of {seconds:g} s"
     return None, reason or _not_found(case)
 
 
