@@ -180,6 +180,26 @@ def test_a_route_that_cannot_solve_does_not_start(dome: Dome, tmp_path: Path) ->
         dome.carry()
 
 
+def test_an_engine_that_crashes_costs_a_night_its_solutions_and_no_frame(
+    dome: Dome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    told = site / "bad_engine-1.0.dist-info"
+    told.mkdir(parents=True)
+    code = "import ctypes\n\nclass Bad:\n    name = 'bad'\n    def guess(self, *_):\n        ctypes.string_at(0)\n"
+    (site / "bad_engine.py").write_text(code, encoding="ascii")
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-engine\nVersion: 1.0\n", encoding="ascii")
+    (told / "entry_points.txt").write_text("[nightferry.solvers]\nbad = bad_engine:Bad\n", encoding="ascii")
+    monkeypatch.syspath_prepend(site)
+    dome.plant({"light-0.fits": frame(0), "light-1.fits": frame(1), "dark-0.fits": frame(20, "dark")})
+    (balance,) = dome.carry('engine = "bad"').balances
+    assert (balance.seen, balance.delivered) == (3, 3)
+    for name in ("light-0.fits", "light-1.fits"):
+        receipt = dome.receipt(name, "solve")
+        assert receipt.outcome is Outcome.DONE
+        assert "the solver crashed" in str(receipt.proof["why"])
+
+
 def test_another_archive_gets_the_very_same_bytes_later(dome: Dome) -> None:
     dome.plant({f"light-{number}.fits": frame(number) for number in range(3)})
     dome.carry()

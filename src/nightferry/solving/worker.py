@@ -2,13 +2,16 @@
 
 What searches the index files is C code that cannot be interrupted. So each task sets an alarm that ends its whole
 process, whatever that is doing; a crew that outlives its workers (`nightferry.crews.SturdyProcesses`) gives the frame
-one more try, and then tells that it was lost.
+one more try, and then tells that it was lost. Where a frame is known to have ended a worker (or to have been under way
+when another did), it is tried apart.
 """
 
 import faulthandler
 import multiprocessing
 import os
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,10 +22,19 @@ from nightferry.solving.model import Answer, Settings
 SLACK = 1.5
 
 
-def solve_task(path: Path, settings: Settings) -> Answer:
+def solve_task(path: Path, settings: Settings, name: str = "") -> Answer:
     """Solve a frame in a worker process; beyond the limit the process ends."""
     with alarm(SLACK * settings.seconds):
-        return solve_frame(path, settings)
+        return solve_frame(path, settings, name=name)
+
+
+def solve_apart(path: Path, settings: Settings, name: str = "") -> Answer:
+    """Solve a frame that ended a worker before, in a process of its own whose end harms nobody."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as lone:
+        try:
+            return lone.submit(solve_task, path, settings, name).result()
+        except BrokenProcessPool:
+            return Answer(None, lost(settings.seconds))
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 The solution's cards go on with the frame as a fact, into the one header that `standardise` writes. The work is done in
 the crew's processes; what one frame teaches the next (place, scale, distortion) lies in a folder of the night on the
-shelf, and so does a mark of the frame in work: a frame that ended its worker twice is not tried a third time.
+shelf, and so does a mark of the frame in work: one that was under way when its worker ended is tried once more in a
+process of its own, and then given up.
 """
 
 import json
@@ -24,7 +25,7 @@ from nightferry.steps.standard_frames import SOLUTION
 if TYPE_CHECKING:
     from nightferry.solving.warp import Warp
 
-#: How often a frame may end its worker: `nightferry.crews.SturdyProcesses` gives each task two chances.
+#: How often a frame may be under way when its worker ends: `nightferry.crews.SturdyProcesses` gives two chances.
 _CHANCES = 2
 _FOLDER = "solving"
 
@@ -97,7 +98,7 @@ class Solve:
 
     def _one(self, frame: Frame, notes: "Notes") -> Answer:
         from nightferry.solving.frame import solve_frame  # noqa: PLC0415 - as above
-        from nightferry.solving.worker import SLACK, alarm, lost  # noqa: PLC0415 - as above
+        from nightferry.solving.worker import SLACK, alarm, lost, solve_apart  # noqa: PLC0415 - as above
 
         began = time.perf_counter()
         mark = notes.folder / f"{frame.id}.tries"
@@ -108,9 +109,13 @@ class Solve:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.write_text(str(tries + 1), encoding="ascii")
         settings = replace(self.settings, earlier=notes.earlier)
+        name = frame.name.rpartition("/")[2]
         try:
-            with alarm(SLACK * self.settings.seconds):
-                answer = solve_frame(frame.file, settings, notes.warps(), name=frame.name.rpartition("/")[2])
+            if tries:  # it ended a worker, or was under way when another frame did
+                answer = solve_apart(frame.file, settings, name)
+            else:
+                with alarm(SLACK * self.settings.seconds):
+                    answer = solve_frame(frame.file, settings, notes.warps(), name=name)
         except Misconfigured as err:
             answer = Answer(None, str(err), world=True)
         mark.unlink(missing_ok=True)
