@@ -2,11 +2,11 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import SpawnContext
 from typing import Literal, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -84,12 +84,12 @@ class SturdyProcesses(Executor):
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if self._pool is None or self._pool is broken:
-                self._pool = ProcessPoolExecutor(self._workers, mp_context=_spawning(), initializer=_alone_in_algebra)
+                self._pool = _pool(self._workers)
             return self._pool
 
     def _alone(self, outer: Future[T], start: Callable[[ProcessPoolExecutor], Future[T]]) -> None:
         """Give a task its second chance, one at a time, where it can hurt no other."""
-        with self._quarantine, ProcessPoolExecutor(1, mp_context=_spawning(), initializer=_alone_in_algebra) as lone:
+        with self._quarantine, _pool(1) as lone:
             done = start(lone)
             _answer(outer, done, done.exception())
 
@@ -101,11 +101,25 @@ def _answer(outer: Future[T], done: Future[T], error: BaseException | None) -> N
         outer.set_result(done.result())
 
 
-def _alone_in_algebra() -> None:
-    """Have numpy's libraries use one thread in a worker: sharing small sums among processors costs three times more."""
+def _pool(workers: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_belong)
+
+
+def _belong() -> None:
+    """Have a worker leave Ctrl-C to its conductor, and end when that was killed: nobody is left to hear its answer.
+
+    It uses one thread of algebra: sharing small sums among processors costs three times more, and there is one worker
+    for each of them.
+    """
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+        os.environ.setdefault(variable, "1")  # numpy, which reads them, comes with the first task
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_and_die, args=(parent.join,), daemon=True).start()
 
 
-def _spawning() -> SpawnContext:
-    return multiprocessing.get_context("spawn")
+def _wait_and_die(join: Callable[[], None]) -> None:
+    join()
+    os._exit(1)

@@ -5,15 +5,15 @@ Every fenced block counts:
 - ``console``: each line after ``$`` is run, and what it prints must be what the page shows. ``...`` on a line of
   its own stands for any lines, within a line for any text. Times, speeds, digests and identities may differ.
 - ``toml``: its title says what becomes of it: ``config.toml`` (written), ``add to config.toml``, ``change in
-  config.toml`` (the keys of one section), ``presets/NAME.toml``. Whatever results is loaded, unless it is ``a
-  mistake in config.toml``.
+  config.toml`` (the keys of one section), ``presets/NAME.toml``, ``dialects/NAME.toml``. Whatever results is loaded,
+  unless it is ``a mistake in config.toml``.
 - ``python``: is run; a ``text`` block titled ``prints`` right after it shows what it prints.
 - ``json`` and ``ini``: are parsed. ``sh``: what a test must not do (install, set up services); the list stands below.
 
 Comments that readers do not see set the stage: ``<!-- telescope: quirks -->`` (or ``dwarf``, ``slow``),
-``<!-- run: COMMAND -->``, ``<!-- damage: FILE -->``, ``<!-- exits: 1 -->`` before a block whose last command
-ends with that code, ``<!-- interrupt -->`` before a block whose last command gets a Ctrl-C,
-``<!-- sky -->`` for a frame of stars, one of clouds and a catalogue in the home.
+``<!-- astra: FOLDER -->`` (a small night as Astra writes it), ``<!-- run: COMMAND -->``, ``<!-- damage: FILE -->``,
+``<!-- exits: 1 -->`` before a block whose last command ends with that code, ``<!-- interrupt -->`` before a block
+whose last command gets a Ctrl-C, ``<!-- sky -->`` for a frame of stars, one of clouds and a catalogue in the home.
 
 A preset of the user's own, put in place before each page, names the simulated telescope's address and a settle
 time of 0.2 s; nothing else differs from what a reader has.
@@ -42,6 +42,8 @@ import pytest
 
 from nightferry.cli.app import main
 from nightferry.config import load, load_preset
+from nightferry.dialects import load_dialect
+from nightferry.testing.astra_night import build_astra_night
 from nightferry.testing.encode import fits_image
 from nightferry.testing.fields import draw_field, plain_wcs, vespera_frame
 from nightferry.testing.sky import View, star_table
@@ -58,7 +60,7 @@ QUIRKS = ("img-0002-dark.fits", "02-images-stacked", "IMG-9*", "img-9*", "latest
 #: What a page may tell a reader to do and a test does not.
 NOT_RUN = (
     "pip install ", "apt-get install astrometry", "./scripts/", "systemctl --user ", "loginctl enable-linger",
-    "journalctl --user ", "sqlite3 ",
+    "journalctl --user ", "sqlite3 ", "nightferry discover",
 )  # fmt: skip
 #: What a terminal shows as bars, and a test sees as lines.
 BARS = re.compile(r"delivered: |[\d,]+ frames to carry, ")
@@ -163,6 +165,8 @@ class Reader:
             self.kind = piece.title
         elif piece.kind == "<run>":
             assert self.run(shlex.split(piece.title), "") == 0, self.printed
+        elif piece.kind == "<astra>":
+            build_astra_night(self.home / piece.title, faults=["no-imagetyp"], kinds=["bias", "light", "light"])
         elif piece.kind == "<damage>":
             damage(self.home / piece.title)
         elif piece.kind == "<sky>":
@@ -214,6 +218,12 @@ class Reader:
             preset.write_text(re.sub(r'^settle = ".*"', 'settle = "0.2 s"', body, flags=re.MULTILINE), encoding="utf-8")
             load_preset(preset.stem)
             return
+        if piece.title.startswith("dialects/"):
+            dialect = self.config.parent / piece.title
+            dialect.parent.mkdir(parents=True, exist_ok=True)
+            dialect.write_text(body, encoding="utf-8")
+            load_dialect(dialect.stem, dialect.parent)
+            return
         before = self.config.read_text(encoding="utf-8") if self.config.exists() else ""
         self.config.parent.mkdir(parents=True, exist_ok=True)
         if piece.title == "config.toml":
@@ -251,6 +261,7 @@ class Reader:
     def run(self, words: list[str], answers: str) -> int:
         """Run one command; tell its exit code."""
         words = [str(self.home) + word[1:] if word.startswith("~") else word for word in map(self.real, words)]
+        words = [found for word in words for found in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
         if words[:2] == ["python", "-m"]:
             return self.serve(words)
         self.printed = ""

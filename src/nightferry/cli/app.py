@@ -72,13 +72,50 @@ def init(
     library: Annotated[Path | None, typer.Option(help="The folder for the library.")] = None,
     user: Annotated[str | None, typer.Option(help="The user to log in as.")] = None,
     secret: Annotated[str | None, typer.Option(help="Where the password is: env:NAME, file:PATH.")] = None,
+    host_key: Annotated[
+        str | None, typer.Option(help="The fingerprint that an SFTP server's key must have: SHA256:...")
+    ] = None,
+    discover: Annotated[bool, typer.Option("--discover", help="Take the telescope that is in reach.")] = False,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Try the connection.")] = True,
     dry_run: DryRunOption = False,
 ) -> None:
     """Write a commented configuration: asks what it must, tests the connection."""
     from nightferry.cli.setup import Wishes, init_command
 
-    init_command(context.obj, Wishes(preset, name, source, library, user, secret, test=test, dry_run=dry_run))
+    wishes = Wishes(
+        preset, name, source, library, user, secret, host_key=host_key, discover=discover, test=test, dry_run=dry_run
+    )
+    init_command(context.obj, wishes)
+
+
+@app.command()
+def presets(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="The one to explain; all are listed when none is given.")] = None,
+    as_toml: Annotated[bool, typer.Option("--toml", help="Print the preset's file, to start one's own from.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the telescopes we know, or explain one."""
+    from nightferry.cli.finding import presets_command
+
+    presets_command(context.obj, name, as_toml=as_toml, as_json=as_json)
+
+
+@app.command()
+def discover(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Presets to look for; all when none is given.")] = None,
+    hosts: Annotated[str | None, typer.Option("--range", help="Try every host of it too, e.g. 192.168.1.0/24.")] = None,
+    folder: Annotated[list[Path] | None, typer.Option(help="Look here too, as on a mounted disk.")] = None,
+    timeout: Annotated[str, typer.Option(help="How long a host may take to answer.")] = "1.5 s",
+    as_json: JsonOption = False,
+) -> None:
+    """Look for telescopes at the addresses and on the disks where presets know them to be."""
+    from nightferry.cli.finding import discover_command
+
+    discover_command(
+        context.obj, names or [], hosts=hosts or "", folders=folder or [], timeout=timeout, as_json=as_json
+    )
 
 
 @app.command()
@@ -248,6 +285,22 @@ def audit(
     from nightferry.cli.proving import audit_command
 
     audit_command(context.obj, telescope, night or ["all"], sample=sample, as_json=as_json)
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    frame: Annotated[
+        str, typer.Argument(help="As for why: path, name or digits of the digest; or a standard frame's file.")
+    ],
+    into: Annotated[Path, typer.Option(help="The folder for the raw file.")],
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Rebuild a frame's raw file, byte for byte."""
+    from nightferry.cli.proving import restore_command
+
+    restore_command(context.obj, frame, into, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()

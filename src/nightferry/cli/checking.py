@@ -8,7 +8,15 @@ from itertools import islice
 from pathlib import Path
 
 from nightferry import api
-from nightferry.assemble import archive_store, is_unused, ledger_url, local_folder, shelf_of, telescope_store
+from nightferry.assemble import (
+    archive_store,
+    is_unused,
+    ledger_url,
+    local_folder,
+    mount_of,
+    shelf_of,
+    telescope_store,
+)
 from nightferry.assemble.works import route_of
 from nightferry.cli.exits import DONE, FAILED, MISCONFIGURED
 from nightferry.cli.show import Cell, say, say_json, size_text, table
@@ -59,10 +67,11 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
     archives = dict.fromkeys(archive for name in telescopes for archive in config.telescope[name].archives)
     for name in telescopes:
         section = config.telescope[name]
-        url = effective_source(section, load_preset(section.preset))
-        yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section)))  # type: ignore[misc] # mypy cannot type a bound default
+        url = effective_source(section, load_preset(section.preset, config.folder))
+        yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section, config.folder)))  # type: ignore[misc] # mypy cannot type a bound default
     for name in telescopes:
-        if "solve" in route_of(config.telescope[name], load_preset(config.telescope[name].preset)):
+        section = config.telescope[name]
+        if "solve" in route_of(section, load_preset(section.preset, config.folder)):
             yield _try(f"solver of {name}", lambda name=name: _solver(config, name))  # type: ignore[misc] # as above
     for name in archives:
         yield _try(f"archive {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above
@@ -106,7 +115,12 @@ def _lists(store: Store) -> str:
 
 def _archive(config: Config, name: str) -> str:
     folder = local_folder(config.archive[name])
-    if folder is not None and not folder.exists() and folder.parent.is_dir():
+    if (
+        mount_of(config.archive[name], config.archive[name].url) is None
+        and folder is not None
+        and not folder.exists()
+        and folder.parent.is_dir()
+    ):
         with api.open_ledger(config) as ledger:
             if is_unused(config, ledger, name):
                 return "not there yet; made before the first delivery"

@@ -96,7 +96,7 @@ def _where(index: Index) -> str:
 def _fields(config: Config) -> Iterator[tuple[str, float]]:
     """Tell the smaller side of each telescope's field in arcminutes, where configuration or preset says it."""
     for name, section in config.telescope.items():
-        side = section.solve.field or load_preset(section.preset).solve.field
+        side = section.solve.field or load_preset(section.preset, config.folder).solve.field
         if side is not None:
             yield name, side
 

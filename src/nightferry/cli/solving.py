@@ -98,19 +98,20 @@ def _telescope_settings(config: Path | None, name: str) -> Settings:
         loaded = load(place)
         if (section := loaded.telescope.get(name)) is not None:
             return settings_of(loaded, section, name)
-    if name in preset_names():
-        return settings_of(Config(), TelescopeConfig(preset=name, archives=["none"]), name)
+    folder = place.absolute().parent
+    if name in preset_names(folder):
+        return settings_of(Config().read_from(folder), TelescopeConfig(preset=name, archives=["none"]), name)
     raise Misconfigured(
         f"there is no telescope {name!r} in {place}, and no preset of that name: "
-        f"write [telescope.{name}] there, or take one of {', '.join(preset_names())}"
+        f"write [telescope.{name}] there, or take one of {', '.join(preset_names(folder))}"
     )
 
 
 def settings_of(config: Config, section: TelescopeConfig, name: str) -> Settings:
     """Tell how a telescope's frames are solved."""
-    preset = load_preset(section.preset)
+    preset = load_preset(section.preset, config.folder)
     site = config.site[section.site] if section.site else None
-    return solve_settings(section, preset, header_settings(section, site, preset, name))
+    return solve_settings(section, preset, header_settings(section, site, preset, name, folder=config.folder))
 
 
 def read_place(text: str, option: str) -> tuple[float, float]:

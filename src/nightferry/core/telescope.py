@@ -11,6 +11,7 @@ class Telescope:
 
     ``settle`` is for how many seconds a file's size and time must stay unchanged before it counts as written;
     ``clear_after`` how many seconds after its proof a frame may be deleted at the source (None: never).
+    ``never_bare`` says that a source with nothing at all in it, where files were before, is rather out of reach.
     """
 
     name: str
@@ -18,3 +19,4 @@ class Telescope:
     archives: tuple[str, ...]
     settle: float = 60.0
     clear_after: float | None = None
+    never_bare: bool = False
