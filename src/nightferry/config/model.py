@@ -11,7 +11,18 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from nightferry.config.secrets import check_reference
-from nightferry.config.units import Duration, Height, Hour, Latitude, Longitude, Rate, Size
+from nightferry.config.units import (
+    Duration,
+    FieldSide,
+    Height,
+    Hour,
+    Latitude,
+    Longitude,
+    PixelScale,
+    Radius,
+    Rate,
+    Size,
+)
 from nightferry.core.layout import KINDS
 from nightferry.core.night import NightRule
 
@@ -20,7 +31,7 @@ _SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
 _ATTESTING = ("s3",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
-ROUTE_STEPS = ("pull", "verify", "standardise", "validate", "cube", "deliver")
+ROUTE_STEPS = ("pull", "verify", "solve", "standardise", "validate", "cube", "deliver")
 #: The fields that a name template may use; see `nightferry.core.layout`.
 TEMPLATE_FIELDS = ("object", "date", "time", "night", "stem", "file", "suffix", "folder", "index", "telescope", "role")
 
@@ -202,6 +213,26 @@ class CubeConfig(_Section):
     deadline: Duration | None = None  #: after the end of the night, cubes are made of what there is
 
 
+class SolveConfig(_Section):
+    """``[telescope.NAME.solve]``: how its frames are solved; the preset fills what is left out."""
+
+    engine: str | None = None  #: astrometry, solve-field, or another that is installed
+    index: list[Path] | None = None  #: folders or index files beside the usual ones
+    field: FieldSide | None = None  #: smaller side of the field, for what ``index status`` tells
+    scales: Annotated[list[PixelScale], Field(min_length=2, max_length=2)] | None = None  #: limits, for one pixel
+    radius: Radius | None = None  #: how far from the header's place a frame is looked for first
+    timeout: Duration | None = None  #: the longest search for one frame
+    failure: Literal["hold", "mark"] | None = None  #: what becomes of frames without a solution
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.scales is not None and self.scales[0] > self.scales[1]:
+            raise ValueError("solve.scales: expected the smaller limit first")
+        if self.timeout is not None and self.timeout < 1:
+            raise ValueError("solve.timeout: expected a second or more")
+        return self
+
+
 class TelescopeConfig(_StoreSection):
     """``[telescope.NAME]``: one telescope."""
 
@@ -215,6 +246,7 @@ class TelescopeConfig(_StoreSection):
     route: StepNames | None = None  #: the steps between telescope and archives; the preset's where not said
     program: str | None = None  #: the observing programme of its frames
     header: HeaderConfig = HeaderConfig()
+    solve: SolveConfig = SolveConfig()
     cube: CubeConfig = CubeConfig()
     clear: ClearConfig | None = None
     watch: WatchConfig = WatchConfig()
