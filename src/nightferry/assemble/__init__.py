@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 from nightferry.assemble.stores import local_path, make_store
 from nightferry.conduct.route import Route
-from nightferry.config import ArchiveConfig, Config, TelescopeConfig, config_path, data_folder, load_preset
+from nightferry.config import (
+    ArchiveConfig,
+    Config,
+    TelescopeConfig,
+    config_path,
+    data_folder,
+    ledger_url,
+    load_preset,
+)
 from nightferry.config.load import effective_source
 from nightferry.config.model import SiteConfig
 from nightferry.config.presets import Preset
@@ -40,11 +48,6 @@ class Hands(NamedTuple):
 def idle_hands() -> Hands:
     """Make hands for a route that nobody looks at and nobody stops."""
     return Hands(Nobody(), threading.Event())
-
-
-def ledger_url(config: Config) -> str:
-    """Tell where the ledger is."""
-    return config.ledger.url or f"sqlite:///{data_folder() / 'ledger.db'}"
 
 
 @contextmanager

@@ -130,6 +130,19 @@ def watch(
 
 
 @app.command()
+def status(
+    context: typer.Context,
+    telescopes: Telescopes = None,
+    last: Annotated[int, typer.Option("--last", min=1, help="How many nights of each telescope.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every telescope's last nights on one screen."""
+    from nightferry.cli.status import status_command
+
+    status_command(context.obj, telescopes or [], last=last, as_json=as_json)
+
+
+@app.command()
 def nights(
     context: typer.Context,
     telescope: Annotated[str | None, typer.Argument(help="A telescope's name; all when none is given.")] = None,

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from nightferry import api
-from nightferry.assemble import archive_store, is_unused, ledger_url, local_folder, shelf_of, telescope_store
+from nightferry.assemble import archive_store, is_unused, local_folder, shelf_of, telescope_store
 from nightferry.cli.exits import DONE, FAILED, MISCONFIGURED
 from nightferry.cli.show import Cell, say, say_json, size_text, table
-from nightferry.config import Config, load_preset
+from nightferry.config import Config, ledger_url, load_preset
 from nightferry.config.load import effective_source
 from nightferry.core.errors import Misconfigured, NightferryError
 from nightferry.core.store import Entry, Store

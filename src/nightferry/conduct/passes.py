@@ -15,6 +15,7 @@ from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Night, Nights
+from nightferry.core.overview import Contact
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
@@ -87,11 +88,17 @@ def run_pass(
     with route.locked():
         if not orders.dry_run:
             ledger.expect(name, route.expectation)
-        found, trouble = _scan(route, ledger, nights, onlooker)
+        try:
+            found, trouble = _scan(route, ledger, nights, onlooker)
+        except Misconfigured as err:  # a mount that is gone, say: whoever asks how the telescope is must hear of it
+            if not orders.dry_run:
+                ledger.greet(Contact(name, looked_us=now_us(), trouble=str(err)))
+            raise
         chosen = nights.settle_newest({found.newest} if found.newest else set())
         if orders.dry_run:
             plan = _plan(route, ledger, found, chosen)
             return _report(found, Pass(trouble=trouble, plan=plan), _balances(ledger, name, chosen), started)
+        ledger.greet(_contact(name, found, trouble))
         ledger.sight(found.news)
         ledger.record([*_never_pulled(ledger, found.gone), *_back_again(route, ledger, found.held)])
         tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
@@ -126,6 +133,14 @@ def _scan(route: Route, ledger: Ledger, nights: Nights, onlooker: Onlooker) -> t
     except TryAgain as err:
         onlooker.note(str(err))
         return Scan(0, (), (), (), None, 0), err
+
+
+def _contact(telescope: str, found: Scan, trouble: NightferryError | None) -> Contact:
+    """Tell how the telescope answered this look."""
+    now = now_us()
+    if trouble is not None:
+        return Contact(telescope, looked_us=now, trouble=str(trouble))
+    return Contact(telescope, looked_us=now, reached_us=now, news_us=now if found.news else 0)
 
 
 def _never_pulled(ledger: Ledger, gone: Sequence[Receipt]) -> list[Receipt]:

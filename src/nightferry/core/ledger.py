@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 from nightferry.core.balance import Balance, Bin, Expectation, Standing
 from nightferry.core.frame import Digest, FrameId, Sighting
 from nightferry.core.night import Night
+from nightferry.core.overview import Contact, Overview
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 
@@ -162,6 +163,18 @@ class Ledger(Protocol):
 
     def nights(self, telescope: str) -> Sequence[Night]:
         """Tell the nights of a telescope, oldest first."""
+        ...
+
+    def greet(self, contact: Contact) -> None:
+        """Write down how a telescope answered a look; times of 0 change nothing."""
+        ...
+
+    def contact(self, telescope: str) -> Contact:
+        """Tell how a telescope last answered, and when it was last proven to be safe elsewhere."""
+        ...
+
+    def overview(self, telescope: str, nights: int) -> Overview:
+        """Tell a telescope's last nights, newest first, and what is open in those before."""
         ...
 
     def rebuild(self, telescope: str | None = None) -> None:

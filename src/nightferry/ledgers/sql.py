@@ -10,11 +10,13 @@ from nightferry.core.balance import Balance, Bin, Expectation
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.ledger import Account, Known, Proof, proof_of
 from nightferry.core.night import Night
+from nightferry.core.overview import Contact, Overview
 from nightferry.core.receipt import Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledgers import queries
 from nightferry.ledgers.database import Database, open_database
 from nightferry.ledgers.derive import expectations_of, pages, restate_all, restate_open
+from nightferry.ledgers.overviews import contact_of, note_contact, overview_of
 from nightferry.ledgers.rows import expectation_row
 from nightferry.ledgers.schema import expectations, standings
 from nightferry.ledgers.writing import append_receipts, append_sightings
@@ -138,6 +140,21 @@ class SqlLedger:
         """Tell the nights of a telescope, oldest first."""
         with self.database.reading() as connection:
             return queries.nights(connection, telescope)
+
+    def greet(self, contact: Contact) -> None:
+        """Write down how a telescope answered a look."""
+        with self.database.writing() as connection:
+            note_contact(connection, contact)
+
+    def contact(self, telescope: str) -> Contact:
+        """Tell how a telescope last answered."""
+        with self.database.reading() as connection:
+            return contact_of(connection, telescope)
+
+    def overview(self, telescope: str, nights: int) -> Overview:
+        """Tell a telescope's last nights, and what is open in those before."""
+        with self.database.reading() as connection:
+            return overview_of(connection, telescope, nights)
 
     def rebuild(self, telescope: str | None = None) -> None:
         """Make the standings anew from sightings and receipts alone."""
