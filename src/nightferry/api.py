@@ -34,17 +34,21 @@ from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.steps.clear import Clearance
+from nightferry.vigil import Vigil
+from nightferry.vigil import keep as keep_vigil
 
 __all__ = [
     "Hands",
     "Orders",
     "Pass",
+    "Vigil",
     "Watched",
     "alert",
     "audit",
     "clear",
     "find_one",
     "idle_hands",
+    "keep_vigil",
     "load",
     "loads",
     "open_ledger",

@@ -11,7 +11,8 @@ Every fenced block counts:
 - ``json`` and ``ini``: are parsed. ``sh``: what a test must not do (install, set up services); the list stands below.
 
 Comments that readers do not see set the stage: ``<!-- telescope: quirks -->`` (or ``dwarf``, ``slow``),
-``<!-- run: COMMAND -->``, ``<!-- damage: FILE -->``, ``<!-- exits: 1 -->`` before a block whose last command
+``<!-- run: COMMAND -->``, ``<!-- damage: FILE -->``, ``<!-- mail -->`` (a mail server, whose
+newest mail a ``text`` block titled ``the mail`` shows), ``<!-- exits: 1 -->`` before a block whose last command
 ends with that code, ``<!-- interrupt -->`` before a block whose last command gets a Ctrl-C.
 
 A preset of the user's own, put in place before each page, names the simulated telescope's address and a settle
@@ -41,6 +42,7 @@ import pytest
 
 from nightferry.cli.app import main
 from nightferry.config import load, load_preset
+from nightferry.testing.mail_server import MailServer, mail_server
 from nightferry.testing.telescope import simulated_vespera
 from nightferry.testing.vespera import build_night
 
@@ -125,6 +127,7 @@ class Reader:
     interrupts: bool = False
     addresses: dict[str, str] = field(default_factory=dict)
     printed: str = ""
+    mail: MailServer | None = None
 
     @property
     def config(self) -> Path:
@@ -162,6 +165,9 @@ class Reader:
             damage(self.home / piece.title)
         elif piece.kind == "<exits>":
             self.exits = int(piece.title)
+        elif piece.kind == "<mail>":
+            self.mail = self.stack.enter_context(mail_server())
+            self.stack.enter_context(mock.patch.dict(os.environ, {"NIGHTFERRY_ALERT_URL": self.mail.url()}))
         elif piece.kind == "<interrupt>":
             self.interrupts = True
         elif kind in {"console", "toml", "python", "json", "ini", "sh", "text"} and kind == piece.kind:
@@ -220,6 +226,13 @@ class Reader:
     def do_text(self, piece: Piece) -> None:
         if piece.title == "prints":
             compare(self.shown(self.printed), piece.body)
+        elif piece.title == "the mail":
+            assert self.mail is not None
+            newest = self.mail.mails[-1]
+            heads = [f"{name}: {newest[name]}\n" for name in ("Subject", "From", "To")]
+            text = newest.get_body(("plain",))
+            assert text is not None
+            compare(f"{''.join(heads)}\n{text.get_content()}", piece.body)
 
     def do_json(self, piece: Piece) -> None:
         for line in piece.body.splitlines():

@@ -18,7 +18,9 @@ def test_one_screen_tells_what_was_taken_delivered_and_held_and_why(carried: Des
 def test_json_tells_the_same_and_the_age_of_the_last_proof(carried: Desk) -> None:
     answer = carried.nightferry("status", "vespera", "--last", "1", "--json")
     (told,) = answer.json()
-    (night,) = told["nights"]  # type: ignore[misc]
+    nights = told["nights"]
+    assert isinstance(nights, list)
+    (night,) = nights
     sheet = carried.balance()
     assert (night["seen"], night["delivered"], night["held"]) == (sheet.seen, sheet.delivered, sheet.held)
     assert sum(reason["frames"] for reason in night["reasons"]) == sheet.held

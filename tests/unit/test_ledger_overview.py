@@ -38,7 +38,9 @@ def seen(day: int, number: int, telescope: str = "io") -> Sighting:
     return Sighting(night, StorePath(f"{day}/{number}.fits"), 100, THEN_US, THEN_US)
 
 
-def told(frame: Sighting, step: str, outcome: Outcome = Outcome.DONE, reason: str = "", at_us: int = THEN_US) -> Receipt:
+def told(
+    frame: Sighting, step: str, outcome: Outcome = Outcome.DONE, reason: str = "", at_us: int = THEN_US
+) -> Receipt:
     target = "eso" if step in {"deliver", "audit"} else ""
     return Receipt(frame.id, frame.night, step, "1", outcome, reason, target, started_us=at_us)
 

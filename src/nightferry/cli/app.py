@@ -231,6 +231,21 @@ def audit(
 
 
 @app.command()
+def alerts(
+    context: typer.Context,
+    what: Annotated[
+        str, typer.Argument(help="list (what people were told), send (what waits), test (send one).")
+    ] = "list",
+    last: Annotated[int, typer.Option("--last", min=1, help="How many to show.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what people were told; send what waits, or a test."""
+    from nightferry.cli.telling import alerts_command
+
+    alerts_command(context.obj, what, last=last, as_json=as_json)
+
+
+@app.command()
 def standardise(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Raw FITS files; they are not changed.")],

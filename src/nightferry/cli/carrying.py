@@ -4,11 +4,12 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
+from contextlib import ExitStack
 from pathlib import Path
 
 from nightferry import api
 from nightferry.cli.exits import DONE, FAILED, HELD, code_of, code_of_balances
-from nightferry.cli.progress import onlooker
+from nightferry.cli.progress import Pulse, onlooker
 from nightferry.cli.show import balance_json, say, say_json, show_balances, size_text, span_text, table
 from nightferry.conduct import Orders, Pass
 from nightferry.conduct.passes import STEPS
@@ -56,17 +57,48 @@ def retry_command(place: Path | None, telescopes: Sequence[str], *, dry_run: boo
 
 
 def _carry_each(place: Path | None, telescopes: Sequence[str], carry: Carry, orders: Orders, *, as_json: bool) -> None:
-    """Carry one telescope after the other; trouble with one keeps no other waiting."""
+    """Carry several telescopes side by side; trouble with one keeps no other waiting."""
     config = api.load(place)
     names = _names(config, telescopes)
-    codes = []
-    with api.open_ledger(config) as ledger:
-        for name in names:
-            with onlooker(quiet=as_json) as watcher:
-                done = _carry_one(config, ledger, name, carry, watcher)
-            _tell(name, done, as_json=as_json, dry_run=orders.dry_run)
-            codes.append(_code(done, orders))
-    sys.exit(_worst(codes))
+    stop = threading.Event()
+    with ExitStack() as open_now:
+        ledger = open_now.enter_context(api.open_ledger(config))
+        shown = open_now.enter_context(ExitStack())
+        watcher = shown.enter_context(onlooker(quiet=as_json))
+        vigil = None
+        if not orders.dry_run:
+            vigil = open_now.enter_context(api.keep_vigil(config, ledger, names, watcher.note, hasty=True))
+
+        def one(name: str) -> Pass:
+            done = _carry_one(config, ledger, name, carry, api.Hands(watcher, stop))
+            if vigil is not None:
+                vigil.passed(name, done)
+            return done
+
+        results = _side_by_side(names, one, config.crew.telescopes, stop)
+        shown.close()
+        for name in names:  # before the vigil ends, which may wait a little for a mail server
+            _tell(name, results[name], as_json=as_json, dry_run=orders.dry_run)
+    sys.exit(_worst([_code(done, orders) for done in results.values()]))
+
+
+def _side_by_side(
+    names: Sequence[str], work: Callable[[str], Pass], most: int, stop: threading.Event
+) -> dict[str, Pass]:
+    """Work at telescopes side by side, so many at once; Ctrl-C comes through, and lets each come to a safe end."""
+    if len(names) == 1:
+        return {names[0]: work(names[0])}
+    with threads(min(len(names), most), "run") as crew:
+        running = {name: crew.submit(work, name) for name in names}
+        try:
+            while wait(running.values(), timeout=0.5).not_done:
+                pass  # a wait without an end would not let Ctrl-C through on Windows
+        except KeyboardInterrupt:
+            stop.set()
+            for future in running.values():
+                future.cancel()
+            raise
+    return {name: future.result() for name, future in running.items()}
 
 
 def _names(config: Config, chosen: Sequence[str]) -> list[str]:
@@ -77,11 +109,11 @@ def _names(config: Config, chosen: Sequence[str]) -> list[str]:
     return names
 
 
-def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, watcher: Onlooker) -> Pass:
+def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, hands: api.Hands) -> Pass:
     try:
-        return carry(config, ledger, name, api.Hands(watcher, threading.Event()))
+        return carry(config, ledger, name, hands)
     except (TryAgain, Misconfigured) as err:
-        watcher.note(f"{name}: {err}")
+        hands.onlooker.note(f"{name}: {err}")
         return Pass(trouble=err)
 
 
@@ -146,17 +178,24 @@ def watch_command(
     kinds = read_take(take)
     stop = threading.Event()
     codes: dict[str, int] = {}
-    with api.open_ledger(config) as ledger, onlooker(quiet=as_json) as watcher:
+    with ExitStack() as open_now:
+        ledger = open_now.enter_context(api.open_ledger(config))
+        watcher = open_now.enter_context(onlooker(quiet=as_json))
+        vigil = open_now.enter_context(api.keep_vigil(config, ledger, names, watcher.note, hasty=False))
 
         def follow(name: str) -> None:
-            hands = api.Hands(watcher, stop)
+            hands = api.Hands(Pulse(watcher, lambda: vigil.beat(name)), stop)
             try:
                 for seen in api.watch(config, ledger, name, take=kinds, hands=hands):
                     codes[name] = _code(seen.result, Orders())
+                    vigil.watched(name, seen)
                     _tell_watched(config, name, seen, watcher, as_json=as_json)
             except (TryAgain, Misconfigured) as err:
                 watcher.note(f"{name}: {err}")
                 codes[name] = code_of(err)
+                vigil.passed(name, err)
+            else:
+                vigil.done(name)
 
         with threads(len(names), "watch") as crew:
             following = [crew.submit(follow, name) for name in names]
@@ -182,10 +221,6 @@ def _tell_watched(config: Config, name: str, seen: api.Watched, watcher: Onlooke
             watcher.note(f"{what}; the watch ends")
         else:
             watcher.note(f"{what}; the watch goes on")
-            try:
-                api.alert(config, f"nightferry: {name} brings nothing", what)
-            except TryAgain as err:
-                watcher.note(str(err))
 
 
 def _with_watch_rules(config: Config, every: str | None, empty: int | None) -> Config:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from nightferry.conduct.passes import Orders, Pass, run_pass
 from nightferry.conduct.route import Route
-from nightferry.core.errors import Busy, TryAgain
+from nightferry.core.errors import Busy, Misconfigured, TryAgain
 from nightferry.core.ledger import Ledger
 from nightferry.core.night import Nights
 from nightferry.core.progress import Onlooker
@@ -48,6 +48,11 @@ def watch(
             continue
         except TryAgain as err:  # a full disk, say: it may be over by the next look
             onlooker.note(str(err))
+            result = Pass(trouble=err)
+        except Misconfigured as err:
+            if not ledger.contact(route.telescope.name).reached_us:
+                raise  # it never worked, so a person must say what is right
+            onlooker.note(str(err))  # a mount that is gone, a password that was changed: it may come back
             result = Pass(trouble=err)
         empty_in_a_row = empty_in_a_row + 1 if result.empty else 0
         reached = empty is not None and empty_in_a_row == empty

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nightferry.config.secrets import check_reference
-from nightferry.config.units import Duration, Height, Latitude, Longitude, Size
+from nightferry.config.units import Duration, Height, Latitude, Longitude, Share, Size
 from nightferry.core.layout import KINDS
 
 _SCHEMES = ("file", "ftp", "ftps", "sftp")
@@ -182,12 +182,18 @@ class CrewConfig(_Section):
 
     kind: Literal["threads", "processes"] = "processes"
     workers: Annotated[int, Field(ge=1, le=256)] = 2
+    telescopes: Annotated[int, Field(ge=1, le=64)] = 4  #: how many are carried from side by side
 
 
 class AlertsConfig(_Section):
     """``[alerts]``: whom to tell. The Apprise URLs are secrets, so they are references."""
 
     urls: list[Secret] = Field(default_factory=list)
+    digest: Literal["nightly", "trouble", "never"] = "nightly"  #: the one message a night
+    held: Share = 0.1  #: more held frames of a night than this are told at once
+    patience: Duration = 600.0  #: trouble that lasts less is not told
+    ping: Secret | None = None  #: the URL of a dead man's switch
+    every: Duration = 300.0  #: how often that is asked for
 
 
 class Config(_Section):

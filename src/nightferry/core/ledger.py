@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple, Protocol
 
+from nightferry.core.alert import Outbox
 from nightferry.core.balance import Balance, Bin, Expectation, Standing
 from nightferry.core.frame import Digest, FrameId, Sighting
 from nightferry.core.night import Night
@@ -108,6 +109,11 @@ def proof_of(account: Account, archive: str) -> Proof | None:
 
 class Ledger(Protocol):
     """Where sightings and receipts are kept. One process writes; several may read."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Give what people are told."""
+        ...
 
     def expect(self, telescope: str, expected: Expectation) -> None:
         """Say what the telescope's route asks for; standings that depend on it are made anew if it changed."""

@@ -16,6 +16,7 @@ from nightferry.core.store import StorePath
 from nightferry.ledgers import queries
 from nightferry.ledgers.database import Database, open_database
 from nightferry.ledgers.derive import expectations_of, pages, restate_all, restate_open
+from nightferry.ledgers.outbox import SqlOutbox
 from nightferry.ledgers.overviews import contact_of, note_contact, overview_of
 from nightferry.ledgers.rows import expectation_row
 from nightferry.ledgers.schema import expectations, standings
@@ -44,6 +45,11 @@ class SqlLedger:
     """
 
     database: Database
+
+    @property
+    def outbox(self) -> SqlOutbox:
+        """Give what people are told."""
+        return SqlOutbox(self.database)
 
     def expect(self, telescope: str, expected: Expectation) -> None:
         """Say what the telescope's route asks for; standings that depend on it are made anew if it changed."""

@@ -1,0 +1,214 @@
+"""The vigil: after each pass, what people must be told, and the process' own pulse.
+
+It asks the ledger and the sun, never a store, so nothing that keeps a telescope or an archive waiting keeps it.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from nightferry.alerts import Facts, Habits, Mailer, NightFacts, Pinger, conditions_of, digest_of
+from nightferry.assemble import shelf_of
+from nightferry.conduct import Pass, Watched
+from nightferry.conduct.sun import night_hours
+from nightferry.config import Config, load_preset
+from nightferry.config.secrets import read_secret
+from nightferry.core.alert import Alert, Condition, Kind
+from nightferry.core.balance import Balance, Bin
+from nightferry.core.context import Site
+from nightferry.core.errors import Misconfigured, NightferryError
+from nightferry.core.ledger import Ledger
+from nightferry.core.night import Night, evening_at
+from nightferry.core.overview import NightLine, Overview
+
+#: So many nights of each telescope are looked at.
+NIGHTS = 3
+_HOUR_US = 3600 * 1_000_000
+#: A night's frames should be here so long after it ended; a telescope that was not looked at since is waited for.
+_SWEEP_US, _LATEST_US = _HOUR_US, 4 * _HOUR_US
+#: A pass that neither ends nor moves anything for so many seconds is stuck, and the dead man's switch may fall.
+STUCK = 1800.0
+#: A look that found nothing new is followed by a full judgement after so many seconds at the earliest.
+_JUDGE = 60.0
+
+
+@dataclass(slots=True)
+class Vigil:
+    """What is watched over by one process. Safe to use from several threads.
+
+    ``hasty`` is true where nobody will look again soon: trouble is told at once then.
+    """
+
+    config: Config
+    ledger: Ledger
+    hasty: bool
+    note: Callable[[str], None]
+    mailer: Mailer | None = None
+    _refused: set[str] = field(default_factory=set)
+    _beats: dict[str, float] = field(default_factory=dict)
+    _judged: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Those who are told."""
+        return tuple(dict.fromkeys(self.config.alerts.urls))
+
+    def beat(self, telescope: str) -> None:
+        """Say that a telescope's work goes on."""
+        self._beats[telescope] = time.monotonic()
+
+    def alive(self) -> bool:
+        """Whether the work of every telescope goes on."""
+        now = time.monotonic()
+        allowed = {name: STUCK + self.config.telescope[name].watch.every for name in self._beats}
+        return all(now - beat < allowed[name] for name, beat in list(self._beats.items()))
+
+    def done(self, telescope: str) -> None:
+        """Say that a telescope's work came to its end, as it should."""
+        self._beats.pop(telescope, None)
+
+    def watched(self, telescope: str, seen: Watched) -> None:
+        """Judge after a look of a watch."""
+        self.beat(telescope)
+        self.passed(telescope, seen.result, quiet=seen.result.empty and seen.result.trouble is None)
+        active = True if seen.limit_reached else None if seen.result.empty else False
+        looks = f"{seen.empty_in_a_row} looks in a row brought nothing new"
+        self._follow([Condition(f"empty/{telescope}", active, f"{telescope} brings nothing", f"{telescope}: {looks}")])
+
+    def passed(self, telescope: str, result: Pass | NightferryError, *, quiet: bool = False) -> None:
+        """Judge after a pass, or after the error that ended it; a quiet one is judged once a minute."""
+        trouble = result.trouble if isinstance(result, Pass) else result
+        with self._lock:
+            if isinstance(trouble, Misconfigured):
+                self._refused.add(telescope)
+            else:
+                self._refused.discard(telescope)
+            if quiet and time.monotonic() - self._judged < _JUDGE:
+                return
+            self._judged = time.monotonic()
+        self.judge(time.time_ns() // 1000)
+
+    def judge(self, now_us: int) -> None:
+        """Look at everything, write down what people must be told, and wake the mailer."""
+        facts = [self._facts(name, now_us) for name in self.config.telescope]
+        rules = self.config.alerts
+        habits = Habits(rules.held, 0.0 if self.hasty else rules.patience)
+        conditions = conditions_of(facts, self._room(), _wanted(facts), habits)
+        named = {condition.key for condition in conditions}
+        standing = self.ledger.outbox.standing()
+        # what is judged only while it is so is over when nobody finds it any more
+        gone = [one.key for one in standing if one.key not in named and one.key.startswith("archive/")]
+        self._follow([*conditions, *(Condition(key, active=False) for key in gone), *self._late(standing, named)])
+        self._digest(facts, now_us)
+
+    def _follow(self, conditions: Sequence[Condition]) -> None:
+        if self.ledger.outbox.follow(conditions, self.channels, time.time_ns() // 1000):
+            self._wake()
+
+    def _wake(self) -> None:
+        if self.mailer is not None:
+            self.mailer.wake()
+
+    def _facts(self, name: str, now_us: int) -> Facts:
+        overview = self.ledger.overview(name, NIGHTS)
+        site = site_of(self.config, name)
+        nights = [_night(line, site, now_us) for line in _lines(overview, over_evening(site, now_us))]
+        waiting = overview.older.get(Bin.PENDING, 0) + sum(line.balance.pending for line in overview.nights)
+        dark = night_hours(_evening(site, now_us), site).holds(now_us) if site else None
+        return Facts(overview.contact, nights, dark, name in self._refused, waiting)
+
+    def _late(self, standing: Sequence[Alert], named: set[str]) -> Iterator[Condition]:
+        """Judge nights that alerts stand for and that are older than those shown."""
+        for alert in standing:
+            kind, _, rest = alert.key.partition("/")
+            telescope, _, evening = rest.rpartition("/")
+            if alert.key in named or kind not in {"held", "bug", "silent"} or telescope not in self.config.telescope:
+                continue
+            found = self.ledger.balances(telescope, [date.fromisoformat(evening)])
+            if not found or not found[0].held or (kind == "silent" and found[0].delivered):
+                yield Condition(alert.key, active=False)
+
+    def _room(self) -> int:
+        """Tell how many bytes may still be pulled."""
+        shelf = shelf_of(self.config)
+        place = next((one for one in (shelf.root, *shelf.root.parents) if one.exists()), shelf.root)
+        return shutil.disk_usage(place).free - shelf.floor
+
+    def _digest(self, facts: Sequence[Facts], now_us: int) -> None:
+        """Post the digest of the newest night that is over everywhere, once it can tell the truth."""
+        if self.config.alerts.digest == "never" or not any(one.contact.looked_us for one in facts):
+            return
+        sites = [site_of(self.config, name) for name in self.config.telescope]
+        evening = min(over_evening(site, now_us) for site in sites)
+        ends = [night_hours(evening, site).end_us for site in sites]
+        for one, end_us in zip(facts, ends, strict=True):
+            if one.contact.looked_us < end_us and now_us < end_us + _LATEST_US:
+                return
+        title, body, well = digest_of(evening, facts, self.ledger.outbox.standing())
+        if well and self.config.alerts.digest == "trouble":
+            return
+        if self.ledger.outbox.post(Alert(0, f"digest/{evening}", Kind.DIGEST, title, body, now_us, self.channels)):
+            self._wake()
+
+
+@contextmanager
+def keep(
+    config: Config, ledger: Ledger, telescopes: Sequence[str], note: Callable[[str], None], *, hasty: bool
+) -> Iterator[Vigil]:
+    """Watch over the work on these telescopes: send what the outbox holds meanwhile, and ping.
+
+    At the end, what cannot be sent within a few seconds is left in the outbox for the next time.
+    """
+    vigil = Vigil(config, ledger, hasty, note)
+    rules = config.alerts
+    with ExitStack() as threads:
+        if rules.urls:
+            vigil.mailer = threads.enter_context(Mailer(ledger.outbox, vigil.channels, read_secret, note))
+        if rules.ping is not None:
+            for name in telescopes:
+                vigil.beat(name)
+            reference = rules.ping
+            threads.enter_context(Pinger(lambda: read_secret(reference), rules.every, vigil.alive, note))
+        yield vigil
+
+
+def site_of(config: Config, telescope: str) -> Site | None:
+    """Tell where a telescope stands: its own site, or its preset's."""
+    section = config.telescope[telescope]
+    where = config.site[section.site] if section.site else load_preset(section.preset).site
+    return Site(where.latitude, where.longitude, where.elevation) if where else None
+
+
+def over_evening(site: Site | None, now_us: int) -> date:
+    """Tell the newest evening whose frames should all be here by now."""
+    evening = _evening(site, now_us)
+    while night_hours(evening, site).end_us + _SWEEP_US > now_us:
+        evening -= timedelta(days=1)
+    return evening
+
+
+def _evening(site: Site | None, now_us: int) -> date:
+    return evening_at(datetime.fromtimestamp(now_us / 1e6, UTC), site.longitude if site else None)
+
+
+def _lines(overview: Overview, evening: date) -> list[NightLine]:
+    """List the nights to judge, the one that just ended even where it has no frames."""
+    lines = list(overview.nights)
+    if all(line.balance.night.date != evening for line in lines):
+        lines.append(NightLine(Balance(Night(overview.contact.telescope, evening))))
+    return lines
+
+
+def _night(line: NightLine, site: Site | None, now_us: int) -> NightFacts:
+    hours = night_hours(line.balance.night.date, site)
+    return NightFacts(line, hours.end_us + _SWEEP_US <= now_us, hours.begin_us, hours.end_us, hours.dark)
+
+
+def _wanted(facts: Sequence[Facts]) -> int:
+    """Tell how many bytes a night like the last ones takes on the shelf."""
+    return sum(max((night.line.balance.bytes for night in one.nights), default=0) for one in facts)
