@@ -68,35 +68,51 @@ def run(
     orders: Orders | None = None,
     *,
     take: list[str] | None = None,
+    program: str = "",
     hands: Hands | None = None,
 ) -> Pass:
     """Make one pass over a telescope's nights (``YYYYMMDD``, ``last``, ``latest``, ``all``).
 
-    Raises `Busy` when another nightferry is at this telescope. What else kept it from doing all is told as the
-    pass' ``trouble``, and frame by frame in the ledger.
+    ``program`` is the observing programme of the frames' headers, in place of the configuration's. Raises `Busy` when
+    another nightferry is at this telescope. What else kept it from doing all is told as the pass' ``trouble``, and
+    frame by frame in the ledger.
     """
-    with _route(config, telescope, take, hands) as (route, given):
+    with _route(config, telescope, take, hands, program=program) as (route, given):
         wanted, orders = _nights(nights, route), orders or Orders()
+        if orders.until not in route.steps:
+            raise Misconfigured(f"--until {orders.until!r}: expected one of {', '.join(route.steps)}")
         if not orders.dry_run:
             make_new_folders(config, ledger, telescope)
         return run_pass(route, ledger, wanted, orders, onlooker=given.onlooker, stop=given.stop)
 
 
 def retry(
-    config: Config, ledger: Ledger, telescope: str, orders: Orders | None = None, *, hands: Hands | None = None
+    config: Config,
+    ledger: Ledger,
+    telescope: str,
+    orders: Orders | None = None,
+    *,
+    program: str = "",
+    hands: Hands | None = None,
 ) -> Pass:
     """Try again now what failed, on all nights, without waiting for the back-off to end."""
     failed = {account.sighting.night.date for account in ledger.accounts(telescope, None, [Bin.FAILED])}
     words = [evening.isoformat() for evening in sorted(failed)]
-    return run(config, ledger, telescope, words, orders, hands=hands) if words else Pass()
+    return run(config, ledger, telescope, words, orders, program=program, hands=hands) if words else Pass()
 
 
 def watch(
-    config: Config, ledger: Ledger, telescope: str, *, take: list[str] | None = None, hands: Hands | None = None
+    config: Config,
+    ledger: Ledger,
+    telescope: str,
+    *,
+    take: list[str] | None = None,
+    program: str = "",
+    hands: Hands | None = None,
 ) -> Iterator[Watched]:
     """Make pass after pass until told to stop; yields after each."""
     rules = config.telescope[telescope].watch
-    with _route(config, telescope, take, hands) as (route, given):
+    with _route(config, telescope, take, hands, program=program) as (route, given):
         make_new_folders(config, ledger, telescope)
         yield from watch_route(
             route,
@@ -119,14 +135,13 @@ def clear(
     hands: Hands | None = None,
 ) -> list[Clearance]:
     """Delete at the source what is proven delivered; answer for every frame that is not cleared yet."""
-    with _route(config, telescope, None, hands) as (route, given):
+    with _route(config, telescope, None, hands, working=False) as (route, given):
         if route.telescope.clear_after is None:
             raise Misconfigured(
                 f"telescope.{telescope} is not to be cleared: to delete frames at the source once they are proven "
                 f'delivered, add [telescope.{telescope}.clear] with after = "7 d"'
             )
         with route.locked():
-            ledger.expect(telescope, route.expectation)
             evenings = _nights(nights, route).evenings
             return clear_route(route, ledger, evenings, onlooker=given.onlooker, dry_run=dry_run)
 
@@ -145,8 +160,7 @@ def audit(
     Raises `Unreachable` when an archive is.
     """
     salt = datetime.now(UTC).date().isoformat()
-    with _route(config, telescope, None, hands) as (route, given), route.locked():
-        ledger.expect(telescope, route.expectation)
+    with _route(config, telescope, None, hands, working=False) as (route, given), route.locked():
         evenings = _nights(nights, route).evenings
         yield from audit_route(route, ledger, evenings, sample=sample, salt=salt, stop=given.stop)
 
@@ -216,11 +230,17 @@ def _nights(words: Sequence[str], route: Route) -> Nights:
 
 @contextmanager
 def _route(
-    config: Config, telescope: str, take: list[str] | None, hands: Hands | None
+    config: Config,
+    telescope: str,
+    take: list[str] | None,
+    hands: Hands | None,
+    *,
+    program: str = "",
+    working: bool = True,
 ) -> Iterator[tuple[Route, Hands]]:
     (name,) = telescope_names(config, [telescope])
     given = hands or idle_hands()
-    route = open_route(config, name, take=take, hands=given)
+    route = open_route(config, name, take=take, program=program, working=working, hands=given)
     try:
         yield route, given
     finally:

@@ -328,7 +328,7 @@ if sys.platform != "win32":
         (root / "listed").chmod(0o755)
         assert [item.path for item in found if isinstance(item, Entry)] == ["open/c.fits"]
         odd = {(item.kind, item.folder, item.text.partition(":")[0]) for item in found if isinstance(item, Oddity)}
-        assert odd == {("special", "", "locked"), ("special", "listed", "b.fits")}
+        assert odd == {("closed", "", "locked"), ("closed", "listed", "b.fits")}
 
     def test_a_root_that_may_not_be_read_is_misconfigured(root: Path) -> None:
         root.chmod(0)

@@ -215,13 +215,33 @@ def test_links_are_told_and_lines_that_nobody_can_read_are_held(bench: Bench) ->
             yield Oddity("special", folder, "pipe.fits")
             yield Oddity("line", folder, "?rw-r--r-- what is this.fits")
             yield Oddity("name", folder, "..\\evil.fits")
+            yield Oddity("closed", folder, "lost+found")
+            yield Oddity("closed", folder, "02-images-initial")
 
     route = bench.route(Odd())
     done = bench.carry(route=route)
-    assert done.odd == 4
+    assert done.odd == 6
     (balance,) = done.balances
-    assert (balance.seen, balance.ignored, balance.held) == (4, 2, 2)
+    assert (balance.seen, balance.ignored, balance.held) == (6, 3, 3)
     assert bench.carry(route=route).news == 0, "the same oddities are no news"
+
+
+@pytest.mark.parametrize(
+    ("size", "mtime_us"), [(1 << 63, None), (1 << 80, 0), (-1, 0), (2880, 1 << 63), (2880, -(1 << 70)), (2880, 1 << 59)]
+)
+def test_sizes_and_times_that_no_file_has_are_held_and_cost_no_other_frame(
+    bench: Bench, size: int, mtime_us: int | None
+) -> None:
+    plant(bench, 1)
+
+    class Raving(MemoryStore):
+        def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
+            yield Entry(light(2), size, mtime_us)
+            yield from super().list(enter)
+
+    done = bench.carry(route=bench.route(Raving(bench.telescope.disk)))
+    (balance,) = done.balances
+    assert (balance.seen, balance.held, balance.delivered) == (2, 1, 1)
 
 
 def test_what_cannot_be_carried_belongs_to_the_night_of_its_folder(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """Standardising: what becomes of raw frames, good ones and bad ones."""
 
+import json
 import math
 import subprocess
 import sys
@@ -24,9 +25,9 @@ from nightferry.core.receipt import Outcome
 from nightferry.core.store import StorePath
 from nightferry.profiles import load_profile, profile_names
 from nightferry.steps.shelf import Shelf
+from nightferry.steps.standard_frames import Standardise
 from nightferry.steps.standardise import (
     Settings,
-    Standardise,
     Standardised,
     digest_of,
     draft_file,
@@ -183,7 +184,7 @@ def test_a_product_names_its_parent_and_its_way_back(tmp_path: Path) -> None:
     assert product.digest == digest_of(product.file)
     restore_raw(product.file, str(result.proof["recipe"]), tmp_path / "again.fits", digest=frame_of(raw).digest)
     assert (tmp_path / "again.fits").read_bytes() == raw.read_bytes()
-    assert "- RADECSYS = 'FK5'" in str(result.proof["changes"])
+    assert ["RADECSYS", "'FK5'", None] in json.loads(str(result.proof["changes"]))
     (judged,) = Validate(load_profile("eso"), CONTEXT)([product])
     assert (judged.outcome, judged.product) == (Outcome.DONE, product)
 

@@ -7,20 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nightferry.assemble.stores import local_path, make_store
+from nightferry.assemble.works import Plan, gather_of, header_settings, works_of
 from nightferry.conduct.route import Route
-from nightferry.config import (
-    ArchiveConfig,
-    Config,
-    TelescopeConfig,
-    config_path,
-    data_folder,
-    ledger_url,
-    load_preset,
-)
+from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, ledger_url, load_preset
 from nightferry.config.load import effective_source
-from nightferry.config.model import SiteConfig
 from nightferry.config.presets import Preset
-from nightferry.core.context import Context, Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Frame
 from nightferry.core.layout import Layout
@@ -29,12 +20,12 @@ from nightferry.core.names import archive_name
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
+from nightferry.crews import crew
 from nightferry.ledgers.database import database_path
 from nightferry.ledgers.sql import open_ledger as open_sql_ledger
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.shelf import Shelf, translated
-from nightferry.steps.standardise import Settings
 from nightferry.steps.verify import Verify
 
 
@@ -117,8 +108,19 @@ def local_folder(section: ArchiveConfig) -> Path | None:
     return local_path(address.path) if address.scheme == "file" else None
 
 
-def open_route(config: Config, name: str, *, take: list[str] | None = None, hands: Hands | None = None) -> Route:
-    """Put one telescope's route together; ``take`` overrides what kinds of files are carried."""
+def open_route(
+    config: Config,
+    name: str,
+    *,
+    take: list[str] | None = None,
+    program: str = "",
+    working: bool = True,
+    hands: Hands | None = None,
+) -> Route:
+    """Put one telescope's route together; without ``working`` its computing steps are left out.
+
+    ``take`` overrides what kinds of files are carried, ``program`` the observing programme of their headers.
+    """
     section = config.telescope[name]
     preset = load_preset(section.preset)
     hands = hands or idle_hands()
@@ -132,6 +134,9 @@ def open_route(config: Config, name: str, *, take: list[str] | None = None, hand
         clear_after=section.clear.after if section.clear else None,
     )
     shelf = shelf_of(config)
+    site = config.site[section.site] if section.site else None
+    plan = Plan(config, section, preset, header_settings(section, site, preset, name, program), shelf)
+    works, gather = (works_of(plan), gather_of(plan)) if working else ((), None)
     source = telescope_store(section)
     return Route(
         telescope=telescope,
@@ -142,6 +147,9 @@ def open_route(config: Config, name: str, *, take: list[str] | None = None, hand
         deliveries={key: _delivery(config, key, preset, layout) for key in telescope.archives},
         lock=_lock_path(config, name),
         keep=config.shelf.keep,
+        works=works,
+        gather=gather,
+        crew=crew(config.crew.kind, config.crew.workers) if works or gather else None,
     )
 
 
@@ -169,29 +177,3 @@ def _lock_path(config: Config, telescope: str) -> Path:
     """Tell the lock of a telescope: beside the ledger, because who shares the ledger shares the work."""
     ledger = database_path(ledger_url(config))
     return ledger.with_name(f"{ledger.name}.{telescope}.lock")
-
-
-def header_settings(
-    section: TelescopeConfig, site: SiteConfig | None, preset: Preset, name: str, program: str = ""
-) -> Settings:
-    """Tell how a telescope's frames are standardised; ``program``, given for the run, comes before all others."""
-    own, below = section.header, preset.header
-    where = site or preset.site
-    context = Context(
-        telescope=name,
-        telescop=own.telescop or below.telescop or "",
-        instrume=own.instrume or below.instrume or "",
-        origin=own.origin or below.origin or "",
-        observer=own.observer or below.observer or "",
-        pi=own.pi or below.pi or "",
-        program=program or section.program or preset.program or "",
-        site=Site(where.latitude, where.longitude, where.elevation) if where else None,
-    )
-    folder = config_path().parent
-    return Settings(
-        context,
-        profile=own.profile or below.profile or "library",
-        dialect=own.dialect or below.dialect or "",
-        dialects=folder / "dialects",
-        profiles=folder / "profiles",
-    )

@@ -29,6 +29,10 @@ NightOption = Annotated[
 TakeOption = Annotated[
     str | None, typer.Option("--take", help="Kinds of files, with commas: fits, tiff, previews, sidecars.")
 ]
+ProgramOption = Annotated[
+    str | None,
+    typer.Option("--program", help="The observing programme, e.g. 60.A-9009(D); comes before the telescope's."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, and nothing else there.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 FrameArgument = Annotated[
@@ -87,8 +91,11 @@ def run(
     context: typer.Context,
     telescopes: Telescopes = None,
     night: NightOption = None,
-    until: Annotated[str, typer.Option(help="The last step: pull, verify, deliver or clear.")] = "clear",
+    until: Annotated[
+        str, typer.Option(help="The last step: pull, verify, another of the route, deliver or clear.")
+    ] = "clear",
     take: TakeOption = None,
+    program: ProgramOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,18 +103,29 @@ def run(
     from nightferry.cli.carrying import run_command
 
     run_command(
-        context.obj, telescopes or [], night or ["last"], until=until, take=take, dry_run=dry_run, as_json=as_json
+        context.obj,
+        telescopes or [],
+        night or ["last"],
+        until=until,
+        take=take,
+        program=program or "",
+        dry_run=dry_run,
+        as_json=as_json,
     )
 
 
 @app.command()
 def retry(
-    context: typer.Context, telescopes: Telescopes = None, dry_run: DryRunOption = False, as_json: JsonOption = False
+    context: typer.Context,
+    telescopes: Telescopes = None,
+    program: ProgramOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Try again now what failed, without waiting for the next try."""
     from nightferry.cli.carrying import retry_command
 
-    retry_command(context.obj, telescopes or [], dry_run=dry_run, as_json=as_json)
+    retry_command(context.obj, telescopes or [], program=program or "", dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
@@ -115,6 +133,7 @@ def watch(
     context: typer.Context,
     telescopes: Telescopes = None,
     take: TakeOption = None,
+    program: ProgramOption = None,
     every: Annotated[str | None, typer.Option(help="Pause between two looks, e.g. '5 min'.")] = None,
     empty: Annotated[int | None, typer.Option(min=1, help="Stop (or alert) after so many empty looks.")] = None,
     dry_run: DryRunOption = False,
@@ -124,9 +143,20 @@ def watch(
     from nightferry.cli.carrying import run_command, watch_command
 
     if dry_run:  # what the first look would do
-        run_command(context.obj, telescopes or [], ["all"], until="clear", take=take, dry_run=True, as_json=as_json)
+        run_command(
+            context.obj,
+            telescopes or [],
+            ["all"],
+            until="clear",
+            take=take,
+            program=program or "",
+            dry_run=True,
+            as_json=as_json,
+        )
 
-    watch_command(context.obj, telescopes or [], take=take, every=every, empty=empty, as_json=as_json)
+    watch_command(
+        context.obj, telescopes or [], take=take, program=program or "", every=every, empty=empty, as_json=as_json
+    )
 
 
 @app.command()
@@ -255,7 +285,7 @@ def standardise(
     dialect: Annotated[
         str | None, typer.Option(help="The program that wrote the files; else found by evidence.")
     ] = None,
-    program: Annotated[str | None, typer.Option(help="The observing programme; comes before the telescope's.")] = None,
+    program: ProgramOption = None,
     diff: Annotated[bool, typer.Option("--diff", help="Show what became of every keyword.")] = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,

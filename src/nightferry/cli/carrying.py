@@ -12,7 +12,6 @@ from nightferry.cli.exits import DONE, FAILED, HELD, code_of, code_of_balances
 from nightferry.cli.progress import Pulse, onlooker
 from nightferry.cli.show import balance_json, say, say_json, show_balances, size_text, span_text, table
 from nightferry.conduct import Orders, Pass
-from nightferry.conduct.passes import STEPS
 from nightferry.config import Config
 from nightferry.config.units import seconds
 from nightferry.core.errors import Misconfigured, TryAgain
@@ -31,27 +30,26 @@ def run_command(
     *,
     until: str,
     take: str | None,
+    program: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Make one pass over each telescope and exit with what it means."""
-    if until not in STEPS:
-        raise Misconfigured(f"--until {until!r}: expected one of {', '.join(STEPS)}")
     kinds = read_take(take)
     orders = Orders(until=until, dry_run=dry_run)
 
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
-        return api.run(config, ledger, name, nights, orders, take=kinds, hands=hands)
+        return api.run(config, ledger, name, nights, orders, take=kinds, program=program, hands=hands)
 
     _carry_each(place, telescopes, carry, orders, as_json=as_json)
 
 
-def retry_command(place: Path | None, telescopes: Sequence[str], *, dry_run: bool, as_json: bool) -> None:
+def retry_command(place: Path | None, telescopes: Sequence[str], *, program: str, dry_run: bool, as_json: bool) -> None:
     """Try again what failed and exit with what came of it."""
     orders = Orders(dry_run=dry_run)
 
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
-        return api.retry(config, ledger, name, orders, hands=hands)
+        return api.retry(config, ledger, name, orders, program=program, hands=hands)
 
     _carry_each(place, telescopes, carry, orders, as_json=as_json)
 
@@ -120,7 +118,7 @@ def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, hands: a
 def _code(done: Pass, orders: Orders) -> int:
     if done.trouble is not None and isinstance(done.trouble, Misconfigured):
         return code_of(done.trouble)
-    whole = orders.until not in {"pull", "verify"}
+    whole = orders.until in {"deliver", "clear"}
     balances = DONE if orders.dry_run else code_of_balances(done.balances, whole=whole)
     return balances or (code_of(done.trouble) if done.trouble else DONE)
 
@@ -151,13 +149,17 @@ def _tell(name: str, done: Pass, *, as_json: bool, dry_run: bool) -> None:
 
 def summary(name: str, done: Pass) -> str:
     """Say in one line what a pass found and did."""
-    speed = f" at {size_text(done.moved / done.seconds)}/s" if done.moved and done.seconds else ""
-    parts = [f"{done.listed:,} files listed", f"{done.news:,} new"]
-    parts.append(f"{done.pulled:,} frames pulled ({size_text(done.moved)}{speed})" if done.pulled else "nothing pulled")
+    speed = f" at {size_text(done.moved / done.moving)}/s" if done.moved and done.moving else ""
+    parts = [f"{done.listed:,} {'file' if done.listed == 1 else 'files'} listed", f"{done.news:,} new"]
+    frames = "frame" if done.pulled == 1 else "frames"
+    parts.append(
+        f"{done.pulled:,} {frames} pulled ({size_text(done.moved)}{speed})" if done.pulled else "nothing pulled"
+    )
     if done.cleared:
         parts.append(f"{done.cleared:,} deleted at the source")
     if done.odd:
-        parts.append(f"{done.odd:,} oddities such as links left there (see: nightferry night)")
+        what = "oddity such as a link" if done.odd == 1 else "oddities such as links"
+        parts.append(f"{done.odd:,} {what} left there (see: nightferry night)")
     if done.trouble is not None:
         parts.append(f"not all could be done: {done.trouble}")
     return f"{name}: {', '.join(parts)} in {span_text(done.seconds)}"
@@ -168,6 +170,7 @@ def watch_command(
     telescopes: Sequence[str],
     *,
     take: str | None,
+    program: str,
     every: str | None,
     empty: int | None,
     as_json: bool,
@@ -186,7 +189,7 @@ def watch_command(
         def follow(name: str) -> None:
             hands = api.Hands(Pulse(watcher, lambda: vigil.beat(name)), stop)
             try:
-                for seen in api.watch(config, ledger, name, take=kinds, hands=hands):
+                for seen in api.watch(config, ledger, name, take=kinds, program=program, hands=hands):
                     codes[name] = _code(seen.result, Orders())
                     vigil.watched(name, seen)
                     _tell_watched(config, name, seen, watcher, as_json=as_json)

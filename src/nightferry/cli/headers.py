@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import typer
 
-from nightferry import __version__
-from nightferry.assemble import header_settings
+from nightferry.assemble.works import header_settings
 from nightferry.cli.exits import DONE, FAILED, HELD
 from nightferry.cli.show import Json, say, say_json
 from nightferry.config import TelescopeConfig, config_path, load, load_preset, preset_names
@@ -58,7 +57,6 @@ def standardise_command(config: Path | None, files: Sequence[Path], wanted: Want
     settings = settings_of(config, wanted.telescope, wanted.program)
     settings = replace(
         settings,
-        context=replace(settings.context, software=f"nightferry {__version__}"),
         profile=wanted.profile or settings.profile,
         dialect=wanted.dialect or settings.dialect,
     )

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TypeVar
 
 from nightferry.core.errors import Held, NightferryError, Stopped
-from nightferry.core.frame import Fact, Frame, Sighting
+from nightferry.core.frame import Fact, Frame, FrameId, Sighting
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Stage, Step
 
@@ -52,13 +52,15 @@ def attempt(step: Step[Input], batch: Sequence[Input]) -> Attempt:
     return Attempt(results, trouble)
 
 
-def receipt_of(result: Result, step: Stage, started_us: int) -> Receipt:
-    """Make the receipt of one answer."""
+def receipt_of(
+    result: Result, step: Stage, started_us: int, *, frame: FrameId | None = None, version: str = ""
+) -> Receipt:
+    """Make the receipt of one answer; ``frame`` is whom it is about where that is not the step's own input."""
     return Receipt(
-        frame=result.source.id,
+        frame=frame or result.source.id,
         night=result.source.night,
         step=step.name,
-        version=step.version,
+        version=version or step.version,
         outcome=result.outcome,
         reason=result.reason[:_LONGEST_REASON],
         target=step.target,

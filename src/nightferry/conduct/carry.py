@@ -1,4 +1,4 @@
-"""Carry: drive open frames through pull, verify and deliver, with a bounded window of work in flight.
+"""Carry: drive open frames through pull, verify, works and deliver, with a bounded window of work in flight.
 
 Pulls run on the telescope's connections, deliveries on each archive's own, so a slow archive keeps neither another
 one nor the telescope waiting. Results come back to the one thread that writes receipts, which it does in groups.
@@ -7,22 +7,25 @@ one nor the telescope waiting. Results come back to the one thread that writes r
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import cast
 
 from nightferry.conduct.attempt import Attempt, attempt, receipt_of
 from nightferry.conduct.route import Route, now_us
+from nightferry.conduct.works import CREW, Passed, pass_through, passage_of, versions_of
 from nightferry.core.balance import open_stages
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Stopped, Unreachable
 from nightferry.core.frame import Digest, Frame, FrameId, Sighting
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.progress import Onlooker
-from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.receipt import Outcome, Receipt, Result
+from nightferry.core.step import Work
 from nightferry.crews import threads
 from nightferry.steps.deliver import Deliver
-from nightferry.steps.pull import Pull, pulled_digest, pulled_frame
+from nightferry.steps.pull import Pull, described_frame, pulled_digest, pulled_frame
 
 #: A batch holds so many frames or bytes at the most: enough to sync small files together, while big frames
 #: still spread over all connections.
@@ -39,7 +42,8 @@ RETRY_PAUSES = (0.5, 2.0)
 class _Cargo:
     """A frame in this pass: its sighting, the archives that lack it, and the frame once it is on the shelf.
 
-    ``verified`` is the digest of the bytes that passed `verify`, or that a person released.
+    ``verified`` is the digest of the bytes that passed `verify`, or that a person released. ``product`` is what the
+    route's works made of it, and ``receipts`` are those of earlier passes, where the route has works.
     """
 
     sighting: Sighting
@@ -47,23 +51,35 @@ class _Cargo:
     frame: Frame | None = None
     verified: Digest | None = None
     tries: int = 0
+    product: Frame | None = None
+    receipts: tuple[Receipt, ...] = ()
+
+    @property
+    def load(self) -> Frame | None:
+        """What is delivered: the product of the works, or the raw frame where there are none."""
+        return self.product or self.frame
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A batch that a step is at."""
+    """A batch that a step is at, or that the crew takes through the works (no step); ``place`` names who does it."""
 
-    step: Pull | Deliver
+    step: Pull | Deliver | None
     cargo: Sequence[_Cargo]
     started_us: int
+    place: str = ""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a pass did, as far as the balance does not tell. ``trouble`` is what ended the pulling early."""
+    """What a pass did in so many seconds, as far as the balance does not tell.
+
+    ``trouble`` is what ended the pulling early.
+    """
 
     bytes: int = 0
     pulled: int = 0
+    seconds: float = 0.0
     trouble: NightferryError | None = None
 
 
@@ -117,11 +133,13 @@ class _Carrier:
         self.stop, self.until, self.retry = stop, until, retry
         self.tally = Tally()
         self.crews: dict[str, Executor] = {}
-        self._jobs: dict[Future[Attempt], _Job] = {}
+        self._jobs: dict[Future[object], _Job] = {}  # an `Attempt`, or what `pass_through` answers
         self._receipts: list[Receipt] = []
         self._flushed = time.monotonic()
         self._moved = 0  # stages that were passed; as long as there are more of them, trying again is worth it
         self._again: list[_Cargo] = []
+        self._works = _works_until(route.works, until)
+        self._versions = versions_of(self._works)
         # Stores by name, the telescope's is empty: out of reach until after a pause, or closed for this pass.
         self._away: set[str] = set()
         self._shut: set[str] = set() if reachable else {""}
@@ -150,7 +168,7 @@ class _Carrier:
 
     def finish(self) -> None:
         """Begin nothing more, take in everything that is still in flight, and write it down."""
-        for store in self.crews:
+        for store in (*self.crews, CREW):
             self._call_off(store)
         while self._jobs:
             self._collect()
@@ -167,11 +185,21 @@ class _Carrier:
             frame = None
             if due[0].step != "pull":  # None again when the shelf lost it: then it is pulled anew
                 frame = pulled_frame(account.sighting, account.receipts, self.route.shelf)
+            cargo = _Cargo(account.sighting, tuple(self.route.deliveries), frame)
+            if due[0].step not in {"pull", "verify"}:
+                cargo = replace(cargo, verified=pulled_digest(account.receipts))
             if due[0].step == "deliver":
-                archives = tuple(stage.target for stage in due)
-                yield _Cargo(account.sighting, archives, frame, pulled_digest(account.receipts))
-            else:
-                yield _Cargo(account.sighting, tuple(self.route.deliveries), frame)
+                cargo = replace(cargo, archives=tuple(stage.target for stage in due))
+            yield self._with_memory(cargo, account.receipts) if self._works else cargo
+
+    def _with_memory(self, cargo: _Cargo, receipts: tuple[Receipt, ...]) -> _Cargo:
+        """Add what the ledger remembers of the works; a product that is on the shelf needs no raw frame beside it."""
+        raw = cargo.frame or described_frame(cargo.sighting, receipts, self.route.shelf)
+        if raw is None:
+            return cargo
+        passage = passage_of(self._works, self._versions, raw, receipts)
+        product = passage.frame if passage.at == len(self._works) else None
+        return replace(cargo, product=product, receipts=receipts)
 
     def _round(self, batches: Iterator[list[_Cargo]]) -> None:
         """Keep the pulls in flight up to their number until the batches are used up or cannot be started.
@@ -182,7 +210,7 @@ class _Carrier:
         window = 2 * self.route.source.traits.connections
         used_up = False
         while not used_up or self._jobs:
-            while not used_up and sum(not job.step.target for job in self._jobs.values()) < window:
+            while not used_up and sum(not job.place for job in self._jobs.values()) < window:
                 if self.stop.is_set() or "" in self._away:
                     used_up = True
                     break
@@ -193,15 +221,16 @@ class _Carrier:
 
     def _start(self, batch: Sequence[_Cargo]) -> None:
         """Hand a batch to whoever is next: the pull for what is not here, the archives for what is."""
-        absent = [item for item in batch if item.frame is None]
+        absent = [item for item in batch if item.load is None]
         if absent and "" not in self._shut:
             sightings = [item.sighting for item in absent]
             future = self.crews[""].submit(attempt, self.route.pull, sightings)
-            self._jobs[future] = _Job(self.route.pull, absent, now_us())
-        self._arrived([item for item in batch if item.frame is not None])
+            self._jobs[_any(future)] = _Job(self.route.pull, absent, now_us())
+        self._arrived([item for item in batch if item.frame is not None and item.product is None])
+        self._hand_over([item for item in batch if item.product is not None])
 
     def _arrived(self, cargo: Sequence[_Cargo]) -> None:
-        """Verify what is on the shelf and hand what is good to its archives."""
+        """Verify what is on the shelf and hand what is good to the works, or where there are none to its archives."""
         good, doubtful = _parted(cargo)
         if doubtful and self.until != "pull":
             started, step = now_us(), self.route.verify
@@ -212,33 +241,56 @@ class _Carrier:
                     good.append(replace(item, verified=item.frame.digest))
         if self.until in {"pull", "verify"} or self.stop.is_set():
             return
+        if self._works:
+            self._work(good)
+        else:
+            self._hand_over(good)
+
+    def _work(self, cargo: Sequence[_Cargo]) -> None:
+        """Hand frames to the crew, all works in one task."""
+        if not cargo or self.route.crew is None or CREW in self._shut:
+            return
+        works, versions = self._works, self._versions
+        batch = [passage_of(works, versions, item.frame, item.receipts) for item in cargo if item.frame is not None]
+        future = self.route.crew.submit(pass_through, works, batch)
+        self._jobs[_any(future)] = _Job(None, cargo, now_us(), CREW)
+
+    def _hand_over(self, good: Sequence[_Cargo]) -> None:
+        """Hand frames to the archives that lack them."""
+        if self._works and (self.until not in {"deliver", "clear"} or self.stop.is_set()):
+            return
         for name, delivery in self.route.deliveries.items():
             due = [item for item in good if name in item.archives and name not in self._shut]
             if name in self._away:
                 self._again += [replace(item, archives=(name,)) for item in due]
             elif due:
-                frames = [item.frame for item in due if item.frame]
+                frames = [item.load for item in due if item.load]
                 future = self.crews[name].submit(attempt, delivery, frames)
-                self._jobs[future] = _Job(delivery, due, now_us())
+                self._jobs[_any(future)] = _Job(delivery, due, now_us(), name)
 
     def _collect(self) -> None:
         """Wait until some job ends or receipts get old, and take in what ended."""
         if self._jobs:
             done, _ = wait(self._jobs, timeout=FLUSH_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
-                self._take(self._jobs.pop(future), future.result())
+                self._take(self._jobs.pop(future), _outcome_of(future))
         old = time.monotonic() - self._flushed > FLUSH_SECONDS
         if len(self._receipts) >= FLUSH_RECEIPTS or (self._receipts and old):
             self._flush()
 
-    def _take(self, job: _Job, answer: Attempt) -> None:
+    def _take(self, job: _Job, answer: object) -> None:
         """Write down a job's answers and send its frames on."""
-        cargo = {item.sighting.id: item for item in job.cargo}
+        if job.step is None:
+            self._take_works(job, answer if isinstance(answer, Passed) else None)
+            return
+        if not isinstance(answer, Attempt):
+            return
+        cargo = {(item.load.id if item.load else item.sighting.id): item for item in job.cargo}
         moved: list[_Cargo] = []
-        self._heed(answer.trouble, job.step.target)
+        self._heed(answer.trouble, job.place)
         for result in answer.results:
             item = cargo[result.source.id]
-            receipt = receipt_of(result, job.step, job.started_us)
+            receipt = receipt_of(result, job.step, job.started_us, frame=item.sighting.id)
             self._note(item, receipt)
             self._moved += result.outcome is Outcome.DONE
             if result.outcome is Outcome.FAILED and item.tries < len(RETRY_PAUSES):
@@ -249,14 +301,46 @@ class _Carrier:
                 self.tally.bytes += item.sighting.size
         self._arrived(moved)
 
+    def _take_works(self, job: _Job, answer: Passed | None) -> None:
+        """Write down what the works answered of each frame, and hand over what came through."""
+        cargo = {item.sighting.id: item for item in job.cargo}
+        if answer is None:
+            self._take_death(job)
+            return
+        self._heed(answer.trouble, CREW)
+        for told in answer.answers:
+            item, work = cargo[told.origin], self._works[told.place]
+            receipt = receipt_of(
+                told.result, work, told.started_us, frame=told.origin, version=self._versions[told.place]
+            )
+            self._note(item, receipt)
+            cargo[told.origin] = replace(item, receipts=(*item.receipts, receipt))
+            self._moved += receipt.outcome is Outcome.DONE
+            if receipt.outcome is Outcome.FAILED and item.tries < len(RETRY_PAUSES):
+                self._try_again(cargo[told.origin], CREW)
+        self._hand_over([replace(cargo[origin], product=frame) for origin, frame in answer.products.items()])
+
+    def _take_death(self, job: _Job) -> None:
+        """Take in that a worker died of a batch, twice: each frame has a task of its own then, and dies alone."""
+        if len(job.cargo) > 1:
+            for item in job.cargo:
+                self._work([item])
+            return
+        (item,) = job.cargo
+        reason = "a bug in nightferry, or a machine out of memory: the worker process died of this frame, twice"
+        result = Result(item.sighting, Outcome.BROKEN, reason)
+        self._note(item, receipt_of(result, self._works[0], job.started_us, version=self._versions[0]))
+
     def _try_again(self, item: _Cargo, store: str) -> None:
         """Have a frame tried again after a pause, from the pull on if its working file is gone."""
         if store in self._shut:
             return
         sighting, shelf = item.sighting, self.route.shelf
         frame = item.frame if shelf.has(sighting.id, sighting.night, sighting.size) else None
-        archives = (store,) if store else item.archives
-        self._again.append(replace(item, archives=archives, frame=frame, tries=item.tries + 1))
+        product = item.product if item.product and item.product.file.exists() else None
+        archives = (store,) if store in self.route.deliveries else item.archives
+        again = replace(item, archives=archives, frame=frame, product=product, tries=item.tries + 1)
+        self._again.append(again)
 
     def _heed(self, trouble: NightferryError | None, store: str) -> None:
         """Draw the consequences of a trouble that concerns a whole store."""
@@ -275,11 +359,15 @@ class _Carrier:
 
     def _call_off(self, store: str) -> list[_Cargo]:
         """Take back the jobs at a store that nobody has begun yet."""
-        jobs = [(future, job) for future, job in self._jobs.items() if job.step.target == store and future.cancel()]
+        jobs = [(future, job) for future, job in self._jobs.items() if job.place == store and future.cancel()]
         back: list[_Cargo] = []
         for future, job in jobs:
             del self._jobs[future]
-            back += [replace(item, archives=(store,)) for item in job.cargo] if store else job.cargo
+            back += (
+                [replace(item, archives=(store,)) for item in job.cargo]
+                if job.place in self.crews and store
+                else job.cargo
+            )
         return back
 
     def _note(self, item: _Cargo, receipt: Receipt) -> None:
@@ -290,6 +378,24 @@ class _Carrier:
         self.ledger.record(self._receipts)
         self._receipts = []
         self._flushed = time.monotonic()
+
+
+def _works_until(works: tuple[Work, ...], until: str) -> tuple[Work, ...]:
+    """Tell the works up to the one that a pass ends with."""
+    names = [work.name for work in works]
+    return works[: names.index(until) + 1] if until in names else works
+
+
+def _any(future: Future[Attempt] | Future[Passed]) -> Future[object]:
+    return cast("Future[object]", future)
+
+
+def _outcome_of(future: Future[object]) -> object:
+    """Tell what a job answered; None when its worker died of it."""
+    try:
+        return future.result()
+    except BrokenExecutor:
+        return None
 
 
 def _parted(cargo: Sequence[_Cargo]) -> tuple[list[_Cargo], dict[FrameId, _Cargo]]:
@@ -305,8 +411,9 @@ def _merged(cargo: Iterable[_Cargo]) -> list[_Cargo]:
     for item in cargo:
         other = found.get(item.sighting.id, item)
         archives = tuple(dict.fromkeys((*other.archives, *item.archives)))
-        frame = item.frame if other.frame else None
-        found[item.sighting.id] = replace(item, archives=archives, frame=frame, tries=max(item.tries, other.tries))
+        frame, product = item.frame if other.frame else None, item.product if other.product else None
+        tries = max(item.tries, other.tries)
+        found[item.sighting.id] = replace(item, archives=archives, frame=frame, product=product, tries=tries)
     return list(found.values())
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from nightferry.conduct.carry import Tally, carry
 from nightferry.conduct.clearing import clear
+from nightferry.conduct.gathering import gather
 from nightferry.conduct.route import Route, now_us
 from nightferry.conduct.scan import Scan, back_receipt, gone_receipt, scan
 from nightferry.conduct.tidying import tidy
@@ -22,7 +23,6 @@ from nightferry.core.store import StorePath
 
 #: How often one pass waits for files that keep changing; what still changes then is left for the next pass.
 _SETTLE_ROUNDS = 3
-STEPS = ("pull", "verify", "deliver", "clear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,13 @@ class Pass:
     """What one pass found and did.
 
     ``listed`` files were shown, ``news`` of them not seen before; ``pulled`` frames of ``moved`` bytes came;
-    ``cleared`` were deleted at the source. ``trouble`` is what kept the pass from doing all it should.
+    ``cleared`` were deleted at the source. ``moving`` of its ``seconds`` were spent on carrying, the others on
+    listing, settling and clearing. ``trouble`` is what kept the pass from doing all it should.
     """
 
     balances: Sequence[Balance] = ()
     seconds: float = 0.0
+    moving: float = 0.0
     listed: int = 0
     news: int = 0
     pulled: int = 0
@@ -104,6 +106,8 @@ def run_pass(
         tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
         trouble = trouble or tally.trouble
         cleared = 0
+        if trouble is None and not stop.is_set() and orders.until in {"deliver", "clear", _gather_name(route)}:
+            trouble = gather(route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop)
         try:
             if trouble is None and not stop.is_set():
                 cleared = _clear(route, ledger, chosen, orders, onlooker)
@@ -111,8 +115,12 @@ def run_pass(
         except (TryAgain, Misconfigured) as err:  # what was carried is told all the same
             onlooker.note(str(err))
             trouble = trouble or err
-        done = Pass(pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble)
+        done = Pass(moving=tally.seconds, pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble)
         return _report(found, done, _balances(ledger, name, chosen), started)
+
+
+def _gather_name(route: Route) -> str:
+    return route.gather.name if route.gather else ""
 
 
 def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float) -> Pass:
@@ -173,6 +181,7 @@ def _carry(
         work = ledger.open_work(
             route.telescope.name, chosen.evenings, now_us=now_us(), retry=turn == 0 and not orders.patient
         )
+        began = time.perf_counter()
         tally = carry(
             route,
             ledger,
@@ -183,7 +192,12 @@ def _carry(
             retry=turn == 0 and not orders.patient,
             reachable=reachable,
         )
-        total = Tally(total.bytes + tally.bytes, total.pulled + tally.pulled, total.trouble or tally.trouble)
+        total = Tally(
+            total.bytes + tally.bytes,
+            total.pulled + tally.pulled,
+            total.seconds + time.perf_counter() - began,
+            total.trouble or tally.trouble,
+        )
         hopeless = total.trouble or not reachable or stop.is_set()
         if not fresh or not orders.settle or hopeless or turn == _SETTLE_ROUNDS:
             break

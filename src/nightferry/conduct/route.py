@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import filelock
 
+from nightferry.conduct.works import versions_of
 from nightferry.core.balance import Expectation, stage_name
 from nightferry.core.errors import Busy, Misconfigured
+from nightferry.core.step import Gather, Work
 from nightferry.core.store import Store
 from nightferry.core.telescope import Telescope
 from nightferry.steps.clear import Clear
@@ -21,7 +24,11 @@ from nightferry.steps.verify import Verify
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """From one telescope to its archives. ``keep`` is how many seconds the shelf keeps what is delivered."""
+    """From one telescope to its archives. ``keep`` is how many seconds the shelf keeps what is delivered.
+
+    ``works`` are the computing steps between verify and deliver, in order; ``crew`` does them, and is let go when the
+    route is closed. ``gather`` makes products of a whole night's frames, which are delivered beside them.
+    """
 
     telescope: Telescope
     source: Store
@@ -31,13 +38,24 @@ class Route:
     deliveries: Mapping[str, Deliver]
     lock: Path
     keep: float
+    works: tuple[Work, ...] = ()
+    gather: Gather | None = None
+    crew: Executor | None = field(default=None, repr=False)
 
     @property
     def expectation(self) -> Expectation:
         """What the route asks of each frame."""
+        works = [work.name for work in self.works]
         versions = {"pull": self.pull.version, "verify": self.verify.version}
+        versions |= dict(zip(works, versions_of(self.works), strict=True))
         versions |= {stage_name("deliver", name): step.version for name, step in self.deliveries.items()}
-        return Expectation(("pull", "verify", "deliver"), tuple(self.deliveries), versions)
+        return Expectation(("pull", "verify", *works, "deliver"), tuple(self.deliveries), versions)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The names of all steps, in order."""
+        gather = (self.gather.name,) if self.gather else ()
+        return ("pull", "verify", *(work.name for work in self.works), *gather, "deliver", "clear")
 
     def clearing(self) -> Clear:
         """Make the step that deletes at the source."""
@@ -64,6 +82,8 @@ class Route:
 
     def close(self) -> None:
         """Let go of all connections."""
+        if self.crew is not None:
+            self.crew.shutdown()
         self.source.close()
         for step in self.deliveries.values():
             step.store.close()

@@ -20,8 +20,13 @@ _ODD = {
     "link": "a link; links are never followed",
     "special": "a device, socket or pipe, not a file",
     "name": "its name could do harm, so nothing under it is read",
+    "closed": "it may not be read, so it may hide frames: give nightferry's user the right to read it",
     "line": "this line of the telescope's listing could not be read; it may hide a file",
 }
+#: What systems put into the root of a disk, and let nobody read.
+_OF_THE_SYSTEM = {"lost+found", "System Volume Information", "$RECYCLE.BIN", "FOUND.000", ".Trashes", ".Spotlight-V100"}
+#: What sizes and times of files are below; more is what a broken server says.
+_SIZES_END, _TIMES_END_US = 1 << 63, 253_402_300_800_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,8 @@ def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooke
     open_paths = {path for path, last in known.items() if last.bin in {Bin.PENDING, Bin.FAILED}}
     seen = _Seen(sidecars="sidecars" in layout.take)
     for item in route.source.list(lambda folder: _enters(layout, nights, folder)):
-        if isinstance(item, Oddity):
-            seen.odd.append(item)
+        if isinstance(item, Oddity) or not _is_sane(item):
+            seen.odd.append(item if isinstance(item, Oddity) else _absurd(item))
             continue
         seen.take(item, known.get(item.path))
         open_paths.discard(item.path)
@@ -102,6 +107,16 @@ class _Seen:
                 self.held.append(last.id)
 
 
+def _is_sane(entry: Entry) -> bool:
+    """Whether size and time can be those of a file: the ledger keeps 64 bits, the calendar ends with the year 9999."""
+    return 0 <= entry.size < _SIZES_END and (entry.mtime_us is None or abs(entry.mtime_us) < _TIMES_END_US)
+
+
+def _absurd(entry: Entry) -> Oddity:
+    folder, _, name = entry.path.rpartition("/")
+    return Oddity("line", StorePath(folder), f"{name}, {entry.size} bytes, {entry.mtime_us} us since 1970")
+
+
 def _enters(layout: Layout, nights: Nights, folder: StorePath) -> bool:
     evening = layout.evening_of_folder(folder) if nights.named else None
     return evening is None or nights.wants(evening)
@@ -138,7 +153,11 @@ def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[Sighting]:
     for oddity in odd:
         path = StorePath(f"{oddity.folder}/{oddity.text}" if oddity.folder else oddity.text)
         place = route.telescope.layout.place(path, None, seen_us)
-        harmless = oddity.kind in {"link", "special"} or (oddity.kind == "name" and place.ignored)
+        harmless = (
+            oddity.kind in {"link", "special"}
+            or (oddity.kind == "name" and place.ignored)
+            or (oddity.kind == "closed" and oddity.text in _OF_THE_SYSTEM)
+        )
         evening = route.telescope.layout.evening_of_folder(oddity.folder) or place.evening
         night = Night(route.telescope.name, evening)
         reason = f"{_ODD[oddity.kind]}: {oddity.text!r}"

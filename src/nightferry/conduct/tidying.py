@@ -8,17 +8,19 @@ from pathlib import Path
 from nightferry.conduct.route import Route
 from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId
-from nightferry.core.ledger import Ledger
+from nightferry.core.ledger import Account, Ledger
 from nightferry.steps.shelf import translated
+from nightferry.steps.standard_frames import PRODUCTS, raw_of
 
 
 def tidy(route: Route, ledger: Ledger) -> int:
     """Take away the working files that nobody needs any more, and tell how many.
 
     A whole frame goes when it is delivered and older than the shelf's ``keep``; a part goes when its frame is
-    no longer open: the file changed at the telescope, or came whole by now.
+    no longer open: the file changed at the telescope, or came whole by now. A product, which can be fetched back or
+    made again, goes as soon as it is delivered and, where the route gathers, gathered.
     """
-    taken = 0
+    taken = _tidy_products(route, ledger)
     for path in _old_files(route.shelf.root / route.telescope.name, time.time() - route.keep):
         account = ledger.account(FrameId(path.name.removesuffix(".part")))
         if account is None:
@@ -32,6 +34,30 @@ def tidy(route: Route, ledger: Ledger) -> int:
                 path.unlink(missing_ok=True)
             taken += 1
     return taken
+
+
+def _tidy_products(route: Route, ledger: Ledger) -> int:
+    """Take away the products of frames that are delivered or dropped, and what a kill left of others."""
+    taken = 0
+    with translated(route.shelf.root, "the shelf"):
+        for night in _inside(route.shelf.root / route.telescope.name):
+            for entry in _inside(Path(night.path) / PRODUCTS):
+                path = Path(entry.path)
+                account = ledger.account(raw_of(path))
+                if account is None or _is_needed(route, account, entry):
+                    continue
+                path.unlink(missing_ok=True)
+                taken += 1
+    return taken
+
+
+def _is_needed(route: Route, account: Account, entry: os.DirEntry[str]) -> bool:
+    if account.standing.bin not in {Bin.DELIVERED, Bin.IGNORED}:
+        return entry.name.endswith(".part") is False
+    if route.gather is None or account.standing.bin is Bin.IGNORED:
+        return False
+    gathered = any(receipt.step == route.gather.name for receipt in account.receipts)
+    return not gathered and entry.stat(follow_symlinks=False).st_mtime > time.time() - route.keep
 
 
 def _old_files(folder: Path, before: float) -> Iterator[Path]:

@@ -15,6 +15,8 @@ from nightferry.core.layout import KINDS
 
 _SCHEMES = ("file", "ftp", "ftps", "sftp")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+#: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
+ROUTE_STEPS = ("pull", "verify", "standardise", "validate", "deliver")
 #: The fields that a name template may use; see `nightferry.core.layout`.
 TEMPLATE_FIELDS = ("object", "date", "time", "night", "stem", "file", "suffix", "folder", "index", "telescope", "role")
 
@@ -39,6 +41,18 @@ def _check_take(value: object) -> object:
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}: expected {', '.join(KINDS)}")
     return value
+
+
+def _check_route(route: list[str]) -> list[str]:
+    unknown = [step for step in route if step not in ROUTE_STEPS]
+    if unknown:
+        raise ValueError(f"unknown step {unknown[0]!r}: expected {', '.join(ROUTE_STEPS)}")
+    order = [ROUTE_STEPS.index(step) for step in route]
+    if order != sorted(set(order)):
+        raise ValueError(f"the steps of a route stand once and in this order: {', '.join(ROUTE_STEPS)}")
+    if "verify" not in route:
+        raise ValueError("a route without verify would deliver what is not whole: expected it first")
+    return route
 
 
 def _check_url(url: str) -> str:
@@ -74,6 +88,7 @@ Template = Annotated[str, AfterValidator(_check_template)]
 Url = Annotated[str, AfterValidator(_check_url)]
 Secret = Annotated[str, AfterValidator(check_reference)]
 Name = Annotated[str, AfterValidator(_check_name)]
+StepNames = Annotated[list[str], AfterValidator(_check_route)]
 Take = Annotated[list[str], BeforeValidator(_check_take)]
 
 
@@ -132,6 +147,7 @@ class HeaderConfig(_Section):
     origin: str | None = None
     observer: str | None = None
     pi: str | None = None
+    fitsverify: bool = True  #: have fitsverify judge each product, too, where it is installed
 
 
 class TelescopeConfig(_StoreSection):
@@ -143,6 +159,7 @@ class TelescopeConfig(_StoreSection):
     site: str | None = None
     settle: Duration | None = None
     take: Take | None = None
+    route: StepNames | None = None  #: the steps between telescope and archives; the preset's where not said
     program: str | None = None  #: the observing programme of its frames
     header: HeaderConfig = HeaderConfig()
     clear: ClearConfig | None = None

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from nightferry.config.model import HeaderConfig, SiteConfig, Take, Template, Url
+from nightferry.config.model import HeaderConfig, SiteConfig, StepNames, Take, Template, Url
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
 
@@ -59,6 +59,7 @@ class Preset(_Section):
     settle: Duration = 60.0
     take: Take = Field(default_factory=lambda: ["fits", "tiff"])
     name: Template
+    route: StepNames = Field(default_factory=lambda: ["verify"])
     layout: LayoutSection = LayoutSection()
     site: SiteConfig | None = None  #: where the telescope stands, where the preset is one telescope's
     program: str | None = None

@@ -13,6 +13,8 @@ from nightferry.core.frame import Sighting
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 
+#: Steps that only judge: a person's release overrules them, where any other held step is tried again.
+JUDGES = frozenset({"verify", "validate"})
 #: Seconds until a failed frame is tried again: doubled with every failure in a row, never more than an hour.
 FIRST_BACKOFF, LONGEST_BACKOFF = 30, 3600
 
@@ -103,6 +105,12 @@ def open_stages(receipts: Iterable[Receipt], expected: Expectation) -> list[Open
     return _open(_read(receipts), _stages(expected), expected)
 
 
+def overruled(receipts: Iterable[Receipt]) -> frozenset[str]:
+    """Tell the judges whose last verdict a person overruled."""
+    history = _read(receipts)
+    return frozenset(step for step, target in history.passed if step in JUDGES and (step, target) not in history.latest)
+
+
 def _urgency(standing: Standing) -> tuple[int, int]:
     """Order open stages by who can act on them first: the machine now, the machine later, a person."""
     return (Bin.PENDING, Bin.FAILED, Bin.HELD).index(standing.bin), standing.next_try_us
@@ -157,7 +165,7 @@ def _apply_audit(history: _History, audit: Receipt) -> None:
 
 
 def _apply_release(history: _History, release: Receipt) -> None:
-    """Apply a person's word: the verdict of `verify` is overruled, every other held stage is open again."""
+    """Apply a person's word: the verdict of a judge is overruled, every other held stage is open again."""
     if release.proof.get("drop"):
         history.dropped = release.reason
         return
@@ -166,7 +174,7 @@ def _apply_release(history: _History, release: Receipt) -> None:
         if last.outcome not in {Outcome.HELD, Outcome.BROKEN}:
             continue
         del history.latest[key]
-        if key[0] == "verify":
+        if key[0] in JUDGES:
             history.passed.add(key)
 
 

@@ -155,6 +155,10 @@ class Ledger(Protocol):
         """Tell one frame by its identity; None when there is none, or it was replaced before it was pulled."""
         ...
 
+    def history(self, frame: FrameId) -> Sequence[Receipt]:
+        """Tell the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""
+        ...
+
     def find(self, text: str) -> Sequence[Account]:
         """Find frames by identity or digest (8 digits or more), path, file name, or name in an archive."""
         ...

@@ -1,11 +1,12 @@
 """The step: frames in, results out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from nightferry.core.frame import Frame, Sighting
-from nightferry.core.receipt import Result
+from nightferry.core.frame import Fact, Frame, FrameId, Sighting
+from nightferry.core.receipt import Receipt, Result
 
 Input_contra = TypeVar("Input_contra", Sighting, Frame, contravariant=True)
 
@@ -63,4 +64,68 @@ class Step(Stage, Protocol[Input_contra]):
 
     def __call__(self, batch: Sequence[Input_contra]) -> Iterator[Result]:
         """Do the work on each input."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What an earlier call left of a frame: its product (``done``), or the input with what makes it alike again."""
+
+    frame: Frame
+    done: bool
+
+
+class Work(Step[Frame], Protocol):
+    """A step of the computing lane that looks at one frame at a time: solve, standardise, validate.
+
+    The conductor fuses those that follow each other into one task for the crew, so a work and all it holds must be
+    picklable. The product of each is the input of the next: another frame with the input among its parents, or the
+    input itself with more facts. A held or failed frame goes no further. Works see no ledger; receipts name the raw
+    frame that a chain of works began with, so that the balance counts it once.
+    """
+
+    @property
+    def judges(self) -> bool:
+        """Whether it only says yes or no, so that a person's release overrules it (validate)."""
+        ...
+
+    def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
+        """Tell what an earlier call left of this input, from its receipt, which says done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Frames that belong together in one product, in their order.
+
+    ``key`` names the group among those of its night; ``edition`` counts from 1 how often it was made of other members.
+    ``memory`` is the proof of an earlier call with this very group, whose product was lost: it is made alike again.
+    """
+
+    key: str
+    members: tuple[Frame, ...]
+    edition: int = 1
+    memory: Mapping[str, Fact] = field(default_factory=dict)
+
+
+class Gather(Stage, Protocol):
+    """A step that makes one product of many frames of a night: the cube. It waits at a gate until the night is whole.
+
+    A late frame makes another group, and so another product: ``edition`` must stand in its name, for what is delivered
+    is never overwritten. Picklable, as a work is: the crew calls it.
+    """
+
+    def groups(self, frames: Sequence[Frame]) -> Sequence[Group]:
+        """Sort a night's frames into groups, by name and facts alone; those that belong to none are left out."""
+        ...
+
+    def __call__(self, group: Group, identity: FrameId) -> Result:
+        """Make the product of one group, a frame of that identity with the members as parents.
+
+        All members lie on the shelf. The result's source is the first member; raises `Held` and `TryAgain`.
+        """
+        ...
+
+    def recall(self, group: Group, receipt: Receipt) -> Frame | None:
+        """Tell the product that an earlier call left on the shelf; None when it is there no more."""
         ...

@@ -52,10 +52,11 @@ class Oddity:
     """Something in a listing that cannot be carried: counted and reported, never dropped.
 
     ``link``: a symbolic link (never followed); ``name``: a name that could do harm (traversal, CR/LF, NUL);
-    ``line``: a line of the listing that could not be read; ``special``: a device, socket or pipe.
+    ``line``: a line of the listing that could not be read; ``special``: a device, socket or pipe; ``closed``: a
+    file or folder that we may not read.
     """
 
-    kind: Literal["link", "name", "line", "special"]
+    kind: Literal["link", "name", "line", "special", "closed"]
     folder: StorePath
     text: str
 

@@ -154,6 +154,11 @@ def _receipts_of(connection: Connection, frames: Sequence[str]) -> dict[str, lis
     return found
 
 
+def history(connection: Connection, frame: str) -> list[Receipt]:
+    """Read the receipts about one identity, oldest first."""
+    return _receipts_of(connection, [frame]).get(frame, [])
+
+
 def finding(words: str) -> list[ColumnElement[bool]]:
     """List the ways to look a frame up by what a person has in hand, the narrowest first."""
     ways: list[ColumnElement[bool]] = []

@@ -116,6 +116,11 @@ class SqlLedger:
             seqs = connection.execute(select(standings.c.sighting).where(standings.c.frame == frame)).scalars().all()
             return next(iter(queries.accounts_at(connection, seqs)), None)
 
+    def history(self, frame: FrameId) -> list[Receipt]:
+        """Tell the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""
+        with self.database.reading() as connection:
+            return queries.history(connection, frame)
+
     def find(self, text: str) -> list[Account]:
         """Find frames by identity or digest (8 digits or more), path, file name, or name in an archive.
 

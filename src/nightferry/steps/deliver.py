@@ -45,10 +45,10 @@ class Deliver:
         """
         sound: list[Frame] = []
         for frame in batch:
-            if (found := _changed_here(frame)) is None:
+            if (found := changed_here(frame)) is None:
                 sound.append(frame)
             else:
-                yield Result(frame, Outcome.FAILED, _taken_away(frame, found), {"found": found})
+                yield Result(frame, Outcome.FAILED, taken_away(frame, found), {"found": found})
         if sound:
             yield from self._deliver(sound)
 
@@ -100,8 +100,8 @@ class Deliver:
                 "overwritten: move that file away or change archive.name, then release this frame"
             )
             return Outcome.HELD, reason, proof | {"found": found}
-        if (changed := _changed_here(frame, fresh=False)) is not None:
-            return Outcome.FAILED, _taken_away(frame, changed), proof | {"found": found}
+        if (changed := changed_here(frame, fresh=False)) is not None:
+            return Outcome.FAILED, taken_away(frame, changed), proof | {"found": found}
         reason = (
             f"{label}: {name} read back with BLAKE3 {found[:16]} instead of {frame.digest[:16]}: it was damaged on "
             "the way or on that disk; check the disk"
@@ -109,7 +109,7 @@ class Deliver:
         return Outcome.FAILED, reason, proof | {"found": found}
 
 
-def _changed_here(frame: Frame, *, fresh: bool = True) -> Digest | None:
+def changed_here(frame: Frame, *, fresh: bool = True) -> Digest | None:
     """Read a working file again and tell its digest when it is no longer the frame's.
 
     Who changes a file in an archive changes the working file that is linked to it, too, and must not have that
@@ -129,13 +129,14 @@ def _changed_here(frame: Frame, *, fresh: bool = True) -> Digest | None:
     return None if found == frame.digest else found
 
 
-def _taken_away(frame: Frame, found: Digest) -> str:
-    """Take a working file away that is no longer what was pulled, and say so; it is pulled anew."""
+def taken_away(frame: Frame, found: Digest) -> str:
+    """Take a working file away that is no longer what was pulled or made, and say so; it comes anew."""
     with translated(frame.file, "the shelf"):
         frame.file.unlink(missing_ok=True)
+    again = "made" if frame.parents else "pulled"
     return (
         f"the working file has BLAKE3 {found[:16]} instead of {frame.digest[:16]}: it was changed on the shelf, or in "
-        "an archive that is linked to it; it is taken away and pulled anew"
+        f"an archive that is linked to it; it is taken away and {again} anew"
     )
 
 

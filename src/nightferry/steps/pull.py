@@ -266,7 +266,13 @@ def pulled_digest(receipts: Sequence[Receipt]) -> Digest | None:
 
 def pulled_frame(sighting: Sighting, receipts: Sequence[Receipt], shelf: Shelf) -> Frame | None:
     """Tell the frame that an earlier pull landed, from its receipt; None when it is not on the shelf (any more)."""
+    frame = described_frame(sighting, receipts, shelf)
+    return frame if frame and shelf.has(sighting.id, sighting.night, sighting.size) else None
+
+
+def described_frame(sighting: Sighting, receipts: Sequence[Receipt], shelf: Shelf) -> Frame | None:
+    """Tell the frame that an earlier pull landed, whether it is on the shelf still or not; None when none did."""
     done = [receipt for receipt in receipts if receipt.step == "pull" and receipt.outcome is Outcome.DONE]
-    if not done or done[-1].digest is None or not shelf.has(sighting.id, sighting.night, sighting.size):
+    if not done or done[-1].digest is None:
         return None
     return frame_of(sighting, shelf.file(sighting), done[-1].digest, {**done[-1].proof, SHELVED: True})

@@ -5,9 +5,9 @@ without replacing anything. Pixels go over byte by byte; what the way back needs
 """
 
 import os
-import time
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -16,21 +16,24 @@ from blake3 import blake3
 
 from nightferry.core.canonical import Finding, Severity
 from nightferry.core.context import Context
-from nightferry.core.errors import Held, NightferryError, NoSpace, Occupied, TryAgain
-from nightferry.core.frame import Digest, Fact, Frame, FrameId, Role, fingerprint
+from nightferry.core.errors import Held, NightferryError, Occupied
+from nightferry.core.frame import Digest
 from nightferry.core.instant import instant_of
-from nightferry.core.receipt import Outcome, Result
-from nightferry.core.step import Grouping, Lane
-from nightferry.core.store import BUFFER_SIZE, StorePath
+from nightferry.core.store import BUFFER_SIZE
 from nightferry.dialects import Reading, detect, load_dialect, load_dialects, translate
 from nightferry.dialects.header import Header
-from nightferry.fits.cards import Card
+from nightferry.fits.cards import CARD, Card, parse_card
 from nightferry.fits.rewrite import Nowhere, Rewritten, Unit, read_unit, restore, rewrite
 from nightferry.profiles import Made, Profile, load_profile, make_header
-from nightferry.steps.shelf import Shelf, sync_folder, translated
+from nightferry.steps.shelf import sync_folder, translated
 
 #: Milliseconds that a name may be moved, before too many frames claim one second.
 MOST_BUMPS = 999
+#: What a header says of the sky; a solution of our own replaces all of it.
+_SKY = re.compile(
+    r"(?:WCSAXES|WCSNAME|CTYPE\d|CUNIT\d|CRPIX\d|CRVAL\d|CDELT\d|CROTA\d|(?:PC|CD|PV)\d+_\d+|LONPOLE|LATPOLE"
+    r"|(?:A|B|AP|BP)_(?:ORDER|\d+_\d+)|[AB]_DMAX|TR\d+_\d+|PLTSOLVD)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Standardised:
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
+class Draft:
     """A raw frame's header, read and understood."""
 
     unit: Unit
@@ -103,10 +106,10 @@ def standardise_file(
     if context.written is None:
         context = replace(context, written=instant_of(datetime.now(UTC)))
     with translated(source, "the raw frame"), source.open("rb", buffering=0) as file:
-        draft = _read(file, raw_name or source.name, settings)
+        draft = draft_of(file, raw_name or source.name, settings)
         behind = file.tell()
         for bump in range(MOST_BUMPS + 1):
-            made = _make(draft, context, profile, bump)
+            made = made_of(draft, context, profile, bump)
             name = final or made.name or draft.raw_name
             target = folder / name
             if target.exists():
@@ -127,8 +130,8 @@ def draft_file(source: Path, settings: Settings) -> Standardised:
     profile = settings.loaded()
     context = replace(settings.context, written=settings.context.written or instant_of(datetime.now(UTC)))
     with translated(source, "the raw frame"), source.open("rb", buffering=0) as file:
-        draft = _read(file, source.name, settings)
-    made = _make(draft, context, profile, 0)
+        draft = draft_of(file, source.name, settings)
+    made = made_of(draft, context, profile, 0)
     return _answer(source, draft, made, Rewritten((), 0, ""))
 
 
@@ -136,27 +139,35 @@ def start_of(source: Path, settings: Settings) -> tuple[int, int, str]:
     """Tell what frames are sorted by before names are given: start, then raw name; unreadable ones come last."""
     try:
         with source.open("rb", buffering=0) as file:
-            start = _read(file, source.name, settings).reading.canonical.start
+            start = draft_of(file, source.name, settings).reading.canonical.start
     except (NightferryError, OSError):
         start = None
     return (1 << 40, 0, source.name) if start is None else (start.day, start.micro, source.name)
 
 
-def _read(file: BinaryIO, raw_name: str, settings: Settings) -> _Draft:
+def draft_of(file: BinaryIO, raw_name: str, settings: Settings, *, solution: str = "") -> Draft:
+    """Read and understand the header of a raw frame; raise `Held` where it cannot be.
+
+    ``solution`` are the cards of a plate solution, 80 columns a line, that replace what the header says of the sky.
+    """
     unit = read_unit(file, 0)
     if unit is None:
         raise Held("not FITS")
     if raw_name.lower().endswith((".fz", ".gz")):
         raise Held(f"V01 {raw_name} is compressed: unpack it first (funpack, gunzip); its pixels are not touched here")
-    header = Header(unit.cards)
+    cards = unit.cards
+    if solution:
+        cards = [card for card in cards if not _SKY.fullmatch(card.keyword)]
+        cards += [parse_card(line.ljust(CARD).encode("ascii")) for line in solution.splitlines() if line.strip()]
+    header = Header(cards)
     if settings.dialect:
         dialect = load_dialect(settings.dialect, settings.dialects)
     else:
         dialect = detect(header, load_dialects(settings.dialects))
-    return _Draft(unit, header, translate(header, dialect, raw_name, settings.context.hints), dialect.id, raw_name)
+    return Draft(unit, header, translate(header, dialect, raw_name, settings.context.hints), dialect.id, raw_name)
 
 
-def _make(draft: _Draft, context: Context, profile: Profile, bump: int) -> Made:
+def made_of(draft: Draft, context: Context, profile: Profile, bump: int) -> Made:
     """Make the header; raise `Held` with all of its errors."""
     made = make_header(draft.header, draft.reading.canonical, context, profile, dialect=draft.dialect, bump=bump)
     wrong = [*draft.reading.findings, *made.findings]
@@ -166,7 +177,7 @@ def _make(draft: _Draft, context: Context, profile: Profile, bump: int) -> Made:
     return made
 
 
-def _write(file: BinaryIO, target: Path, draft: _Draft, made: Made, *, durable: bool) -> Rewritten | None:
+def _write(file: BinaryIO, target: Path, draft: Draft, made: Made, *, durable: bool) -> Rewritten | None:
     """Write the product and give it its name; None when another took the name meanwhile."""
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     with translated(target, "the standard frame"):
@@ -198,7 +209,7 @@ def _name(part: Path, target: Path) -> bool:
     return True
 
 
-def _same(target: Path, draft: _Draft, file: BinaryIO, behind: int) -> Rewritten | None:
+def _same(target: Path, draft: Draft, file: BinaryIO, behind: int) -> Rewritten | None:
     """Whether the file under a name was made of this very frame: the same raw name, start and pixels."""
     try:
         with target.open("rb", buffering=0) as there:
@@ -217,7 +228,7 @@ def _same(target: Path, draft: _Draft, file: BinaryIO, behind: int) -> Rewritten
     return replace(sums, size=target.stat().st_size)
 
 
-def _answer(target: Path, draft: _Draft, made: Made, written: Rewritten, *, was_there: bool = False) -> Standardised:
+def _answer(target: Path, draft: Draft, made: Made, written: Rewritten, *, was_there: bool = False) -> Standardised:
     return Standardised(
         target,
         made.name or draft.raw_name,
@@ -225,7 +236,7 @@ def _answer(target: Path, draft: _Draft, made: Made, written: Rewritten, *, was_
         written.size,
         written.datasums,
         (*draft.reading.findings, *made.findings),
-        tuple(changes_between(draft.header.cards, made.cards)),
+        tuple(changes_between(draft.unit.cards, made.cards)),
         written.recipe,
         was_there,
     )
@@ -276,81 +287,3 @@ def digest_of(path: Path) -> Digest:
         while count := file.readinto(buffer):
             hasher.update(buffer[:count])
     return Digest(hasher.hexdigest())
-
-
-@dataclass(frozen=True, slots=True)
-class Standardise:
-    """The step. Its input are raw frames on the shelf, its products standard frames beside them."""
-
-    shelf: Shelf
-    settings: Settings
-    name: str = "standardise"
-    target: str = ""
-    lane: Lane = Lane.CPU
-    grouping: Grouping = Grouping.FRAME
-    form: str = field(default="1", repr=False)
-
-    @property
-    def version(self) -> str:
-        """Changes with the step, its settings, and the files of dialect and profile."""
-        context = replace(self.settings.context, written=None, hints={})
-        profile = self.settings.loaded()
-        dialects = load_dialects(self.settings.dialects)
-        return f"{self.form}-{fingerprint(repr(context), repr(profile), repr(dialects), self.settings.dialect)[:12]}"
-
-    def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
-        """Standardise each frame, names given in order of start; raises `NoSpace` for the rest of the batch."""
-        order = sorted(range(len(batch)), key=lambda at: (*start_of(batch[at].file, self.settings)[:2], batch[at].name))
-        results: dict[int, Result] = {}
-        for at in order:
-            results[at] = self._one(batch[at])
-        yield from (results[at] for at in range(len(batch)))
-
-    def _one(self, frame: Frame) -> Result:
-        began = time.perf_counter()
-        folder = self.shelf.folder(frame.night) / "standard"
-        raw_name = frame.name.rpartition("/")[2]
-        try:
-            self.shelf.require_room(frame.size)
-            with translated(folder, "the shelf"):
-                folder.mkdir(parents=True, exist_ok=True)
-            keep = self.settings.loaded().name.keep
-            done = standardise_file(
-                frame.file, folder, self.settings, raw_name=raw_name, final=frame.id if keep else ""
-            )
-            digest = digest_of(done.file)
-        except NoSpace:
-            raise
-        except (Held, TryAgain) as err:
-            outcome = Outcome.HELD if isinstance(err, Held) else Outcome.FAILED
-            return Result(frame, outcome, str(err), {}, None, time.perf_counter() - began)
-        product = _product(frame, done, digest, self.version)
-        return Result(frame, Outcome.DONE, "", _proof(done), product, time.perf_counter() - began)
-
-
-def _proof(done: Standardised) -> dict[str, Fact]:
-    told = [str(finding) for finding in done.findings if finding.severity is Severity.WARNING]
-    return {
-        "name": done.name,
-        "dialect": done.dialect,
-        "datasum": " ".join(map(str, done.datasums)),
-        "warnings": "; ".join(told),
-        "changes": "\n".join(map(str, done.changes)),
-        "recipe": done.recipe,
-    }
-
-
-def _product(frame: Frame, done: Standardised, digest: Digest, version: str) -> Frame:
-    """Make the frame of a product: its identity follows from its parent's and the step's version."""
-    folder, slash, _ = frame.name.rpartition("/")
-    return Frame(
-        FrameId(fingerprint("standardise", version, frame.id)),
-        digest,
-        done.size,
-        frame.night,
-        StorePath(folder + slash + done.name),
-        Role.STANDARD,
-        done.file,
-        {"datasum": " ".join(map(str, done.datasums)), "dialect": done.dialect, "name": done.name},
-        (frame.id,),
-    )

@@ -52,7 +52,7 @@ class LocalStore:
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; our own unfinished files are left out.
 
-        A folder or file that may not be read is an `Oddity` ``special``, so that one of them (``lost+found``,
+        A folder or file that may not be read is an `Oddity` ``closed``, so that one of them (``lost+found``,
         ``System Volume Information``) never hides all others. Raises `Misconfigured` when the root is not there
         or may not be read.
         """
@@ -65,7 +65,7 @@ class LocalStore:
                 except OSError as err:
                     if path and isinstance(err, PermissionError):
                         above, name = _split(path)
-                        yield Oddity("special", above, f"{name}: {err.strerror}")
+                        yield Oddity("closed", above, name)
                     elif not path or err.errno not in NOT_THERE:  # else it vanished, which is no matter
                         raise failure(err, f"{self._label}: cannot list {path or 'the root'!r}") from err
                     continue
@@ -237,8 +237,8 @@ def _scan(folder: Folder, path: StorePath) -> tuple[list[Entry | Oddity], list[S
                     status = _status(item)
                 except FileNotFoundError:
                     continue
-                except PermissionError as err:
-                    found.append(Oddity("special", path, f"{name}: {err.strerror}"))
+                except PermissionError:
+                    found.append(Oddity("closed", path, name))
                     continue
                 found.append(Entry(StorePath(prefix + name), status.st_size, status.st_mtime_ns // 1000))
             elif item.is_symlink() or _is_junction(item):

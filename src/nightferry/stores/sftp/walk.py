@@ -67,7 +67,7 @@ def _opened(session: Session, reading: Reading) -> list[Oddity] | None:
         return []
     if answer.code == Code.PERMISSION_DENIED:
         above, _, name = reading.folder.rpartition("/")
-        return [Oddity("special", StorePath(above), f"{name}: {answer}")]
+        return [Oddity("closed", StorePath(above), name)]
     raise session.refusal(answer, f"listing the folder {reading.folder!a}")
 
 

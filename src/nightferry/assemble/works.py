@@ -1,0 +1,101 @@
+"""Works: a telescope's computing steps, made of its route, with the facts that headers need of the configuration.
+
+A step that is new to routes gets its name in `nightferry.config.model.ROUTE_STEPS` and a maker here.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import NamedTuple
+
+from nightferry.config import Config, TelescopeConfig, config_path
+from nightferry.config.model import SiteConfig
+from nightferry.config.presets import Preset
+from nightferry.core.context import Context, Site
+from nightferry.core.errors import Misconfigured
+from nightferry.core.step import Gather, Work
+from nightferry.steps.shelf import Shelf
+from nightferry.steps.standardise import Settings
+
+
+class Plan(NamedTuple):
+    """What a work is made of: the telescope's section and preset, its header settings, and the shelf."""
+
+    config: Config
+    section: TelescopeConfig
+    preset: Preset
+    settings: Settings
+    shelf: Shelf
+
+
+def works_of(plan: Plan) -> tuple[Work, ...]:
+    """Make the computing steps that look at one frame, in the order of the route."""
+    return tuple(WORKS[step](plan) for step in route_of(plan.section, plan.preset) if step in WORKS)
+
+
+def gather_of(plan: Plan) -> Gather | None:
+    """Make the step that makes products of whole nights, where the route has one."""
+    return next((GATHERS[step](plan) for step in route_of(plan.section, plan.preset) if step in GATHERS), None)
+
+
+def route_of(section: TelescopeConfig, preset: Preset) -> list[str]:
+    """Tell a telescope's steps: its own, else the preset's."""
+    return preset.route if section.route is None else section.route
+
+
+def _standardise(plan: Plan) -> Work:
+    from nightferry.steps.standard_frames import Standardise  # noqa: PLC0415 - only the steps in use are loaded
+
+    _require_facts(plan.settings)
+    return Standardise(plan.shelf, plan.settings)
+
+
+def _validate(plan: Plan) -> Work:
+    from nightferry.steps.validate import Validate  # noqa: PLC0415
+
+    gate = plan.section.header.fitsverify and plan.preset.header.fitsverify
+    return Validate(plan.settings.loaded(), plan.settings.context, gate=gate)
+
+
+WORKS: dict[str, Callable[[Plan], Work]] = {"standardise": _standardise, "validate": _validate}
+GATHERS: dict[str, Callable[[Plan], Gather]] = {}
+
+
+def _require_facts(settings: Settings) -> None:
+    """Refuse to begin where every frame would be held for what only the configuration can say."""
+    for rule in settings.loaded().cards:
+        facts = [name.removeprefix("context.") for name in rule.source]
+        ours = bool(facts) and all(name.startswith("context.") for name in rule.source)
+        if rule.required and ours and not any(getattr(settings.context, fact) for fact in facts):
+            where = "program" if facts[0] == "program" else f"header.{facts[0]}"
+            also = " (or give --program with the run)" if facts[0] == "program" else ""
+            raise Misconfigured(
+                f"profile {settings.profile} asks for {rule.key}, which the configuration of telescope "
+                f"{settings.context.telescope} must say: set telescope.{settings.context.telescope}.{where}{also}"
+            )
+
+
+def header_settings(
+    section: TelescopeConfig, site: SiteConfig | None, preset: Preset, name: str, program: str = ""
+) -> Settings:
+    """Tell how a telescope's frames are standardised; ``program``, given for the run, comes before all others."""
+    own, below = section.header, preset.header
+    where = site or preset.site
+    context = Context(
+        telescope=name,
+        telescop=own.telescop or below.telescop or "",
+        instrume=own.instrume or below.instrume or "",
+        origin=own.origin or below.origin or "",
+        observer=own.observer or below.observer or "",
+        pi=own.pi or below.pi or "",
+        program=program or section.program or preset.program or "",
+        software=f"nightferry {version('nightferry')}",
+        site=Site(where.latitude, where.longitude, where.elevation) if where else None,
+    )
+    folder = config_path().parent
+    return Settings(
+        context,
+        profile=own.profile or below.profile or "library",
+        dialect=own.dialect or below.dialect or "",
+        dialects=folder / "dialects",
+        profiles=folder / "profiles",
+    )

@@ -1,0 +1,255 @@
+"""The step that makes standard frames of raw ones, on the shelf.
+
+A product lies under the raw frame's identity and its own, so that no name from outside becomes a path here, and a
+product of other settings never stands in for this one. Its name in archives is claimed for the raw frame
+(`nightferry.steps.claims`). What was made once is made alike again, with the same DATE and name, when the shelf lost
+it: every archive gets the same bytes.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from io import FileIO
+from pathlib import Path
+
+from nightferry.core.canonical import Severity
+from nightferry.core.errors import Changed, Held, NightferryError, NoSpace, TryAgain
+from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
+from nightferry.core.instant import Instant, instant_of, parse_instant
+from nightferry.core.receipt import Outcome, Receipt, Result
+from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.core.store import StorePath
+from nightferry.dialects import load_dialects
+from nightferry.fits.rewrite import Rewritten, rewrite
+from nightferry.profiles import Made
+from nightferry.steps.claims import claim
+from nightferry.steps.pull import SHELVED
+from nightferry.steps.shelf import Shelf, land, part_of, translated
+from nightferry.steps.standardise import MOST_BUMPS, Draft, Settings, changes_between, digest_of, draft_of, made_of
+
+#: The folders of a night on the shelf: products, and the names that they have.
+PRODUCTS, NAMES = "standard", "names"
+#: The fact that holds a plate solution's cards, as 80-column text, one a line; they replace the raw header's.
+SOLUTION = "solution"
+#: The facts that say how a product was made that is to be made alike again.
+_WRITTEN, _BUMP = "standardise.written", "standardise.bump"
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A product that is written, and not landed yet."""
+
+    frame: Frame
+    draft: Draft
+    made: Made
+    written: Rewritten
+    bump: int
+    stamp: Instant
+    file: FileIO
+    place: Path
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standardise:
+    """The step. Its input are raw frames on the shelf, its products standard frames beside them."""
+
+    shelf: Shelf
+    settings: Settings
+    name: str = "standardise"
+    target: str = ""
+    lane: Lane = Lane.CPU
+    grouping: Grouping = Grouping.FRAME
+    judges: bool = False
+    form: str = field(default="1", repr=False)
+
+    @property
+    def version(self) -> str:
+        """Changes with the step, its settings, and the files of dialect and profile."""
+        context = replace(self.settings.context, written=None, hints={})
+        profile = self.settings.loaded()
+        dialects = load_dialects(self.settings.dialects)
+        return f"{self.form}-{fingerprint(repr(context), repr(profile), repr(dialects), self.settings.dialect)[:12]}"
+
+    def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
+        """Tell the product that is on the shelf, or how the one that was is made again."""
+        product = product_of(self.shelf, frame, receipt)
+        if product is None:
+            return Recalled(frame, done=False)
+        try:
+            if product.file.stat().st_size == product.size:
+                return Recalled(product, done=True)
+        except OSError:
+            pass
+        memory: dict[str, Fact] = {_WRITTEN: receipt.proof.get("written"), _BUMP: receipt.proof.get("bump")}
+        return Recalled(replace(frame, facts={**frame.facts, **memory}), done=False)
+
+    def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
+        """Standardise each frame and make all of them durable together, names given in order of start.
+
+        Raises `NoSpace` for the rest of the batch.
+        """
+        drafts: list[_Draft] = []
+        results: dict[FrameId, Result] = {}
+        version = self.version
+        trouble: NoSpace | None = None
+        with ExitStack() as files:
+            for frame in sorted(batch, key=self._order) if len(batch) > 1 else batch:
+                began = time.perf_counter()
+                try:
+                    drafts.append(self._draft(frame, version, files, began))
+                except NoSpace as err:
+                    trouble = err
+                    break
+                except (Held, TryAgain) as err:
+                    outcome = Outcome.HELD if isinstance(err, Held) else Outcome.FAILED
+                    results[frame.id] = Result(frame, outcome, str(err), {}, None, time.perf_counter() - began)
+            with translated(self.shelf.root, "the shelf"):
+                land([(draft.file, draft.place) for draft in drafts])
+        results |= {draft.frame.id: self._result(draft, version) for draft in drafts}
+        yield from (results[frame.id] for frame in batch if frame.id in results)
+        if trouble is not None:
+            raise trouble
+
+    def _order(self, frame: Frame) -> tuple[int, int, str]:
+        """Tell what frames are sorted by before names are given: start, then name; unreadable ones come last."""
+        try:
+            with frame.file.open("rb", buffering=0) as file:
+                start = draft_of(file, _raw_name(frame), self.settings).reading.canonical.start
+        except (NightferryError, OSError):
+            start = None
+        return (1 << 40, 0, frame.name) if start is None else (start.day, start.micro, frame.name)
+
+    def _draft(self, frame: Frame, version: str, files: ExitStack, began: float) -> _Draft:
+        """Write one product under the name of a part."""
+        profile = self.settings.loaded()
+        stamp = _stamp(frame)
+        context = replace(self.settings.context, written=stamp)
+        folder = self.shelf.folder(frame.night)
+        self.shelf.require_room(frame.size)
+        with translated(frame.file, "the raw frame"):
+            source = files.enter_context(frame.file.open("rb", buffering=0))
+        draft = draft_of(source, _raw_name(frame), self.settings, solution=str(frame.facts.get(SOLUTION) or ""))
+        remembered = frame.facts.get(_BUMP)
+        first = remembered if isinstance(remembered, int) else 0
+        behind = source.tell()
+        for bump in range(first, MOST_BUMPS + 1):
+            made = made_of(draft, context, profile, bump)
+            if profile.name.keep or claim(folder / NAMES, made.name, frame.id):
+                break
+            if not profile.name.bump:
+                raise Held(f"V19 {draft.raw_name}: another frame has the name {made.name}")
+        else:
+            raise Held(f"V19 {draft.raw_name}: more than {MOST_BUMPS} frames claim the second of its start")
+        place = _place(self.shelf, frame, self._product(frame, version))
+        with translated(place, "the shelf"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file = files.enter_context(FileIO(part_of(place), "w+"))
+            try:
+                source.seek(behind)
+                written = rewrite(source, file, draft.unit, [card.raw for card in made.cards])
+                _require_same(frame, written)
+            except NightferryError:
+                file.close()
+                Path(part_of(place)).unlink(missing_ok=True)
+                raise
+        return _Draft(frame, draft, made, written, bump, stamp, file, place, time.perf_counter() - began)
+
+    def _result(self, made: _Draft, version: str) -> Result:
+        began = time.perf_counter()
+        frame, name = made.frame, made.made.name or made.draft.raw_name
+        digest = digest_of(made.place)
+        product = Frame(
+            self._product(frame, version),
+            digest,
+            made.written.size,
+            frame.night,
+            _named(frame, name),
+            Role.STANDARD,
+            made.place,
+            {"datasum": _sums(made.written), "dialect": made.draft.dialect, "name": name},
+            (frame.id,),
+        )
+        findings = (*made.draft.reading.findings, *made.made.findings)
+        warnings = [str(finding) for finding in findings if finding.severity is Severity.WARNING]
+        changes = changes_between(made.draft.unit.cards, made.made.cards)
+        proof: dict[str, Fact] = {
+            "name": name,
+            "product": product.id,
+            "size": product.size,
+            "dialect": made.draft.dialect,
+            "datasum": _sums(made.written),
+            "written": made.stamp.iso(6),
+            "bump": made.bump,
+            "warnings": "; ".join(warnings),
+            "changes": json.dumps([[change.keyword, change.before, change.after] for change in changes]),
+            "recipe": made.written.recipe,
+        }
+        return Result(frame, Outcome.DONE, "", proof, product, made.seconds + time.perf_counter() - began)
+
+    def _product(self, frame: Frame, version: str) -> FrameId:
+        """Tell a product's identity: it follows from its parent's and the step's version."""
+        return FrameId(fingerprint(self.name, version, frame.id))
+
+
+def product_of(shelf: Shelf, raw: Frame, receipt: Receipt) -> Frame | None:
+    """Tell the product that a receipt is about, whether it is on the shelf still or not; None when it names none."""
+    told = receipt.proof
+    product, size, name = told.get("product"), told.get("size"), told.get("name")
+    if not isinstance(product, str) or not isinstance(size, int) or receipt.digest is None:
+        return None
+    facts: dict[str, Fact] = {key: told.get(key) for key in ("datasum", "dialect", "name")}
+    return Frame(
+        FrameId(product),
+        receipt.digest,
+        size,
+        raw.night,
+        _named(raw, str(name)),
+        Role.STANDARD,
+        _place(shelf, raw, FrameId(product)),
+        {**facts, SHELVED: True},
+        (raw.id,),
+    )
+
+
+def _place(shelf: Shelf, raw: Frame, product: FrameId) -> Path:
+    return shelf.folder(raw.night) / PRODUCTS / f"{raw.id}.{product[:12]}"
+
+
+def raw_of(product: Path) -> FrameId:
+    """Tell the raw frame that a product on the shelf, or its part, was made of."""
+    return FrameId(product.name.partition(".")[0])
+
+
+def _sums(written: Rewritten) -> str:
+    return " ".join(map(str, written.datasums))
+
+
+def _raw_name(frame: Frame) -> str:
+    return frame.name.rpartition("/")[2]
+
+
+def _named(frame: Frame, name: str) -> StorePath:
+    """Put a product's name where its raw frame's was."""
+    folder, slash, _ = frame.name.rpartition("/")
+    return StorePath(folder + slash + name)
+
+
+def _stamp(frame: Frame) -> Instant:
+    """Tell the time of writing: now, or when the product was made that is made again."""
+    told = frame.facts.get(_WRITTEN)
+    return parse_instant(told)[0] if isinstance(told, str) else instant_of(datetime.now(UTC))
+
+
+def _require_same(frame: Frame, written: Rewritten) -> None:
+    """Compare what was copied with what arrived, which the pull added up in flight; raise `Changed` if it differs."""
+    arrived = frame.facts.get("datasum")
+    if not isinstance(arrived, str) or len(arrived.split()) != len(written.datasums) or arrived == _sums(written):
+        return
+    frame.file.unlink(missing_ok=True)
+    raise Changed(
+        f"{frame.name}: the working file has DATASUM {_sums(written)}, and {arrived} arrived; it is pulled anew"
+    )

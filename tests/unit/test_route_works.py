@@ -1,0 +1,353 @@
+"""Routes whose steps make products: one task for all works, one account for each raw frame, whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from nightferry import api
+from nightferry.assemble import open_route
+from nightferry.conduct import Orders, Pass, Route, run_pass
+from nightferry.config import loads
+from nightferry.core.errors import Held, Misconfigured, TryAgain
+from nightferry.core.frame import Digest, Frame, FrameId, Role
+from nightferry.core.ledger import Account
+from nightferry.core.night import Nights
+from nightferry.core.progress import Nobody
+from nightferry.core.receipt import Outcome, Receipt, Result
+from nightferry.core.step import Group, Work
+from nightferry.core.store import StorePath
+from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.steps.standardise import digest_of
+from nightferry.steps.validate import Validate
+from nightferry.testing.astra import astra_frame
+from nightferry.testing.astra_night import Planted, build_astra_night
+
+PROGRAM = "60.A-9009(D)"
+FIRST = "20260222/camera_I+z_Sp2306-0502_0000_light.fits"
+
+
+@dataclass
+class Dome:
+    """An observatory in a folder: raw frames, archives, shelf and ledger."""
+
+    home: Path
+    ledger: SqlLedger
+    sections: str = ""
+    program: str = PROGRAM
+
+    def plant(self, *faults: str, kinds: Sequence[str] = ("light",) * 4) -> list[Planted]:
+        return build_astra_night(self.home / "raw", faults=faults, kinds=kinds)
+
+    def route(self) -> Route:
+        text = f"""
+            [shelf]
+            path = '{(self.home / "shelf").as_posix()}'
+            floor = "1 MB"
+            [crew]
+            kind = "threads"
+            [telescope.callisto]
+            preset = "speculoos-callisto"
+            source = "file://{(self.home / "raw").as_posix()}"
+            settle = "0 s"
+            archives = ["eso", "second"]
+            [archive.eso]
+            url = "file://{(self.home / "eso").as_posix()}"
+            [archive.second]
+            url = "file://{(self.home / "second").as_posix()}"
+            [ledger]
+            url = "sqlite:///{(self.home / "ledger.db").as_posix()}"
+            {self.sections}
+        """
+        for archive in ("eso", "second"):
+            (self.home / archive).mkdir(exist_ok=True)
+        route = open_route(loads(text), "callisto", program=self.program)
+        return replace(route, works=tuple(_ungated(work) for work in route.works))
+
+    def carry(self, orders: Orders | None = None, change: Callable[[Route], Route] = lambda route: route) -> Pass:
+        route = self.route()
+        with ThreadPoolExecutor(2) as crew:
+            done = run_pass(
+                change(replace(route, crew=crew)), self.ledger, Nights(every=True), orders or Orders(),
+                onlooker=Nobody(), stop=api.idle_hands().stop,
+            )  # fmt: skip
+        route.close()
+        return done
+
+    def account(self, path: str) -> Account:
+        (found,) = self.ledger.find(path)
+        return found
+
+    def told(self, path: str) -> list[tuple[str, str]]:
+        return [(receipt.step, str(receipt.outcome)) for receipt in self.account(path).receipts]
+
+    def files(self, archive: str = "eso") -> dict[str, bytes]:
+        found = (path for path in (self.home / archive).rglob("*") if path.is_file())
+        return {path.name: path.read_bytes() for path in found}
+
+    def products(self) -> list[Path]:
+        return sorted((self.home / "shelf").rglob("standard/*"))
+
+
+def _ungated(work: Work) -> Work:
+    return replace(work, gate=False) if isinstance(work, Validate) else work
+
+
+@pytest.fixture
+def dome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setattr("nightferry.conduct.carry.RETRY_PAUSES", (0.0, 0.0))
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    yield Dome(tmp_path, ledger)
+    ledger.close()
+
+
+STEPS = [("pull", "done"), ("verify", "done"), ("standardise", "done"), ("validate", "done")]
+
+
+def test_a_product_is_delivered_for_its_raw_frame_which_is_counted_once(dome: Dome) -> None:
+    dome.plant()
+    (balance,) = dome.carry().balances
+    assert (balance.seen, balance.delivered, balance.balanced) == (4, 4, True)
+    assert dome.told(FIRST) == [*STEPS, ("deliver", "done"), ("deliver", "done")]
+    assert dome.files("eso") == dome.files("second")
+    assert "SPECULOOS4.2026-02-23T01_02_03.456.fits" in dome.files()
+
+
+def test_products_leave_the_shelf_when_they_are_delivered_and_raw_frames_stay(dome: Dome) -> None:
+    planted = dome.plant()
+    dome.carry()
+    assert dome.products() == []
+    assert {path.stat().st_size for path in (dome.home / "shelf").glob("*/*/*") if path.is_file()} == {
+        len(item.raw) for item in planted
+    }
+
+
+def test_a_frame_that_standardise_holds_costs_no_other_and_says_why(dome: Dome) -> None:
+    dome.plant("no-imagetyp")
+    (balance,) = dome.carry().balances
+    assert (balance.delivered, balance.held) == (3, 1)
+    standing = dome.account(FIRST).standing
+    assert (standing.stage, "V03 IMAGETYP" in standing.reason) == ("standardise", True)
+
+
+def test_a_frame_that_validate_holds_waits_for_a_release_and_then_goes_as_it_is(dome: Dome) -> None:
+    dome.plant(kinds=["light"])
+    dome.carry(change=_stricter)
+    standing = dome.account(FIRST).standing
+    assert (standing.stage, "V17" in standing.reason, dome.files()) == ("validate", True, {})
+    before = [path.read_bytes() for path in dome.products()]
+    api.release(dome.ledger, FIRST, "the archive takes it all the same")
+    dome.carry(change=_stricter)
+    assert list(dome.files().values()) == before
+    assert dome.told(FIRST).count(("standardise", "done")) == 1
+
+
+def _stricter(route: Route) -> Route:
+    standardise, validate = route.works
+    assert isinstance(validate, Validate)
+    context = replace(validate.context, telescop="SPECULOOS-IO")
+    return replace(route, works=(standardise, replace(validate, context=context)))
+
+
+def test_a_frame_held_by_validate_is_made_anew_when_the_settings_change(dome: Dome) -> None:
+    dome.plant(kinds=["light"])
+    dome.program = "60A-9009"
+    dome.carry()
+    assert dome.account(FIRST).standing.stage == "validate"
+    dome.program = PROGRAM
+    dome.carry()
+    assert dome.told(FIRST) == [
+        *STEPS[:3], ("validate", "held"), *STEPS[2:], ("deliver", "done"), ("deliver", "done"),
+    ]  # fmt: skip
+
+
+def test_a_held_frame_can_be_dropped_and_its_product_leaves_the_shelf(dome: Dome) -> None:
+    dome.plant(kinds=["light"])
+    dome.carry(change=_stricter)
+    assert len(dome.products()) == 1
+    api.release(dome.ledger, FIRST, "a test exposure", drop=True)
+    (balance,) = dome.carry().balances
+    assert (balance.ignored, dome.products()) == (1, [])
+
+
+def test_an_archive_that_comes_later_gets_the_same_bytes_though_the_product_was_lost(dome: Dome) -> None:
+    dome.plant(kinds=["light"])
+    away = dome.home / "away"
+
+    def without_second(route: Route) -> Route:
+        deliveries = {"eso": route.deliveries["eso"]}
+        return replace(route, deliveries=deliveries)
+
+    dome.carry(change=without_second)
+    for path in dome.products():
+        path.rename(away)
+    assert dome.files("second") == {}
+    dome.carry()
+    assert dome.files("second") == dome.files("eso")
+    assert len(dome.files("eso")) == 1
+
+
+def test_a_product_and_a_raw_frame_that_are_both_lost_come_again(dome: Dome) -> None:
+    dome.plant(kinds=["light"])
+    dome.carry(Orders(until="standardise"))
+    for path in (dome.home / "shelf").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    (balance,) = dome.carry().balances
+    assert balance.delivered == 1
+    assert dome.told(FIRST).count(("pull", "done")) == 2
+
+
+def test_a_raw_frame_that_rotted_on_the_shelf_is_not_made_a_product(dome: Dome) -> None:
+    (planted,) = dome.plant(kinds=["light"])
+    dome.carry(Orders(until="verify"))
+    (shelved,) = (path for path in (dome.home / "shelf").glob("*/*/*") if path.is_file())
+    shelved.write_bytes(planted.raw[:-3000] + bytes([planted.raw[-3000] ^ 1]) + planted.raw[-2999:])
+    (balance,) = dome.carry().balances
+    assert balance.delivered == 1
+    assert ("standardise", "failed") in dome.told(FIRST)
+    assert dome.told(FIRST).count(("pull", "done")) == 2
+
+
+def test_until_ends_a_pass_at_a_work(dome: Dome) -> None:
+    dome.plant(kinds=["light"])
+    dome.carry(Orders(until="standardise"))
+    assert dome.told(FIRST) == STEPS[:3]
+    assert dome.files() == {}
+    dome.carry()
+    assert dome.told(FIRST) == [*STEPS, ("deliver", "done"), ("deliver", "done")]
+
+
+def test_frames_of_one_millisecond_get_names_of_their_own_in_any_pass(dome: Dome) -> None:
+    dome.plant(kinds=["light"])
+    dome.carry()
+    late = dome.home / "raw/20260222/late.fits"
+    late.write_bytes(astra_frame(number=9, changed={"DATE-OBS": "2026-02-23T01:02:03.456900"}))
+    os.utime(late, (1_771_900_000, 1_771_900_000))
+    dome.carry()
+    assert sorted(dome.files()) == [f"SPECULOOS4.2026-02-23T01_02_03.{ms}.fits" for ms in ("456", "457")]
+
+
+def test_a_route_without_the_facts_that_only_the_operator_knows_does_not_begin(dome: Dome) -> None:
+    dome.program = ""
+    with pytest.raises(Misconfigured, match=r"OBS PROG ID.*set telescope.callisto.program \(or give --program"):
+        dome.route()
+
+
+# gathering ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A toy of a gathering step: it puts the members' bytes one behind the other, lights only."""
+
+    folder: Path
+    trouble: tuple[Exception, ...] = ()
+    name: str = "cube"
+    version: str = "1"
+    target: str = ""
+
+    def groups(self, frames: Sequence[Frame]) -> Sequence[Group]:
+        members = tuple(sorted(frames, key=lambda frame: frame.name))
+        return [Group("Sp2306-0502", members)] if members else []
+
+    def __call__(self, group: Group, identity: FrameId) -> Result:
+        for error in self.trouble:
+            raise error
+        self.folder.mkdir(exist_ok=True)
+        file = self.folder / identity
+        file.write_bytes(b"".join(member.file.read_bytes() for member in group.members))
+        name = f"20260222/cube_{group.edition}.fits"
+        parents = tuple(member.id for member in group.members)
+        frame = Frame(
+            identity, digest_of(file), file.stat().st_size, group.members[0].night, StorePath(name), Role.CUBE, file,
+            {}, parents,
+        )  # fmt: skip
+        return Result(group.members[0], Outcome.DONE, "", {"name": name, "size": frame.size}, frame)
+
+    def recall(self, group: Group, receipt: Receipt) -> Frame | None:
+        file = self.folder / receipt.frame
+        if not file.exists():
+            return None
+        name, size = str(receipt.proof["name"]), int(str(receipt.proof["size"]))
+        digest = Digest(str(receipt.digest))
+        return Frame(receipt.frame, digest, size, group.members[0].night, StorePath(name), Role.CUBE, file)
+
+
+def gathering(dome: Dome, *trouble: Exception) -> Callable[[Route], Route]:
+    bundle = Bundle(dome.home / "bundles", trouble)
+    return lambda route: replace(route, works=route.works[:1], gather=bundle)
+
+
+def test_a_night_is_gathered_when_it_is_whole_and_delivered_beside_its_frames(dome: Dome) -> None:
+    dome.plant()
+    done = dome.carry(change=gathering(dome))
+    assert done.trouble is None
+    (balance,) = done.balances
+    assert (balance.seen, balance.delivered) == (4, 4)
+    files = dome.files()
+    frames = b"".join(files[name] for name in sorted(files) if name.startswith("SPECU"))
+    assert (files["cube_1.fits"], dome.files("second")["cube_1.fits"]) == (frames, frames)
+    assert ("cube", "done") in dome.told(FIRST)
+    assert (dome.products(), list((dome.home / "bundles").iterdir())) == ([], [])
+
+
+def test_what_is_gathered_is_not_gathered_again(dome: Dome) -> None:
+    dome.plant()
+    dome.carry(change=gathering(dome))
+    told = dome.told(FIRST)
+    dome.carry(change=gathering(dome, RuntimeError("nobody calls me")))
+    assert dome.told(FIRST) == told
+
+
+def test_a_late_frame_makes_another_edition_of_frames_that_are_fetched_back(dome: Dome) -> None:
+    dome.plant(kinds=["light"] * 2)
+    dome.carry(change=gathering(dome))
+    dome.plant(kinds=["light"] * 3)
+    dome.carry(change=gathering(dome))
+    files = dome.files()
+    frames = [files[name] for name in sorted(files) if name.startswith("SPECU")]
+    assert files["cube_1.fits"] == b"".join(frames[:2])
+    assert files["cube_2.fits"] == b"".join(frames)
+
+
+def test_a_night_with_a_frame_to_come_is_not_gathered(dome: Dome) -> None:
+    dome.plant()
+
+    def without_second(route: Route) -> Route:
+        (dome.home / "second").rmdir()  # its disk is not mounted
+        return gathering(dome, RuntimeError("too early"))(route)
+
+    done = dome.carry(change=without_second)
+    assert done.balances[0].delivered == 0
+    assert not (dome.home / "bundles").exists()
+
+
+@pytest.mark.parametrize(("error", "kind"), [(Held("no two alike"), Held), (TryAgain("no memory"), TryAgain)])
+def test_a_gathering_that_fails_is_told_on_every_pass_until_it_is_done(
+    dome: Dome, error: Exception, kind: type[Exception]
+) -> None:
+    dome.plant()
+    for _ in range(2):
+        done = dome.carry(change=gathering(dome, error))
+        assert isinstance(done.trouble, kind)
+        assert str(error) in str(done.trouble)
+        assert done.balances[0].delivered == 4
+    if kind is TryAgain:
+        assert dome.carry(change=gathering(dome)).trouble is None
+        assert "cube_1.fits" in dome.files()
+
+
+def test_a_watch_leaves_the_present_night_alone(dome: Dome, monkeypatch: pytest.MonkeyPatch) -> None:
+    dome.plant()
+    monkeypatch.setattr("nightferry.conduct.gathering._present", lambda _: date(2026, 2, 22))
+    dome.carry(Orders(patient=True), change=gathering(dome))
+    assert "cube_1.fits" not in dome.files()
+    dome.carry(change=gathering(dome))
+    assert "cube_1.fits" in dome.files()
