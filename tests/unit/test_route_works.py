@@ -346,7 +346,7 @@ def test_a_gathering_that_fails_is_told_on_every_pass_until_it_is_done(
 
 def test_a_watch_leaves_the_present_night_alone(dome: Dome, monkeypatch: pytest.MonkeyPatch) -> None:
     dome.plant()
-    monkeypatch.setattr("nightferry.conduct.gathering._present", lambda _: date(2026, 2, 22))
+    monkeypatch.setattr("nightferry.conduct.gathering._goes_on", lambda _, evening: evening == date(2026, 2, 22))
     dome.carry(Orders(patient=True), change=gathering(dome))
     assert "cube_1.fits" not in dome.files()
     dome.carry(change=gathering(dome))

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from nightferry.conduct.route import Route
 from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, ledger_url, load_preset
 from nightferry.config.load import effective_source
 from nightferry.config.presets import Preset
+from nightferry.core.context import Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Frame
 from nightferry.core.layout import Layout
@@ -30,10 +32,14 @@ from nightferry.steps.verify import Verify
 
 
 class Hands(NamedTuple):
-    """What a route shares with whoever started it: somebody who looks on, and a way to stop."""
+    """What a route shares with whoever started it: somebody who looks on, a way to stop, and a crew.
+
+    A crew that is given is one for several routes, so that they share the machine; without one a route hires its own.
+    """
 
     onlooker: Onlooker
     stop: threading.Event
+    crew: Executor | None = None
 
 
 def idle_hands() -> Hands:
@@ -124,18 +130,19 @@ def open_route(
     section = config.telescope[name]
     preset = load_preset(section.preset)
     hands = hands or idle_hands()
-    longitude = config.site[section.site].longitude if section.site else None
-    layout = preset.as_layout(take or section.take, longitude)
+    where = (config.site[section.site] if section.site else None) or preset.site
+    site = Site(where.latitude, where.longitude, where.elevation) if where else None
+    layout = preset.as_layout(take or section.take, site.longitude if site else None)
     telescope = Telescope(
         name=name,
         layout=layout,
         archives=tuple(section.archives),
         settle=preset.settle if section.settle is None else section.settle,
+        site=site,
         clear_after=section.clear.after if section.clear else None,
     )
     shelf = shelf_of(config)
-    site = config.site[section.site] if section.site else None
-    plan = Plan(config, section, preset, header_settings(section, site, preset, name, program), shelf)
+    plan = Plan(config, section, preset, header_settings(section, where, preset, name, program), shelf)
     works, gather = (works_of(plan), gather_of(plan)) if working else ((), None)
     source = telescope_store(section)
     return Route(
@@ -149,7 +156,7 @@ def open_route(
         keep=config.shelf.keep,
         works=works,
         gather=gather,
-        crew=crew(config.crew.kind, config.crew.workers) if works or gather else None,
+        crew=(hands.crew or crew(config.crew.kind, config.crew.workers)) if works or gather else None,
     )
 
 

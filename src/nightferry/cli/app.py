@@ -105,7 +105,7 @@ def run(
     run_command(
         context.obj,
         telescopes or [],
-        night or ["last"],
+        night,
         until=until,
         take=take,
         program=program or "",

@@ -2,13 +2,13 @@
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
 from pathlib import Path
 
 from nightferry import api
-from nightferry.cli.exits import DONE, FAILED, HELD, code_of, code_of_balances
+from nightferry.cli.exits import DONE, FAILED, HELD, code_of, code_of_balances, say_error
 from nightferry.cli.progress import Pulse, onlooker
 from nightferry.cli.show import balance_json, say, say_json, show_balances, size_text, span_text, table
 from nightferry.conduct import Orders, Pass
@@ -18,7 +18,7 @@ from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.layout import KINDS
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
-from nightferry.crews import threads
+from nightferry.crews import Lent, crew, threads
 
 Carry = Callable[[Config, Ledger, str, api.Hands], Pass]
 
@@ -26,7 +26,7 @@ Carry = Callable[[Config, Ledger, str, api.Hands], Pass]
 def run_command(
     place: Path | None,
     telescopes: Sequence[str],
-    nights: Sequence[str],
+    nights: Sequence[str] | None,
     *,
     until: str,
     take: str | None,
@@ -41,7 +41,8 @@ def run_command(
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
         return api.run(config, ledger, name, nights, orders, take=kinds, program=program, hands=hands)
 
-    _carry_each(place, telescopes, carry, orders, as_json=as_json)
+    given = {"night": nights is not None, "program": bool(program)}
+    _carry_each(place, telescopes, carry, orders, given, as_json=as_json)
 
 
 def retry_command(place: Path | None, telescopes: Sequence[str], *, program: str, dry_run: bool, as_json: bool) -> None:
@@ -51,16 +52,27 @@ def retry_command(place: Path | None, telescopes: Sequence[str], *, program: str
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
         return api.retry(config, ledger, name, orders, program=program, hands=hands)
 
-    _carry_each(place, telescopes, carry, orders, as_json=as_json)
+    given = {"night": True, "program": bool(program)}
+    _carry_each(place, telescopes, carry, orders, given, as_json=as_json)
 
 
-def _carry_each(place: Path | None, telescopes: Sequence[str], carry: Carry, orders: Orders, *, as_json: bool) -> None:
+def _carry_each(
+    place: Path | None,
+    telescopes: Sequence[str],
+    carry: Carry,
+    orders: Orders,
+    given: Mapping[str, bool],
+    *,
+    as_json: bool,
+) -> None:
     """Carry several telescopes side by side; trouble with one keeps no other waiting."""
     config = api.load(place)
-    names = _names(config, telescopes)
+    names = _names(config, telescopes, given)
     stop = threading.Event()
+    workers = crew(config.crew.kind, config.crew.workers)  # one crew for all, so that they share the machine
     with ExitStack() as open_now:
         ledger = open_now.enter_context(api.open_ledger(config))
+        open_now.callback(workers.shutdown)
         shown = open_now.enter_context(ExitStack())
         watcher = shown.enter_context(onlooker(quiet=as_json))
         vigil = None
@@ -68,7 +80,7 @@ def _carry_each(place: Path | None, telescopes: Sequence[str], carry: Carry, ord
             vigil = open_now.enter_context(api.keep_vigil(config, ledger, names, watcher.note, hasty=True))
 
         def one(name: str) -> Pass:
-            done = _carry_one(config, ledger, name, carry, api.Hands(watcher, stop))
+            done = _carry_one(config, ledger, name, carry, api.Hands(watcher, stop, Lent(workers)))
             if vigil is not None:
                 vigil.passed(name, done)
             return done
@@ -84,10 +96,10 @@ def _side_by_side(
     names: Sequence[str], work: Callable[[str], Pass], most: int, stop: threading.Event
 ) -> dict[str, Pass]:
     """Work at telescopes side by side, so many at once; Ctrl-C comes through, and lets each come to a safe end."""
-    if len(names) == 1:
-        return {names[0]: work(names[0])}
-    with threads(min(len(names), most), "run") as crew:
-        running = {name: crew.submit(work, name) for name in names}
+    if len(names) <= 1:
+        return {name: work(name) for name in names}
+    with threads(min(len(names), most), "run") as carriers:
+        running = {name: carriers.submit(work, name) for name in names}
         try:
             while wait(running.values(), timeout=0.5).not_done:
                 pass  # a wait without an end would not let Ctrl-C through on Windows
@@ -99,11 +111,23 @@ def _side_by_side(
     return {name: future.result() for name, future in running.items()}
 
 
-def _names(config: Config, chosen: Sequence[str]) -> list[str]:
-    """Tell the telescopes to carry from; raises `Misconfigured` when there are none."""
+def _names(config: Config, chosen: Sequence[str], given: Mapping[str, bool]) -> list[str]:
+    """Tell the telescopes to carry from; raises `Misconfigured` when there are none.
+
+    Where none is chosen, those are left out that must be told more than is ``given``.
+    """
     names = api.telescope_names(config, chosen)
     if not names:
         raise Misconfigured("the configuration names no telescope; add [telescope.NAME], or see: nightferry init")
+    if chosen:
+        return names
+    for name in names:
+        missing = [word for word in config.telescope[name].require if not given[word]]
+        if missing:
+            say_error(
+                f"{name} is left out: its runs must name their {' and '.join(missing)} (telescope.{name}.require)"
+            )
+            names = [one for one in names if one != name]
     return names
 
 
@@ -177,17 +201,19 @@ def watch_command(
 ) -> None:
     """Watch telescopes, each in a thread of its own, until Ctrl-C or until all have stopped."""
     config = _with_watch_rules(api.load(place), every, empty)
-    names = _names(config, telescopes)
+    names = _names(config, telescopes, {"night": False, "program": bool(program)})
     kinds = read_take(take)
     stop = threading.Event()
     codes: dict[str, int] = {}
+    workers = crew(config.crew.kind, config.crew.workers)
     with ExitStack() as open_now:
         ledger = open_now.enter_context(api.open_ledger(config))
+        open_now.callback(workers.shutdown)
         watcher = open_now.enter_context(onlooker(quiet=as_json))
         vigil = open_now.enter_context(api.keep_vigil(config, ledger, names, watcher.note, hasty=False))
 
         def follow(name: str) -> None:
-            hands = api.Hands(Pulse(watcher, lambda: vigil.beat(name)), stop)
+            hands = api.Hands(Pulse(watcher, lambda: vigil.beat(name)), stop, Lent(workers))
             try:
                 for seen in api.watch(config, ledger, name, take=kinds, program=program, hands=hands):
                     codes[name] = _code(seen.result, Orders())
@@ -200,8 +226,8 @@ def watch_command(
             else:
                 vigil.done(name)
 
-        with threads(len(names), "watch") as crew:
-            following = [crew.submit(follow, name) for name in names]
+        with threads(max(1, len(names)), "watch") as watchers:
+            following = [watchers.submit(follow, name) for name in names]
             try:
                 while wait(following, timeout=0.5).not_done:
                     pass  # a wait without an end would not let Ctrl-C through on Windows

@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 from nightferry.conduct.attempt import attempt, host_name, receipt_of
 from nightferry.conduct.route import Route, now_us
+from nightferry.conduct.sun import night_hours
 from nightferry.core.balance import Bin, Expectation, OpenStage, open_stages, stage_name
 from nightferry.core.errors import Held, NightferryError, TryAgain
 from nightferry.core.frame import Fact, Frame, FrameId, fingerprint
 from nightferry.core.ledger import Account, Ledger
-from nightferry.core.night import evening_at
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Gather, Group, Grouping, Lane, Work
@@ -45,7 +45,7 @@ def gather(
     if route.gather is None:
         return None
     for balance in ledger.balances(route.telescope.name, evenings):
-        if not balance.closed or (patient and balance.night.date >= _present(route)):
+        if not balance.closed or (patient and _goes_on(route, balance.night.date)):
             continue
         accounts = ledger.accounts(route.telescope.name, [balance.night.date], [Bin.DELIVERED])
         for item in _items(route, route.gather, ledger, accounts):
@@ -55,8 +55,9 @@ def gather(
     return trouble
 
 
-def _present(route: Route) -> date:
-    return evening_at(datetime.now(UTC), route.telescope.layout.longitude)
+def _goes_on(route: Route, evening: date) -> bool:
+    """Whether the sun has not risen yet after the night; without a site the machine's noon ends it."""
+    return now_us() < night_hours(evening, route.telescope.site).end_us
 
 
 @dataclass(frozen=True, slots=True)

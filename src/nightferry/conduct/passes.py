@@ -67,12 +67,14 @@ class Orders:
     """How a pass is to be done.
 
     ``until`` names the last step; ``patient`` honours the back-off of failed frames; ``settle`` waits here for
-    files that are too fresh, instead of leaving them for the next pass.
+    files that are too fresh, instead of leaving them for the next pass; ``brief`` only carries what is new, and leaves
+    clearing and tidying to another pass.
     """
 
     until: str = "clear"
     patient: bool = False
     settle: bool = True
+    brief: bool = False
     dry_run: bool = False
 
 
@@ -91,7 +93,7 @@ def run_pass(
         if not orders.dry_run:
             ledger.expect(name, route.expectation)
         try:
-            found, trouble = _scan(route, ledger, nights, onlooker)
+            found, trouble = _scan(route, ledger, nights, onlooker, brief=orders.brief)
         except Misconfigured as err:  # a mount that is gone, say: whoever asks how the telescope is must hear of it
             if not orders.dry_run:
                 ledger.greet(Contact(name, looked_us=now_us(), trouble=str(err)))
@@ -106,6 +108,9 @@ def run_pass(
         tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
         trouble = trouble or tally.trouble
         cleared = 0
+        if orders.brief:
+            done = Pass(moving=tally.seconds, pulled=tally.pulled, moved=tally.bytes, trouble=trouble)
+            return _report(found, done, _balances(ledger, name, chosen), started)
         if trouble is None and not stop.is_set() and orders.until in {"deliver", "clear", _gather_name(route)}:
             trouble = gather(route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop)
         try:
@@ -135,9 +140,13 @@ def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float
     )
 
 
-def _scan(route: Route, ledger: Ledger, nights: Nights, onlooker: Onlooker) -> tuple[Scan, NightferryError | None]:
+def _scan(
+    route: Route, ledger: Ledger, nights: Nights, onlooker: Onlooker, *, brief: bool
+) -> tuple[Scan, NightferryError | None]:
+    # where folders tell nights, only theirs are listed, and only what is known of them is compared
+    evenings = nights.evenings if brief and route.telescope.layout.session is not None else None
     try:
-        return scan(route, ledger.known(route.telescope.name), nights, onlooker), None
+        return scan(route, ledger.known(route.telescope.name, evenings), nights, onlooker), None
     except TryAgain as err:
         onlooker.note(str(err))
         return Scan(0, (), (), (), None, 0), err

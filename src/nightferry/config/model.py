@@ -133,6 +133,7 @@ class WatchConfig(_Section):
     """``[telescope.NAME.watch]``: how ``nightferry watch`` looks."""
 
     every: Duration = 300.0  #: pause between two passes
+    live: Duration = 15.0  #: pause between two looks at the present night, while it is dark or frames come
     empty: Annotated[int, Field(ge=1)] | None = None  #: passes in a row without new frames, or without an answer
     then: Literal["stop", "alert"] = "stop"  #: what happens after so many
 
@@ -161,6 +162,7 @@ class TelescopeConfig(_StoreSection):
     take: Take | None = None
     route: StepNames | None = None  #: the steps between telescope and archives; the preset's where not said
     program: str | None = None  #: the observing programme of its frames
+    require: list[Literal["night", "program"]] = Field(default_factory=list)  #: what each run must name
     header: HeaderConfig = HeaderConfig()
     clear: ClearConfig | None = None
     watch: WatchConfig = WatchConfig()

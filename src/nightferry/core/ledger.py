@@ -119,8 +119,8 @@ class Ledger(Protocol):
         """Say what the telescope's route asks for; standings that depend on it are made anew if it changed."""
         ...
 
-    def known(self, telescope: str) -> Mapping[StorePath, Known]:
-        """Tell the last sighting of every path that the telescope ever showed."""
+    def known(self, telescope: str, evenings: Sequence[date] | None = None) -> Mapping[StorePath, Known]:
+        """Tell the last sighting of every path that the telescope ever showed, or showed of these nights."""
         ...
 
     def sight(self, sightings: Sequence[Sighting]) -> None:

@@ -66,10 +66,10 @@ class SqlLedger:
             else:
                 restate_all(connection, telescope)
 
-    def known(self, telescope: str) -> dict[StorePath, Known]:
-        """Tell the last sighting of every path that the telescope ever showed."""
+    def known(self, telescope: str, evenings: Sequence[date] | None = None) -> dict[StorePath, Known]:
+        """Tell the last sighting of every path that the telescope ever showed, or showed of these nights."""
         with self.database.reading() as connection:
-            return queries.known(connection, telescope)
+            return queries.known(connection, telescope, evenings)
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         """Append sightings, in one durable transaction; one that repeats its path's last is not written again."""
