@@ -56,7 +56,7 @@ def test_two_conductors_on_one_ledger_neither_lose_nor_double_a_frame(domes: Des
     sheets = domes.nightferry("nights", "--json").sheets()
     assert [sheet.delivered for sheet in sheets] == [FRAMES] * 4
     assert len(domes.carried()) == len(set(domes.carried().values())) == 4 * FRAMES
-    receipts = domes.receipts("callisto/img-0003.fits")
+    receipts = domes.receipts(min(name for name in domes.carried() if name.startswith("callisto")))
     assert [receipt["step"] for receipt in receipts] == ["pull", "verify", "deliver"]
 
 
