@@ -258,11 +258,14 @@ class Reader:
         if words[0] == "mv":
             Path(words[1]).rename(words[2])
             return 0
+        if words[0] == "cat":
+            self.printed = Path(words[1]).read_text(encoding="utf-8")
+            return 0
         if words[0] == "ls":
             names = sorted(path.name for path in Path(words[1]).iterdir() if not path.name.startswith("."))
             self.printed = "".join(f"{name}\n" for name in names)
             return 0
-        assert words[0] == "nightferry", f"a page may run nightferry, ls, mv, export and echo $?, not {words[0]!r}"
+        assert words[0] == "nightferry", f"a page may run nightferry, ls, cat, mv, export and echo $?, not {words[0]!r}"
         screen = io.StringIO()
         with (
             mock.patch.object(sys, "argv", words),

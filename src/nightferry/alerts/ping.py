@@ -1,13 +1,10 @@
 """The dead man's switch: a URL elsewhere is asked for again and again, and raises the alarm when that stops."""
 
-import http.client
 import threading
 import time
 from collections.abc import Callable
 from typing import Self
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 from nightferry.core.errors import Misconfigured, TryAgain
 
@@ -19,6 +16,10 @@ def ping(url: str) -> None:
 
     The URL is a secret, so no message shows it.
     """
+    import http.client  # noqa: PLC0415 - 30 ms that only those pay who ping
+    from urllib.error import HTTPError, URLError  # noqa: PLC0415
+    from urllib.request import Request, urlopen  # noqa: PLC0415
+
     if urlsplit(url).scheme not in {"http", "https"}:
         raise Misconfigured("alerts.ping: expected the URL of a web service, https://...")
     try:

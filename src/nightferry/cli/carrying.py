@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nightferry import api
 from nightferry.cli.exits import DONE, FAILED, HELD, code_of, code_of_balances, say_error
-from nightferry.cli.progress import Pulse, onlooker
+from nightferry.cli.progress import onlooker
 from nightferry.cli.show import balance_json, say, say_json, show_balances, size_text, span_text, table
 from nightferry.conduct import Orders, Pass
 from nightferry.config import Config
@@ -41,7 +41,7 @@ def run_command(
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
         return api.run(config, ledger, name, nights, orders, take=kinds, program=program, hands=hands)
 
-    given = {"night": nights is not None, "program": bool(program)}
+    given = {"night": " ".join(nights or ()), "program": program}
     _carry_each(place, telescopes, carry, orders, given, as_json=as_json)
 
 
@@ -52,7 +52,7 @@ def retry_command(place: Path | None, telescopes: Sequence[str], *, program: str
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
         return api.retry(config, ledger, name, orders, program=program, hands=hands)
 
-    given = {"night": True, "program": bool(program)}
+    given = {"night": "those with failed frames", "program": program}
     _carry_each(place, telescopes, carry, orders, given, as_json=as_json)
 
 
@@ -61,7 +61,7 @@ def _carry_each(
     telescopes: Sequence[str],
     carry: Carry,
     orders: Orders,
-    given: Mapping[str, bool],
+    given: Mapping[str, str],
     *,
     as_json: bool,
 ) -> None:
@@ -77,10 +77,13 @@ def _carry_each(
         watcher = shown.enter_context(onlooker(quiet=as_json))
         vigil = None
         if not orders.dry_run:
-            vigil = open_now.enter_context(api.keep_vigil(config, ledger, names, watcher.note, hasty=True))
+            vigil = open_now.enter_context(
+                api.keep_vigil(config, ledger, names, watcher.note, hasty=True, program=given["program"])
+            )
 
         def one(name: str) -> Pass:
-            done = _carry_one(config, ledger, name, carry, api.Hands(watcher, stop, Lent(workers)))
+            told = watcher if vigil is None else vigil.onlooker(watcher, name)
+            done = _carry_one(config, ledger, name, carry, api.Hands(told, stop, Lent(workers)))
             if vigil is not None:
                 vigil.passed(name, done)
             return done
@@ -111,10 +114,10 @@ def _side_by_side(
     return {name: future.result() for name, future in running.items()}
 
 
-def _names(config: Config, chosen: Sequence[str], given: Mapping[str, bool]) -> list[str]:
+def _names(config: Config, chosen: Sequence[str], given: Mapping[str, str]) -> list[str]:
     """Tell the telescopes to carry from; raises `Misconfigured` when there are none.
 
-    Where none is chosen, those are left out that must be told more than is ``given``.
+    Where none is chosen, those are left out whose runs must name more than is ``given`` (empty: not given).
     """
     names = api.telescope_names(config, chosen)
     if not names:
@@ -201,7 +204,7 @@ def watch_command(
 ) -> None:
     """Watch telescopes, each in a thread of its own, until Ctrl-C or until all have stopped."""
     config = _with_watch_rules(api.load(place), every, empty)
-    names = _names(config, telescopes, {"night": False, "program": bool(program)})
+    names = _names(config, telescopes, {"night": "", "program": program})
     kinds = read_take(take)
     stop = threading.Event()
     codes: dict[str, int] = {}
@@ -210,10 +213,12 @@ def watch_command(
         ledger = open_now.enter_context(api.open_ledger(config))
         open_now.callback(workers.shutdown)
         watcher = open_now.enter_context(onlooker(quiet=as_json))
-        vigil = open_now.enter_context(api.keep_vigil(config, ledger, names, watcher.note, hasty=False))
+        vigil = open_now.enter_context(
+            api.keep_vigil(config, ledger, names, watcher.note, hasty=False, program=program)
+        )
 
         def follow(name: str) -> None:
-            hands = api.Hands(Pulse(watcher, lambda: vigil.beat(name)), stop, Lent(workers))
+            hands = api.Hands(vigil.onlooker(watcher, name), stop, Lent(workers))
             try:
                 for seen in api.watch(config, ledger, name, take=kinds, program=program, hands=hands):
                     codes[name] = _code(seen.result, Orders())

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
@@ -49,30 +49,6 @@ class Notes(Nobody):
         """Print the note."""
         sys.stderr.write(f"{display(text)}\n")
         sys.stderr.flush()
-
-
-class Pulse:
-    """Passes everything on, and has each sign of work felt as a beat of the pulse."""
-
-    def __init__(self, onlooker: Onlooker, beat: Callable[[], None]) -> None:
-        self._onlooker, self._beat = onlooker, beat
-        self.settling, self.planned, self.note = onlooker.settling, onlooker.planned, onlooker.note
-        self.started = onlooker.started
-
-    def listed(self, files: int) -> None:
-        """Pass on what was listed."""
-        self._beat()
-        self._onlooker.listed(files)
-
-    def moved(self, path: StorePath, count: int) -> None:
-        """Pass on what moved."""
-        self._beat()
-        self._onlooker.moved(path, count)
-
-    def receipt(self, sighting: Sighting, receipt: Receipt) -> None:
-        """Pass on a receipt."""
-        self._beat()
-        self._onlooker.receipt(sighting, receipt)
 
 
 class Lines(Notes):

@@ -6,6 +6,7 @@ import string
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -15,6 +16,7 @@ from nightferry.core.layout import KINDS
 
 _SCHEMES = ("file", "ftp", "ftps", "sftp")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_LAST_PORT = 65535
 #: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
 ROUTE_STEPS = ("pull", "verify", "standardise", "validate", "deliver")
 #: The fields that a name template may use; see `nightferry.core.layout`.
@@ -163,6 +165,7 @@ class TelescopeConfig(_StoreSection):
     route: StepNames | None = None  #: the steps between telescope and archives; the preset's where not said
     program: str | None = None  #: the observing programme of its frames
     require: list[Literal["night", "program"]] = Field(default_factory=list)  #: what each run must name
+    log: Path | None = None  #: a log of its own, kept apart from the others'
     header: HeaderConfig = HeaderConfig()
     clear: ClearConfig | None = None
     watch: WatchConfig = WatchConfig()
@@ -215,6 +218,47 @@ class AlertsConfig(_Section):
     every: Duration = 300.0  #: how often that is asked for
 
 
+def _check_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as err:
+        if name == "UTC":  # where no zones are installed
+            return name
+        raise ValueError(f"{name!r} is no time zone that this machine knows, such as America/Santiago") from err
+    return name
+
+
+def _check_listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= _LAST_PORT:
+        raise ValueError(f"{text!r}: expected HOST:PORT, such as 127.0.0.1:9464")
+    return text
+
+
+class BooksConfig(_Section):
+    """``[books]``: plain lists of what was transferred and what was not, for people and their scripts."""
+
+    path: Path | None = None  #: the folder; without it no books are written
+    copies: list[Name] = Field(default_factory=list)  #: archives to whose stores they are copied
+
+
+class LogConfig(_Section):
+    """``[log]``: what happened, as files that are rotated."""
+
+    path: Path | None = None  #: the file; without it nothing is logged but for telescopes with a log of their own
+    format: Literal["console", "json"] = "console"
+    size: Size = 10_000_000  #: a file is put away when it is so large
+    keep: Annotated[int, Field(ge=0, le=1000)] = 10  #: so many that were put away are kept
+    zone: Annotated[str, AfterValidator(_check_zone)] = "UTC"  #: of the times in it
+
+
+class MetricsConfig(_Section):
+    """``[metrics]``: for Prometheus."""
+
+    file: Path | None = None  #: for the node exporter's textfile collector
+    listen: Annotated[str, AfterValidator(_check_listen)] | None = None  #: HOST:PORT of ``/metrics``, while watching
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -222,6 +266,9 @@ class Config(_Section):
     shelf: ShelfConfig = ShelfConfig()
     crew: CrewConfig = CrewConfig()
     alerts: AlertsConfig = AlertsConfig()
+    books: BooksConfig = BooksConfig()
+    log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
     site: dict[Name, SiteConfig] = Field(default_factory=dict)
     telescope: dict[Name, TelescopeConfig] = Field(default_factory=dict)
     archive: dict[Name, ArchiveConfig] = Field(default_factory=dict)
@@ -238,6 +285,11 @@ class Config(_Section):
                 raise ValueError(
                     f"telescope.{name}.site names {telescope.site!r}, but there is no [site.{telescope.site}]"
                 )
+        for archive in self.books.copies:
+            if archive not in self.archive:
+                raise ValueError(f"books.copies names {archive!r}, but there is no [archive.{archive}]")
+        if self.books.copies and self.books.path is None:
+            raise ValueError("books.copies asks for copies of books that are not written: set books.path")
         for name, telescope in self.telescope.items():
             _require_secure(f"telescope.{name}", telescope, telescope.source)
         for name, place in self.archive.items():

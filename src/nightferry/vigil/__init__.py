@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from nightferry.alerts import Facts, Habits, Mailer, NightFacts, Pinger, conditions_of, digest_of
-from nightferry.assemble import shelf_of
+from nightferry.assemble import archive_store, shelf_of
 from nightferry.conduct import Pass, Watched
 from nightferry.conduct.sun import night_hours
 from nightferry.config import Config, load_preset
@@ -20,10 +20,14 @@ from nightferry.config.secrets import read_secret
 from nightferry.core.alert import Alert, Condition, Kind
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.context import Site
-from nightferry.core.errors import Misconfigured, NightferryError
+from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.ledger import Ledger
 from nightferry.core.night import Night, evening_at
 from nightferry.core.overview import NightLine, Overview
+from nightferry.core.progress import Onlooker
+from nightferry.vigil.books import Copier, write_books
+from nightferry.vigil.journal import Journal, Written
+from nightferry.vigil.metrics import serve_metrics, write_metrics
 
 #: So many nights of each telescope are looked at.
 NIGHTS = 3
@@ -47,7 +51,12 @@ class Vigil:
     ledger: Ledger
     hasty: bool
     note: Callable[[str], None]
+    program: str = ""
     mailer: Mailer | None = None
+    journal: Journal | None = None
+    copiers: list[Copier] = field(default_factory=list)
+    _nights: dict[Night, Balance] = field(default_factory=dict)
+    _booked: float = 0.0
     _refused: set[str] = field(default_factory=set)
     _beats: dict[str, float] = field(default_factory=dict)
     _judged: float = 0.0
@@ -60,13 +69,23 @@ class Vigil:
 
     def beat(self, telescope: str) -> None:
         """Say that a telescope's work goes on."""
-        self._beats[telescope] = time.monotonic()
+        if telescope in self._beats:
+            self._beats[telescope] = time.monotonic()
+
+    def expect(self, telescopes: Sequence[str]) -> None:
+        """Say whose work must go on."""
+        self._beats |= dict.fromkeys(telescopes, time.monotonic())
 
     def alive(self) -> bool:
         """Whether the work of every telescope goes on."""
         now = time.monotonic()
         allowed = {name: STUCK + self.config.telescope[name].watch.every for name in self._beats}
         return all(now - beat < allowed[name] for name, beat in list(self._beats.items()))
+
+    def onlooker(self, watcher: Onlooker, telescope: str) -> Onlooker:
+        """Give the onlooker of a telescope's work: it feels the pulse, writes the log, and passes everything on."""
+        assert self.journal is not None  # noqa: S101 - `keep` opened it
+        return Written(watcher, self.journal, telescope, lambda: self.beat(telescope))
 
     def done(self, telescope: str) -> None:
         """Say that a telescope's work came to its end, as it should."""
@@ -75,7 +94,8 @@ class Vigil:
     def watched(self, telescope: str, seen: Watched) -> None:
         """Judge after a look of a watch."""
         self.beat(telescope)
-        self.passed(telescope, seen.result, quiet=seen.result.empty and seen.result.trouble is None)
+        quiet = seen.result.empty and seen.result.trouble is None and seen.ended is None
+        self.passed(telescope, seen.result, quiet=quiet)
         active = True if seen.limit_reached else None if seen.result.empty else False
         looks = f"{seen.empty_in_a_row} looks in a row brought nothing new"
         self._follow([Condition(f"empty/{telescope}", active, f"{telescope} brings nothing", f"{telescope}: {looks}")])
@@ -88,10 +108,40 @@ class Vigil:
                 self._refused.add(telescope)
             else:
                 self._refused.discard(telescope)
+            if isinstance(result, Pass):
+                self._nights |= {balance.night: balance for balance in result.balances}
             if quiet and time.monotonic() - self._judged < _JUDGE:
                 return
             self._judged = time.monotonic()
         self.judge(time.time_ns() // 1000)
+        self.book()
+
+    def book(self, *, now: bool = False) -> None:
+        """Bring books and metrics up to date; while frames come, once a minute is enough."""
+        with self._lock:
+            if not (now or self.hasty) and time.monotonic() - self._booked < _JUDGE:
+                return
+            self._booked = time.monotonic()
+            nights, self._nights = self._nights, {}
+        try:
+            self._write_books(list(nights.values()))
+            if self.config.metrics.file is not None:
+                write_metrics(self.config, self.ledger, self.config.metrics.file.expanduser())
+        except (TryAgain, Misconfigured) as err:
+            with self._lock:
+                self._nights = nights | self._nights
+            self.note(str(err))
+
+    def _write_books(self, nights: Sequence[Balance]) -> None:
+        if self.config.books.path is None:
+            return
+        folder = self.config.books.path.expanduser()
+        for name in dict.fromkeys(balance.night.telescope for balance in nights):
+            preset = load_preset(self.config.telescope[name].preset)
+            program = self.program or self.config.telescope[name].program or preset.program or ""
+            changed = write_books(folder, self.ledger, [one for one in nights if one.night.telescope == name], program)
+            for copier in self.copiers:
+                copier.add(changed)
 
     def judge(self, now_us: int) -> None:
         """Look at everything, write down what people must be told, and wake the mailer."""
@@ -158,23 +208,41 @@ class Vigil:
 
 @contextmanager
 def keep(
-    config: Config, ledger: Ledger, telescopes: Sequence[str], note: Callable[[str], None], *, hasty: bool
+    config: Config,
+    ledger: Ledger,
+    telescopes: Sequence[str],
+    note: Callable[[str], None],
+    *,
+    hasty: bool,
+    program: str = "",
 ) -> Iterator[Vigil]:
-    """Watch over the work on these telescopes: send what the outbox holds meanwhile, and ping.
+    """Watch over the work on these telescopes: send what the outbox holds meanwhile, ping, log, keep the books.
 
-    At the end, what cannot be sent within a few seconds is left in the outbox for the next time.
+    ``program`` is the run's, for the transfer log. At the end, what cannot be sent within a few seconds is left in the
+    outbox for the next time. Raises `Misconfigured` when a log or the metrics' port cannot be opened.
     """
-    vigil = Vigil(config, ledger, hasty, note)
+    vigil = Vigil(config, ledger, hasty, note, program)
     rules = config.alerts
     with ExitStack() as threads:
+        vigil.journal = Journal(config)
+        threads.callback(vigil.journal.close)
+        if config.books.path is not None:
+            folder = config.books.path.expanduser()
+            for name in config.books.copies:
+                copier = Copier(folder, name, archive_store(config.archive[name]), note)
+                vigil.copiers.append(threads.enter_context(copier))
+        if config.metrics.listen is not None and not hasty:
+            threads.enter_context(serve_metrics(config, ledger, config.metrics.listen))
         if rules.urls:
             vigil.mailer = threads.enter_context(Mailer(ledger.outbox, vigil.channels, read_secret, note))
         if rules.ping is not None:
-            for name in telescopes:
-                vigil.beat(name)
+            vigil.expect(telescopes)
             reference = rules.ping
             threads.enter_context(Pinger(lambda: read_secret(reference), rules.every, vigil.alive, note))
-        yield vigil
+        try:
+            yield vigil
+        finally:
+            vigil.book(now=True)
 
 
 def site_of(config: Config, telescope: str) -> Site | None:
