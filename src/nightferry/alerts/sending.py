@@ -39,6 +39,15 @@ def send(urls: Sequence[str], title: str, body: str) -> None:
         raise TryAgain(f"the service refused or did not answer: {why}")
 
 
+def known_url(url: str) -> None:
+    """Let a URL pass that Apprise knows; raises `Misconfigured` for others, without showing it."""
+    _load()
+    import apprise  # noqa: PLC0415 - as above
+
+    if not apprise.Apprise().add(url):
+        raise Misconfigured("alerts.urls: this is no URL that Apprise knows")
+
+
 def _load() -> None:
     """Have Apprise load itself and its services, one thread at a time, for it touches what all threads share."""
     with _LOADING, warnings.catch_warnings():

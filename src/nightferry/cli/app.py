@@ -69,21 +69,48 @@ def init(
     library: Annotated[Path | None, typer.Option(help="The folder for the library.")] = None,
     user: Annotated[str | None, typer.Option(help="The user to log in as.")] = None,
     secret: Annotated[str | None, typer.Option(help="Where the password is: env:NAME, file:PATH.")] = None,
+    credentials: Annotated[
+        list[Path] | None, typer.Option("--from", help="Transfer scripts' .credentials.csh or .env, to move over from.")
+    ] = None,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Try the connection.")] = True,
     dry_run: DryRunOption = False,
 ) -> None:
     """Write a commented configuration: asks what it must, tests the connection."""
     from nightferry.cli.setup import Wishes, init_command
 
-    init_command(context.obj, Wishes(preset, name, source, library, user, secret, test=test, dry_run=dry_run))
+    given = tuple(credentials or ())
+    wishes = Wishes(preset, name, source, library, user, secret, test=test, dry_run=dry_run, credentials=given)
+    init_command(context.obj, wishes)
 
 
 @app.command()
-def check(context: typer.Context, telescopes: Telescopes = None, as_json: JsonOption = False) -> None:
-    """Check configuration, secrets, stores, free space and ledger."""
+def check(
+    context: typer.Context,
+    telescopes: Telescopes = None,
+    service: Annotated[
+        bool, typer.Option("--service", help="Fail also when nothing starts nightferry by itself.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check configuration, secrets, stores, free space, ledger, alerts and what starts nightferry by itself."""
     from nightferry.cli.checking import check_command
 
-    check_command(context.obj, telescopes or [], as_json=as_json)
+    check_command(context.obj, telescopes or [], service=service, as_json=as_json)
+
+
+@app.command()
+def service(
+    context: typer.Context,
+    timer: Annotated[bool, typer.Option("--timer", help="Once a day instead of watching.")] = False,
+    cron: Annotated[bool, typer.Option("--cron", help="Print a line for cron instead.")] = False,
+    at: Annotated[str, typer.Option(help="The time of day, HH:MM, for --timer and --cron.")] = "13:45",
+    into: Annotated[Path | None, typer.Option(help="The folder for systemd's units; else yours, or root's.")] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Have nightferry run by itself: write systemd's units, or print a line for cron."""
+    from nightferry.cli.serving import service_command
+
+    service_command(context.obj, timer=timer, cron=cron, at=at, into=into, dry_run=dry_run)
 
 
 @app.command()
