@@ -5,9 +5,10 @@ Every fenced block counts:
 - ``console``: each line after ``$`` is run, and what it prints must be what the page shows. ``...`` on a line of
   its own stands for any lines, within a line for any text. Times, speeds, digests and identities may differ.
 - ``toml``: its title says what becomes of it: ``config.toml`` (written), ``add to config.toml``, ``change in
-  config.toml`` (the keys of one section), ``presets/NAME.toml``. Whatever results is loaded, unless it is ``a
+  config.toml`` (the keys of one section), ``presets/NAME.toml``, ``dialects/NAME.toml``. Whatever results is loaded, unless it is ``a
   mistake in config.toml``.
 - ``python``: is run; a ``text`` block titled ``prints`` right after it shows what it prints.
+- ``csh``: is written into the file that its title names, for its owner alone.
 - ``json`` and ``ini``: are parsed. ``sh``: what a test must not do (install, set up services); the list stands below.
 
 Comments that readers do not see set the stage: ``<!-- telescope: quirks -->`` (or ``dwarf``, ``slow``),
@@ -42,6 +43,7 @@ import pytest
 
 from nightferry.cli.app import main
 from nightferry.config import load, load_preset
+from nightferry.dialects import load_dialect
 from nightferry.testing.mail_server import MailServer, mail_server
 from nightferry.testing.telescope import simulated_vespera
 from nightferry.testing.vespera import build_night
@@ -55,7 +57,7 @@ TELESCOPES = {"ftp://10.0.0.1/user": "user", "ftp://192.168.88.1/Astronomy": "As
 QUIRKS = ("img-0002-dark.fits", "02-images-stacked", "IMG-9*", "img-9*", "latest.fits")
 #: What a page may tell a reader to do and a test does not.
 NOT_RUN = (
-    "pip install ", "./scripts/", "systemctl --user ", "loginctl enable-linger", "journalctl --user ", "sqlite3 ",
+    "pip install ", "./scripts/", "systemctl ", "sudo ", "chmod ", "crontab ", "ssh ", "ssh-keygen ", "python3 -m venv ", "loginctl enable-linger", "journalctl --user ", "sqlite3 ",
 )  # fmt: skip
 #: What a terminal shows as bars, and a test sees as lines.
 BARS = re.compile(r"delivered: |[\d,]+ frames to carry, ")
@@ -170,7 +172,7 @@ class Reader:
             self.stack.enter_context(mock.patch.dict(os.environ, {"NIGHTFERRY_ALERT_URL": self.mail.url()}))
         elif piece.kind == "<interrupt>":
             self.interrupts = True
-        elif kind in {"console", "toml", "python", "json", "ini", "sh", "text"} and kind == piece.kind:
+        elif kind in {"console", "toml", "python", "json", "ini", "sh", "text", "csh"} and kind == piece.kind:
             getattr(self, f"do_{kind}")(piece)
         else:
             raise AssertionError(f"nobody knows what to do with {piece.kind!r}")
@@ -204,6 +206,12 @@ class Reader:
             preset.write_text(re.sub(r'^settle = ".*"', 'settle = "0.2 s"', body, flags=re.MULTILINE), encoding="utf-8")
             load_preset(preset.stem)
             return
+        if piece.title.startswith("dialects/"):
+            dialect = self.config.parent / piece.title
+            dialect.parent.mkdir(parents=True, exist_ok=True)
+            dialect.write_text(body, encoding="utf-8")
+            load_dialect(dialect.stem, dialect.parent)
+            return
         before = self.config.read_text(encoding="utf-8") if self.config.exists() else ""
         self.config.parent.mkdir(parents=True, exist_ok=True)
         if piece.title == "config.toml":
@@ -233,6 +241,12 @@ class Reader:
             text = newest.get_body(("plain",))
             assert text is not None
             compare(f"{''.join(heads)}\n{text.get_content()}", piece.body)
+
+    def do_csh(self, piece: Piece) -> None:
+        file = Path(self.real(piece.title).replace("~", str(self.home), 1))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self.real(piece.body), encoding="utf-8")
+        file.chmod(0o600)
 
     def do_json(self, piece: Piece) -> None:
         for line in piece.body.splitlines():
