@@ -5,8 +5,8 @@ Every fenced block counts:
 - ``console``: each line after ``$`` is run, and what it prints must be what the page shows. ``...`` on a line of
   its own stands for any lines, within a line for any text. Times, speeds, digests and identities may differ.
 - ``toml``: its title says what becomes of it: ``config.toml`` (written), ``add to config.toml``, ``change in
-  config.toml`` (the keys of one section), ``presets/NAME.toml``, ``dialects/NAME.toml``. Whatever results is loaded, unless it is ``a
-  mistake in config.toml``.
+  config.toml`` (the keys of one section), ``presets/NAME.toml``, ``dialects/NAME.toml``.
+  Whatever results is loaded, unless it is ``a mistake in config.toml``.
 - ``python``: is run; a ``text`` block titled ``prints`` right after it shows what it prints.
 - ``csh``: is written into the file that its title names, for its owner alone.
 - ``json`` and ``ini``: are parsed. ``sh``: what a test must not do (install, set up services); the list stands below.
@@ -57,7 +57,8 @@ TELESCOPES = {"ftp://10.0.0.1/user": "user", "ftp://192.168.88.1/Astronomy": "As
 QUIRKS = ("img-0002-dark.fits", "02-images-stacked", "IMG-9*", "img-9*", "latest.fits")
 #: What a page may tell a reader to do and a test does not.
 NOT_RUN = (
-    "pip install ", "./scripts/", "systemctl ", "sudo ", "chmod ", "crontab ", "ssh ", "ssh-keygen ", "python3 -m venv ", "loginctl enable-linger", "journalctl --user ", "sqlite3 ",
+    "pip install ", "python3 -m venv ", "./scripts/", "sudo ", "systemctl ", "loginctl enable-linger", "journalctl ",
+    "crontab ", "chmod ", "ssh-keygen ", "sqlite3 ",
 )  # fmt: skip
 #: What a terminal shows as bars, and a test sees as lines.
 BARS = re.compile(r"delivered: |[\d,]+ frames to carry, ")

@@ -55,8 +55,8 @@ class Facts:
     waiting: int = 0
 
 
-def conditions_of(telescopes: Sequence[Facts], room: int, wanted: int, habits: Habits) -> list[Condition]:
-    """Look at everything; ``room`` is what the shelf may still take and ``wanted`` what a night takes, in bytes."""
+def conditions_of(telescopes: Sequence[Facts], room: int | None, wanted: int, habits: Habits) -> list[Condition]:
+    """Look at everything; ``room`` is what the shelf may still take (None: unknown) and ``wanted`` what a night takes, in bytes."""
     found = [condition for facts in telescopes for condition in _of_telescope(facts, habits)]
     found += _of_archives(telescopes, habits)
     found.append(_of_disk(room, wanted))
@@ -142,7 +142,9 @@ def _of_archives(telescopes: Sequence[Facts], habits: Habits) -> Iterator[Condit
         yield Condition(f"archive/{archive}", True, title, body, habits.patience)
 
 
-def _of_disk(room: int, wanted: int) -> Condition:
+def _of_disk(room: int | None, wanted: int) -> Condition:
+    if room is None:
+        return Condition("disk/shelf", None)
     return Condition(
         "disk/shelf",
         room <= max(wanted, 0),

@@ -113,7 +113,10 @@ class Vigil:
             if quiet and time.monotonic() - self._judged < _JUDGE:
                 return
             self._judged = time.monotonic()
-        self.judge(time.time_ns() // 1000)
+        try:
+            self.judge(time.time_ns() // 1000)
+        except TryAgain as err:  # the ledger is busy: the next look judges again, and no frame waits for it
+            self.note(str(err))
         self.book()
 
     def book(self, *, now: bool = False) -> None:
@@ -183,11 +186,14 @@ class Vigil:
             if not found or not found[0].held or (kind == "silent" and found[0].delivered):
                 yield Condition(alert.key, active=False)
 
-    def _room(self) -> int:
-        """Tell how many bytes may still be pulled."""
+    def _room(self) -> int | None:
+        """Tell how many bytes may still be pulled; None when the disk does not say."""
         shelf = shelf_of(self.config)
-        place = next((one for one in (shelf.root, *shelf.root.parents) if one.exists()), shelf.root)
-        return shutil.disk_usage(place).free - shelf.floor
+        try:
+            place = next((one for one in (shelf.root, *shelf.root.parents) if one.exists()), shelf.root)
+            return shutil.disk_usage(place).free - shelf.floor
+        except OSError:
+            return None
 
     def _digest(self, facts: Sequence[Facts], now_us: int) -> None:
         """Post the digest of the newest night that is over everywhere, once it can tell the truth."""

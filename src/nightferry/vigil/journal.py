@@ -3,6 +3,7 @@
 import json
 import logging
 import logging.handlers
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -62,7 +63,7 @@ def _logger(name: str, path: Path | None, rules: LogConfig) -> logging.Logger | 
     place = path.expanduser()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(
+        handler = _Rotated(
             place, maxBytes=rules.size, backupCount=rules.keep, encoding="utf-8", errors="backslashreplace"
         )
     except OSError as err:
@@ -71,6 +72,18 @@ def _logger(name: str, path: Path | None, rules: LogConfig) -> logging.Logger | 
     handler.setFormatter(Json(zone) if rules.format == "json" else Plain(zone))
     logger.addHandler(handler)
     return logger
+
+
+class _Rotated(logging.handlers.RotatingFileHandler):
+    """A rotated file whose trouble (a full disk, say) is told once on stderr, and stops nothing."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the library's signature
+        """Tell of the first line that could not be written."""
+        if not self._told:
+            self._told = True
+            sys.stderr.write(f"nightferry: the log {self.baseFilename} cannot be written: {sys.exception()}\n")
 
 
 class Json(logging.Formatter):
