@@ -56,7 +56,10 @@ class Facts:
 
 
 def conditions_of(telescopes: Sequence[Facts], room: int | None, wanted: int, habits: Habits) -> list[Condition]:
-    """Look at everything; ``room`` is what the shelf may still take (None: unknown) and ``wanted`` what a night takes, in bytes."""
+    """Look at everything.
+
+    ``room`` is what the shelf may still take (None: unknown) and ``wanted`` what a night takes, in bytes.
+    """
     found = [condition for facts in telescopes for condition in _of_telescope(facts, habits)]
     found += _of_archives(telescopes, habits)
     found.append(_of_disk(room, wanted))

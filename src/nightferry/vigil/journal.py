@@ -47,6 +47,10 @@ class Journal:
         if logger is not None:
             logger.log(level, event, extra={"telescope": telescope, "fields": dict(fields or {})})
 
+    def wants(self, telescope: str) -> bool:
+        """Whether anything is logged of a telescope."""
+        return self._loggers[telescope] is not None
+
     def close(self) -> None:
         """Close the files."""
         for logger in {id(one): one for one in self._loggers.values() if one is not None}.values():
@@ -161,6 +165,8 @@ class Written:
         """Write a receipt down."""
         self._beat()
         self._onlooker.receipt(sighting, receipt)
+        if not self._journal.wants(self._telescope):
+            return
         fields: dict[str, str | int | float | None] = {
             "night": receipt.night.date.isoformat(),
             "frame": display(sighting.path),

@@ -4,7 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,10 +74,10 @@ class Collector:
         from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
 
         shelf = shelf_of(self._config)
-        place = next((one for one in (shelf.root, *shelf.root.parents) if one.exists()), shelf.root)
-        yield GaugeMetricFamily(
-            "nightferry_shelf_free_bytes", "Free on the shelf's disk.", shutil.disk_usage(place).free
-        )
+        with suppress(OSError):  # a metric that is missing says that the disk does not answer
+            place = next((one for one in (shelf.root, *shelf.root.parents) if one.exists()), shelf.root)
+            free = shutil.disk_usage(place).free
+            yield GaugeMetricFamily("nightferry_shelf_free_bytes", "Free on the shelf's disk.", free)
         yield GaugeMetricFamily("nightferry_shelf_floor_bytes", "What is to stay free there.", shelf.floor)
         yield GaugeMetricFamily("nightferry_metrics_timestamp_seconds", "When these were made.", time.time())
 
