@@ -38,6 +38,8 @@ _SWEEP_US, _LATEST_US = _HOUR_US, 4 * _HOUR_US
 STUCK = 1800.0
 #: A look that found nothing new is followed by a full judgement after so many seconds at the earliest.
 _JUDGE = 60.0
+#: A digest a night stands among so many of the newest alerts, unless there is far more to worry about.
+_RECENT = 200
 
 
 @dataclass(slots=True)
@@ -205,11 +207,20 @@ class Vigil:
         for one, end_us in zip(facts, ends, strict=True):
             if one.contact.looked_us < end_us and now_us < end_us + _LATEST_US:
                 return
+        nights = [
+            night.line.balance for one in facts for night in one.nights if night.line.balance.night.date == evening
+        ]
+        if not any(balance.seen for balance in nights) and not self._told_before():
+            return  # nightferry was not here yet, and has nothing to say of that night
         title, body, well = digest_of(evening, facts, self.ledger.outbox.standing())
         if well and self.config.alerts.digest == "trouble":
             return
         if self.ledger.outbox.post(Alert(0, f"digest/{evening}", Kind.DIGEST, title, body, now_us, self.channels)):
             self._wake()
+
+    def _told_before(self) -> bool:
+        """Whether there was a digest before."""
+        return any(letter.alert.kind is Kind.DIGEST for letter in self.ledger.outbox.letters(_RECENT))
 
 
 @contextmanager
