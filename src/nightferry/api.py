@@ -17,12 +17,14 @@ Every function raises `nightferry.core.errors.Misconfigured` for what a person m
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 from nightferry import alerts
 from nightferry.assemble import Hands, idle_hands, make_new_folders, open_ledger, open_route, telescope_names
-from nightferry.conduct import Finding, Orders, Pass, Route, Watched, run_pass
+from nightferry.conduct import Finding, Orders, Pass, Restored, Route, Watched, run_pass
 from nightferry.conduct import audit as audit_route
 from nightferry.conduct import clear as clear_route
+from nightferry.conduct import restore as restore_frame
 from nightferry.conduct import watch as watch_route
 from nightferry.conduct.attempt import host_name
 from nightferry.conduct.route import now_us
@@ -34,6 +36,8 @@ from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.steps.clear import Clearance
+from nightferry.steps.rebuild import digest_of
+from nightferry.steps.shelf import translated
 from nightferry.vigil import Vigil
 from nightferry.vigil import keep as keep_vigil
 
@@ -41,6 +45,7 @@ __all__ = [
     "Hands",
     "Orders",
     "Pass",
+    "Restored",
     "Vigil",
     "Watched",
     "alert",
@@ -53,6 +58,7 @@ __all__ = [
     "loads",
     "open_ledger",
     "release",
+    "restore",
     "retry",
     "run",
     "telescope_names",
@@ -233,6 +239,23 @@ def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Acco
     )
     ledger.record([receipt])
     return ledger.account(account.sighting.id) or account
+
+
+def restore(config: Config, ledger: Ledger, frame: str, into: Path, *, dry_run: bool = False) -> Restored:
+    """Rebuild a frame's raw file in a folder, byte for byte, from the shelf, an archive, or a product at hand.
+
+    ``frame`` is what `find_one` takes, or the path of a standard frame's file here. Raises `Held` saying why it
+    cannot be had, `TryAgain` when it may be later, and `Occupied` when another file has its name there.
+    """
+    here = Path(frame)
+    product = here if here.is_file() else None
+    if product is not None:
+        with translated(product, "the file"):
+            frame = digest_of(product)
+    account = find_one(ledger, frame)
+    telescope = account.sighting.night.telescope
+    with _route(config, telescope, None, None, working=False) as (route, _):
+        return restore_frame(route, account, into, product=product, dry_run=dry_run)
 
 
 def evenings_of(words: Sequence[str], longitude: float | None = None) -> list[date] | None:

@@ -1,11 +1,12 @@
 """Crews: who does the work of a lane. The only contract is `concurrent.futures.Executor`."""
 
 import multiprocessing
+import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import SpawnContext
 from typing import Literal, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -97,12 +98,12 @@ class SturdyProcesses(Executor):
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if self._pool is None or self._pool is broken:
-                self._pool = ProcessPoolExecutor(self._workers, mp_context=_spawning())
+                self._pool = _pool(self._workers)
             return self._pool
 
     def _alone(self, outer: Future[T], start: Callable[[ProcessPoolExecutor], Future[T]]) -> None:
         """Give a task its second chance, one at a time, where it can hurt no other."""
-        with self._quarantine, ProcessPoolExecutor(1, mp_context=_spawning()) as lone:
+        with self._quarantine, _pool(1) as lone:
             done = start(lone)
             _answer(outer, done, done.exception())
 
@@ -114,5 +115,19 @@ def _answer(outer: Future[T], done: Future[T], error: BaseException | None) -> N
         outer.set_result(done.result())
 
 
-def _spawning() -> SpawnContext:
-    return multiprocessing.get_context("spawn")
+def _pool(workers: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_belong)
+
+
+def _belong() -> None:
+    """Have a worker leave Ctrl-C to its conductor, and end when that was killed: nobody is left to hear its answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_and_die, args=(parent.join,), daemon=True).start()
+
+
+def _wait_and_die(join: Callable[[], None]) -> None:
+    join()
+    os._exit(1)

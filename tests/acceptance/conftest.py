@@ -307,6 +307,12 @@ def desk(tmp_path: Path) -> Desk:
 
 
 @pytest.fixture(scope="session")
+def desk_at() -> Callable[[Path], Desk]:
+    """Give what sets up a desk in a folder that is there, for nights that several tests share."""
+    return Desk
+
+
+@pytest.fixture(scope="session")
 def made_night(tmp_path_factory: pytest.TempPathFactory) -> NightPlan:
     """A night in all layouts with all awkward files; shared, so nobody may change it."""
     root = tmp_path_factory.mktemp("made") / "user"

@@ -5,16 +5,17 @@ Every fenced block counts:
 - ``console``: each line after ``$`` is run, and what it prints must be what the page shows. ``...`` on a line of
   its own stands for any lines, within a line for any text. Times, speeds, digests and identities may differ.
 - ``toml``: its title says what becomes of it: ``config.toml`` (written), ``add to config.toml``, ``change in
-  config.toml`` (the keys of one section), ``presets/NAME.toml``, ``dialects/NAME.toml``.
-  Whatever results is loaded, unless it is ``a mistake in config.toml``.
+  config.toml`` (the keys of one section), ``presets/NAME.toml``, ``dialects/NAME.toml``. Whatever results is loaded,
+  unless it is ``a mistake in config.toml``.
 - ``python``: is run; a ``text`` block titled ``prints`` right after it shows what it prints.
 - ``csh``: is written into the file that its title names, for its owner alone.
 - ``json`` and ``ini``: are parsed. ``sh``: what a test must not do (install, set up services); the list stands below.
 
 Comments that readers do not see set the stage: ``<!-- telescope: quirks -->`` (or ``dwarf``, ``slow``),
-``<!-- run: COMMAND -->``, ``<!-- damage: FILE -->``, ``<!-- mail -->`` (a mail server, whose
-newest mail a ``text`` block titled ``the mail`` shows), ``<!-- exits: 1 -->`` before a block whose last command
-ends with that code, ``<!-- interrupt -->`` before a block whose last command gets a Ctrl-C.
+``<!-- astra: FOLDER -->`` (a small night as Astra writes it), ``<!-- run: COMMAND -->``, ``<!-- damage: FILE -->``,
+``<!-- mail -->`` (a mail server, whose newest mail a ``text`` block titled ``the mail`` shows), ``<!-- exits: 1 -->``
+before a block whose last command ends with that code, ``<!-- interrupt -->`` before a block whose last command gets a
+Ctrl-C.
 
 A preset of the user's own, put in place before each page, names the simulated telescope's address and a settle
 time of 0.2 s; nothing else differs from what a reader has.
@@ -44,6 +45,7 @@ import pytest
 from nightferry.cli.app import main
 from nightferry.config import load, load_preset
 from nightferry.dialects import load_dialect
+from nightferry.testing.astra_night import build_astra_night
 from nightferry.testing.mail_server import MailServer, mail_server
 from nightferry.testing.telescope import simulated_vespera
 from nightferry.testing.vespera import build_night
@@ -58,7 +60,7 @@ QUIRKS = ("img-0002-dark.fits", "02-images-stacked", "IMG-9*", "img-9*", "latest
 #: What a page may tell a reader to do and a test does not.
 NOT_RUN = (
     "pip install ", "python3 -m venv ", "./scripts/", "sudo ", "systemctl ", "loginctl enable-linger", "journalctl ",
-    "crontab ", "chmod ", "ssh-keygen ", "sqlite3 ",
+    "crontab ", "chmod ", "ssh-keygen ", "sqlite3 ", "nightferry discover",
 )  # fmt: skip
 #: What a terminal shows as bars, and a test sees as lines.
 BARS = re.compile(r"delivered: |[\d,]+ frames to carry, ")
@@ -164,6 +166,8 @@ class Reader:
             self.kind = piece.title
         elif piece.kind == "<run>":
             assert self.run(shlex.split(piece.title), "") == 0, self.printed
+        elif piece.kind == "<astra>":
+            build_astra_night(self.home / piece.title, faults=["no-imagetyp"], kinds=["bias", "light", "light"])
         elif piece.kind == "<damage>":
             damage(self.home / piece.title)
         elif piece.kind == "<exits>":
@@ -263,6 +267,7 @@ class Reader:
     def run(self, words: list[str], answers: str) -> int:
         """Run one command; tell its exit code."""
         words = [str(self.home) + word[1:] if word.startswith("~") else word for word in map(self.real, words)]
+        words = [found for word in words for found in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
         if words[:2] == ["python", "-m"]:
             return self.serve(words)
         self.printed = ""

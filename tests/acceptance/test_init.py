@@ -9,7 +9,21 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import DONE, FAILED, HELD, INTERRUPTED, MISCONFIGURED, Desk, Ended, Telescope, until
+from tests.acceptance.conftest import (
+    DONE,
+    FAILED,
+    HELD,
+    INTERRUPTED,
+    MISCONFIGURED,
+    Desk,
+    Ended,
+    Telescope,
+    frame,
+    until,
+)
+
+from nightferry.stores.sftp import fingerprint
+from nightferry.testing.sftp_daemon import USER, sshd
 
 
 def told(desk: Desk, source: str, *words: str) -> Ended:
@@ -202,6 +216,22 @@ if sys.platform != "win32":
         assert "reached" in shown
         assert desk.config.exists()
         assert desk.library.is_dir()
+
+    @pytest.mark.parametrize(("answer", "code"), [("yes", DONE), ("", MISCONFIGURED)])
+    def test_on_a_terminal_an_unknown_server_is_made_known_by_a_plain_yes_alone(
+        desk: Desk, answer: str, code: int
+    ) -> None:
+        with sshd() as server:
+            (server.home / "a.fits").write_bytes(frame())
+            key = fingerprint("127.0.0.1", server.port).fingerprint
+            source = f"sftp://{USER}@127.0.0.1:{server.port}/~/"
+            words = ("--name", "pc", "--source", source, "--secret", f"file:{server.key}")
+            terminal = Terminal(desk, "init", "--preset", "acp", *words, "--library", str(desk.library))
+            until(lambda: terminal._reads(key), "it shows the fingerprint")
+            terminal.answers("Is it the same? yes or no", f"{answer}\n")
+            ended, shown = terminal.ends()
+        assert ended == code, shown
+        assert (desk.home / "known_hosts").exists() == desk.config.exists() == (code == DONE)
 
     def test_ctrl_c_at_a_question_ends_it_and_writes_nothing(desk: Desk) -> None:
         terminal = Terminal(desk, "init")

@@ -11,7 +11,7 @@ import pytest
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
 from nightferry.core.store import Load, StorePath, Want
-from nightferry.stores.sftp import SftpAddress, SftpStore, fingerprint, host_keys, pin
+from nightferry.stores.sftp import SftpAddress, SftpStore, UnknownHost, fingerprint, host_keys, pin
 from nightferry.stores.sftp.command import ssh_command
 from nightferry.testing.conform_stage import carry, drain, entries_of, generated, put_all, want_for, within, write
 from nightferry.testing.sftp_daemon import PASSWORD, Sshd, sshd
@@ -50,7 +50,7 @@ def own_ssh() -> list[int]:
 
 
 def test_unknown_host_is_refused_and_shown_with_its_fingerprint(server: Sshd, tmp_path: Path) -> None:
-    told = complaint(replace(server.address(), known_hosts=tmp_path / "none"))
+    told = complaint(replace(server.address(), known_hosts=tmp_path / "none"), UnknownHost)
     assert "not known" in told
     assert fingerprint("127.0.0.1", server.port).fingerprint in told
     assert f"ssh-keyscan -p {server.port} 127.0.0.1 >> {tmp_path}/none" in told

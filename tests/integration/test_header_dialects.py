@@ -8,7 +8,8 @@ import pytest
 from nightferry.core.context import Context, Site
 from nightferry.core.errors import Held
 from nightferry.profiles import load_profile
-from nightferry.steps.standardise import Settings, restore_raw, standardise_file
+from nightferry.steps.rebuild import restore_raw
+from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.steps.validate import validate_file
 
 HEADERS = Path(__file__).parents[1] / "data/headers"

@@ -34,7 +34,7 @@ from nightferry.testing.encode import fits_image
 
 NIGHT = Night("vespera", date(2026, 9, 11))
 SESSION = "2026-09-11_21-10-37_observation_M31"
-THEN_US = 1_789_000_000_000_000
+THEN_US = 1_789_161_037_000_000
 
 
 def frame_bytes(seed: int = 1, size: tuple[int, int] = (32, 24)) -> bytes:

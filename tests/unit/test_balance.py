@@ -245,7 +245,18 @@ def test_frame_that_was_never_delivered_to_an_archive_has_no_proof() -> None:
 def test_proof_tells_source_and_copy() -> None:
     delivery = told("deliver", target="eso", digest="bb", proof={"name": "2026/x.fits"}, started_us=7)
     assert proof(told("pull", digest="aa"), delivery) == Proof(
-        WANTED.id, NIGHT, WANTED.path, 2880, 1_000_000, Digest("bb"), "2026/x.fits", 7, 7, doubt="", cleared=False
+        WANTED.id,
+        NIGHT,
+        WANTED.path,
+        2880,
+        1_000_000,
+        Digest("bb"),
+        "2026/x.fits",
+        7,
+        7,
+        doubt="",
+        cleared=False,
+        raw=Digest("aa"),
     )
 
 

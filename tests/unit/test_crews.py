@@ -1,6 +1,9 @@
 import math
 import os
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -42,6 +45,23 @@ def test_a_task_that_kills_every_worker_is_given_up_and_costs_no_other() -> None
             killer.result(timeout=60)
         assert innocent.result(timeout=60) == "done"
         assert workers.submit(math.factorial, 3).result(timeout=60) == 6
+
+
+def test_workers_end_with_a_conductor_that_was_killed(tmp_path: Path) -> None:
+    pulse = tmp_path / "pulse"
+    beating = f"import time\nwhile True:\n    open({str(pulse)!r}, 'ab').write(b'.')\n    time.sleep(0.01)"
+    conductor = f"from nightferry.crews import SturdyProcesses\nSturdyProcesses(1).submit(exec, {beating!r}).result()"
+    process = subprocess.Popen([sys.executable, "-c", conductor])
+    limit = time.monotonic() + 60
+    while not pulse.exists() and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert pulse.exists()
+    process.kill()
+    process.wait()
+    before = -1
+    while before != (before := pulse.stat().st_size):
+        assert time.monotonic() < limit, "the worker's heart still beats"
+        time.sleep(0.5)
 
 
 def test_a_task_s_own_error_comes_back() -> None:

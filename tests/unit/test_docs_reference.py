@@ -19,6 +19,7 @@ from nightferry.config import load_preset, loads, model, preset_names, presets
 from nightferry.core.balance import Bin
 from nightferry.core.layout import KINDS
 from nightferry.core.names import archive_name
+from nightferry.core.night import NightRule
 from nightferry.core.objects import object_name
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Oddity, Store, StorePath, Traits
@@ -85,6 +86,8 @@ PRESET: Mapping[str, tuple[type[BaseModel], Mapping[str, object]]] = {
     "[layout]": (presets.LayoutSection, {}),
     "[[layout.rule]]": (presets.RuleSection, {"match": "a"}),
     "[[layout.ignore]]": (presets.IgnoreSection, {"match": "a", "why": "b"}),
+    "[discover]": (presets.DiscoverSection, {}),
+    "[[example]]": (presets.ExampleSection, {"path": "a"}),
 }
 PAGES = [("reference/configuration.md", name, *what) for name, what in CONFIGURATION.items()]
 PAGES += [("reference/presets.md", name, *what) for name, what in PRESET.items()]
@@ -139,17 +142,36 @@ def test_schemes_in_the_reference_are_those_that_are_known() -> None:
 def test_shipped_presets_stand_in_the_reference() -> None:
     rows = {codes(row[0])[0]: row for row in sections("reference/presets.md")["Shipped"][0]}
     assert set(rows) == set(preset_names())
-    for name, (_, title, source, settle, take, connections, template) in rows.items():
+    for name, (_, title, source, settle, night, take, connections, template) in rows.items():
         preset = load_preset(name)
         assert title == preset.title
         assert source == ("none" if preset.source is None else f'`"{preset.source}"`')
         assert settle == f'`"{preset.settle:g} s"`'
+        assert night == f'`"{preset.night}"`'
         assert tomllib.loads(f"value = {codes(take)[0]}")["value"] == preset.take
         assert int(connections) == preset.connections
         assert template == f'`"{preset.name}"`'
 
 
-VARIANTS = sections("reference/presets.md")["Shipped"][1]
+def test_examples_in_the_reference_are_those_of_the_presets() -> None:
+    told = {(codes(row[0])[0], codes(row[1])[0]): row[2] for row in sections("reference/presets.md")["Examples"][0]}
+    wanted = {
+        (name, example.path): load_preset(name).foretell(example.path, name)
+        for name in preset_names()
+        if load_preset(name).extends in {None, "vespera"}
+        for example in load_preset(name).example
+    }
+    assert told == {
+        key: f"ignored: {found.ignored}" if found.ignored else f"{found.night} `{found.name}`"
+        for key, found in wanted.items()
+    }
+
+
+def test_rules_for_the_night_are_those_of_the_reference() -> None:
+    assert [codes(row[0])[0] for row in sections("reference/layouts.md")["Nights"][0]] == [*NightRule]
+
+
+VARIANTS = sections("reference/presets.md")["A Vespera's folders"][0]
 
 
 @pytest.mark.parametrize("row", VARIANTS, ids=[row[0].strip("`") for row in VARIANTS])
@@ -225,7 +247,7 @@ def test_steps_of_receipts_are_those_of_the_reference() -> None:
 
 def test_rules_dialects_and_profiles_are_those_of_the_reference() -> None:
     page = sections("reference/headers.md")
-    assert {row[0] for row in page["Rules"][0]} == RULES.keys() | {"V60", "V62"}
+    assert {row[0] for row in page["Rules"][0]} == RULES.keys() | {"V60", "V61", "V62"}
     told = {codes(row[0])[0]: row[1] for row in page["Dialects"][0]}
     assert set(told) == set(dialect_names())
     assert {codes(row[0])[0] for row in page["Profiles"][0]} == set(profile_names())

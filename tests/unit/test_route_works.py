@@ -24,9 +24,9 @@ from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Group, Work
 from nightferry.core.store import StorePath
 from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.standard_frames import Standardise
-from nightferry.steps.standardise import digest_of
 from nightferry.steps.validate import Validate
 from nightferry.testing.astra import astra_frame
 from nightferry.testing.astra_night import Planted, build_astra_night

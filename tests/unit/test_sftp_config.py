@@ -19,7 +19,7 @@ def store_of(lines: str) -> Store:
 def address_of(lines: str) -> SftpAddress:
     store = store_of(lines)
     assert isinstance(store, SftpStore)
-    return store._pool.address
+    return store._address
 
 
 def secret(place: Path, words: str) -> str:

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nightferry.stores.sessions import Garbled
 from nightferry.stores.sftp.wire import (
     LONGEST_PACKET,
     Attrs,
     Framer,
-    Garbled,
     Kind,
     Named,
     Status,

@@ -24,14 +24,13 @@ from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import StorePath
 from nightferry.profiles import load_profile, profile_names
+from nightferry.steps.rebuild import digest_of, restore_raw
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.standard_frames import Standardise
 from nightferry.steps.standardise import (
     Settings,
     Standardised,
-    digest_of,
     draft_file,
-    restore_raw,
     standardise_file,
     start_of,
 )  # fmt: skip
@@ -301,10 +300,34 @@ def test_cards_that_break_the_standard_are_dropped_and_told(tmp_path: Path) -> N
     raw.write_bytes(raw.read_bytes().replace(owner, nan).replace(ybin, low))
     (tmp_path / "out").mkdir()
     done = standardise_file(raw, tmp_path / "out", SETTINGS)
-    assert [(finding.rule, finding.keyword) for finding in done.findings] == [("V60", "filter"), ("V60", "SKYTEMP")]
+    dropped = [finding.keyword for finding in done.findings if finding.rule == "V60"]
+    assert dropped == ["filter", "SKYTEMP"]
     assert validate_file(done.file, load_profile("eso"), CONTEXT) == []
     restore_raw(done.file, done.recipe, tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == raw.read_bytes()
+
+
+def test_cards_that_no_field_is_made_of_are_told_in_one_finding(tmp_path: Path) -> None:
+    done = made(tmp_path, changed={"MOONDIST": 31.5})
+    (told,) = (finding for finding in done.findings if finding.rule == "V61")
+    assert (told.severity, "MOONDIST" in told.got, "RA" in told.got.split(", ")) == ("info", True, False)
+    assert fits.getheader(done.file)["MOONDIST"] == 31.5
+
+
+def test_a_header_whose_cards_are_all_read_is_not_told_of(tmp_path: Path) -> None:
+    profiles = tmp_path / "dialects"
+    profiles.mkdir()
+    unread = ("ST", "LST", "SWOWNER", "PLTSOLVD", "EPOCH", "RADECSYS")
+    done = made(tmp_path, changed=dict.fromkeys(unread))
+    keywords = {
+        card for finding in done.findings if finding.rule == "V61" for card in finding.got.split(": ")[1].split(", ")
+    }
+    (profiles / "ours.toml").write_text(
+        'title = "ours"\nextends = "astra"\norder = 1\ndetect = [{ ASTRA = "." }]\n[fields]\n'
+        f"readout = {sorted(keywords)}\n"
+    )
+    settings = replace(SETTINGS, dialects=profiles)
+    assert "V61" not in {f.rule for f in made(tmp_path, settings, changed=dict.fromkeys(unread)).findings}
 
 
 def multi_extension(folder: Path) -> Path:

@@ -6,9 +6,10 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from nightferry.assemble.stores import local_path, make_store
-from nightferry.assemble.works import Plan, gather_of, header_settings, works_of
+from nightferry.assemble.works import Plan, gather_of, works_of
 from nightferry.conduct.route import Route
 from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, ledger_url, load_preset
 from nightferry.config.load import effective_source
@@ -16,9 +17,10 @@ from nightferry.config.presets import Preset
 from nightferry.core.context import Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Frame
+from nightferry.core.instant import read_date_obs
 from nightferry.core.layout import Layout
 from nightferry.core.ledger import Ledger
-from nightferry.core.names import archive_name
+from nightferry.core.naming import frame_name
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
@@ -29,6 +31,7 @@ from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.shelf import Shelf, translated
 from nightferry.steps.verify import Verify
+from nightferry.stores.mounts import is_mounted, mounted
 
 
 class Hands(NamedTuple):
@@ -67,16 +70,28 @@ def telescope_names(config: Config, chosen: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys(chosen)) or list(config.telescope)
 
 
-def telescope_store(telescope: TelescopeConfig) -> Store:
-    """Make the store of a telescope."""
-    preset = load_preset(telescope.preset)
+def telescope_store(telescope: TelescopeConfig, folder: Path | None = None) -> Store:
+    """Make the store of a telescope; ``folder`` is the configuration's, where presets are looked for first."""
+    preset = load_preset(telescope.preset, folder)
     url = effective_source(telescope, preset)
-    return make_store(telescope, url, user=preset.user, connections=preset.connections)
+    return _guarded(make_store(telescope, url, user=preset.user, connections=preset.connections), telescope, url)
 
 
 def archive_store(archive: ArchiveConfig) -> Store:
     """Make the store of an archive."""
-    return make_store(archive, archive.url)
+    return _guarded(make_store(archive, archive.url), archive, archive.url)
+
+
+def _guarded(store: Store, section: TelescopeConfig | ArchiveConfig, url: str) -> Store:
+    point = mount_of(section, url)
+    return store if point is None else mounted(store, point)
+
+
+def mount_of(section: TelescopeConfig | ArchiveConfig, url: str) -> Path | None:
+    """Tell what must be mounted before a folder may be used; None when the configuration asks for nothing."""
+    if section.mount is None or section.mount is False:
+        return None
+    return local_path(section.address(url).path) if section.mount is True else section.mount.expanduser()
 
 
 def shelf_of(config: Config) -> Shelf:
@@ -96,6 +111,9 @@ def make_new_folders(config: Config, ledger: Ledger, telescope: str) -> None:
     for name in config.telescope[telescope].archives:
         folder = local_folder(config.archive[name])
         if folder is None or folder.is_dir() or not folder.parent.is_dir():
+            continue
+        point = mount_of(config.archive[name], config.archive[name].url)
+        if point is not None and not is_mounted(point):
             continue
         if is_unused(config, ledger, name):
             with translated(folder, f"archive {name}:"):
@@ -128,11 +146,12 @@ def open_route(
     ``take`` overrides what kinds of files are carried, ``program`` the observing programme of their headers.
     """
     section = config.telescope[name]
-    preset = load_preset(section.preset)
+    preset = load_preset(section.preset, config.folder)
     hands = hands or idle_hands()
     where = (config.site[section.site] if section.site else None) or preset.site
     site = Site(where.latitude, where.longitude, where.elevation) if where else None
-    layout = preset.as_layout(take or section.take, site.longitude if site else None)
+    layout = preset.as_layout(take or section.take, site.longitude if site else None, section.night)
+    local = urlsplit(effective_source(section, preset)).scheme == "file"
     telescope = Telescope(
         name=name,
         layout=layout,
@@ -140,17 +159,18 @@ def open_route(
         settle=preset.settle if section.settle is None else section.settle,
         site=site,
         clear_after=section.clear.after if section.clear else None,
+        never_bare=local and section.mount is None,
     )
     shelf = shelf_of(config)
-    plan = Plan(config, section, preset, header_settings(section, where, preset, name, program), shelf)
+    plan = Plan(config, name, preset, shelf, program)
     works, gather = (works_of(plan), gather_of(plan)) if working else ((), None)
-    source = telescope_store(section)
+    source = telescope_store(section, config.folder)
     return Route(
         telescope=telescope,
         source=source,
         shelf=shelf,
         pull=Pull(source, shelf, hands.onlooker, hands.stop),
-        verify=Verify(),
+        verify=Verify(doubt=night_doubt(layout)),
         deliveries={key: _delivery(config, key, preset, layout) for key in telescope.archives},
         lock=_lock_path(config, name),
         keep=config.shelf.keep,
@@ -169,15 +189,28 @@ def naming(template: str, layout: Layout) -> Callable[[Frame], StorePath]:
     """Make the function that names frames in an archive."""
 
     def name(frame: Frame) -> StorePath:
-        fields = dict(layout.place(frame.name, None, 0).fields)
-        # where no folder tells them, date and night are those that the sighting was given
-        evening = frame.night.date.isoformat()
-        fields |= {"night": evening, "telescope": frame.night.telescope, "role": str(frame.role)}
-        if "time" not in fields:
-            fields["date"] = evening
-        return archive_name(template, fields)
+        return frame_name(template, layout, frame.name, frame.night, frame.role)
 
     return name
+
+
+def night_doubt(layout: Layout) -> Callable[[Frame], str]:
+    """Make the function that says when a frame's header speaks of another night than the frame is counted to."""
+
+    def doubt(frame: Frame) -> str:
+        start = read_date_obs(frame.facts.get("DATE-OBS"))
+        return "" if start is None else layout.doubt_header(frame.night.date, start)
+
+    return doubt
+
+
+def longitude_of(config: Config, name: str) -> float | None:
+    """Tell a telescope's longitude in degrees, by its site or its preset's; None when neither tells."""
+    section = config.telescope[name]
+    if section.site:
+        return config.site[section.site].longitude
+    site = load_preset(section.preset, config.folder).site
+    return None if site is None else site.longitude
 
 
 def _lock_path(config: Config, telescope: str) -> Path:

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote
 
 from nightferry.config import ArchiveConfig, TelescopeConfig
 from nightferry.config.secrets import read_secret
+from nightferry.core.errors import Misconfigured
 from nightferry.core.store import Store
 
 #: A server on this port speaks TLS from the first byte (RFC 4217 speaks of the other kind only).
@@ -87,4 +88,35 @@ def _sftp(wanted: Wanted) -> Store:
     )
 
 
-_MAKERS: dict[str, Callable[[Wanted], Store]] = {"file": _local, "ftp": _ftp, "ftps": _ftp, "sftp": _sftp}
+def _smb(wanted: Wanted) -> Store:
+    """Make the store of an ``smb://`` URL; without a user the login is a guest's."""
+    try:
+        from nightferry.stores.smb import SmbAddress, SmbStore, share_of  # noqa: PLC0415
+    except ModuleNotFoundError as err:
+        if (err.name or "").partition(".")[0] not in {"spnego", "cryptography"}:
+            raise
+        raise Misconfigured("smb:// needs the extra; run: pip install 'nightferry[smb]'") from err
+    section, address = wanted.section, wanted.address
+    share, root = share_of(address.path)
+    return SmbStore(
+        SmbAddress(
+            host=address.hostname or "",
+            share=share,
+            root=root,
+            port=address.port or 445,
+            user=wanted.user,
+            password=read_secret(section.secret, user=wanted.user) if section.secret else None,
+            encrypt=section.encrypt,
+            timeout=section.timeout,
+            connections=wanted.connections,
+        )
+    )
+
+
+_MAKERS: dict[str, Callable[[Wanted], Store]] = {
+    "file": _local,
+    "ftp": _ftp,
+    "ftps": _ftp,
+    "sftp": _sftp,
+    "smb": _smb,
+}

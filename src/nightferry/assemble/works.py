@@ -4,8 +4,10 @@ A step that is new to routes gets its name in `nightferry.config.model.ROUTE_STE
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nightferry.config import Config, TelescopeConfig, config_path
 from nightferry.config.model import SiteConfig
@@ -14,17 +16,31 @@ from nightferry.core.context import Context, Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.step import Gather, Work
 from nightferry.steps.shelf import Shelf
-from nightferry.steps.standardise import Settings
+
+if TYPE_CHECKING:
+    from nightferry.steps.standardise import Settings
 
 
-class Plan(NamedTuple):
-    """What a work is made of: the telescope's section and preset, its header settings, and the shelf."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a work is made of: the telescope's section and preset, the run's programme, and the shelf."""
 
     config: Config
-    section: TelescopeConfig
+    name: str
     preset: Preset
-    settings: Settings
     shelf: Shelf
+    program: str = ""
+
+    @property
+    def section(self) -> TelescopeConfig:
+        """The telescope's section."""
+        return self.config.telescope[self.name]
+
+    @property
+    def settings(self) -> "Settings":
+        """How its headers are written."""
+        site = self.config.site[self.section.site] if self.section.site else None
+        return header_settings(self.section, site, self.preset, self.name, self.program, folder=self.config.folder)
 
 
 def works_of(plan: Plan) -> tuple[Work, ...]:
@@ -45,22 +61,24 @@ def route_of(section: TelescopeConfig, preset: Preset) -> list[str]:
 def _standardise(plan: Plan) -> Work:
     from nightferry.steps.standard_frames import Standardise  # noqa: PLC0415 - only the steps in use are loaded
 
-    _require_facts(plan.settings)
-    return Standardise(plan.shelf, plan.settings)
+    settings = plan.settings
+    _require_facts(settings)
+    return Standardise(plan.shelf, settings)
 
 
 def _validate(plan: Plan) -> Work:
     from nightferry.steps.validate import Validate  # noqa: PLC0415
 
     gate = plan.section.header.fitsverify and plan.preset.header.fitsverify
-    return Validate(plan.settings.loaded(), plan.settings.context, gate=gate)
+    settings = plan.settings
+    return Validate(settings.loaded(), settings.context, gate=gate)
 
 
 WORKS: dict[str, Callable[[Plan], Work]] = {"standardise": _standardise, "validate": _validate}
 GATHERS: dict[str, Callable[[Plan], Gather]] = {}
 
 
-def _require_facts(settings: Settings) -> None:
+def _require_facts(settings: "Settings") -> None:
     """Refuse to begin where every frame would be held for what only the configuration can say."""
     for rule in settings.loaded().cards:
         facts = [name.removeprefix("context.") for name in rule.source]
@@ -75,9 +93,20 @@ def _require_facts(settings: Settings) -> None:
 
 
 def header_settings(
-    section: TelescopeConfig, site: SiteConfig | None, preset: Preset, name: str, program: str = ""
-) -> Settings:
-    """Tell how a telescope's frames are standardised; ``program``, given for the run, comes before all others."""
+    section: TelescopeConfig,
+    site: SiteConfig | None,
+    preset: Preset,
+    name: str,
+    program: str = "",
+    *,
+    folder: Path | None = None,
+) -> "Settings":
+    """Tell how a telescope's frames are standardised; ``program``, given for the run, comes before all others.
+
+    ``folder`` is the configuration's, beside which dialects and profiles of one's own are; else the usual one.
+    """
+    from nightferry.steps.standardise import Settings  # noqa: PLC0415 - only routes and commands with headers need it
+
     own, below = section.header, preset.header
     where = site or preset.site
     context = Context(
@@ -91,7 +120,7 @@ def header_settings(
         software=f"nightferry {version('nightferry')}",
         site=Site(where.latitude, where.longitude, where.elevation) if where else None,
     )
-    folder = config_path().parent
+    folder = folder or config_path().parent
     return Settings(
         context,
         profile=own.profile or below.profile or "library",

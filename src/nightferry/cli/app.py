@@ -72,6 +72,10 @@ def init(
     credentials: Annotated[
         list[Path] | None, typer.Option("--from", help="Transfer scripts' .credentials.csh or .env, to move over from.")
     ] = None,
+    host_key: Annotated[
+        str | None, typer.Option(help="The fingerprint that an SFTP server's key must have: SHA256:...")
+    ] = None,
+    discover: Annotated[bool, typer.Option("--discover", help="Take the telescope that is in reach.")] = False,
     test: Annotated[bool, typer.Option("--test/--no-test", help="Try the connection.")] = True,
     dry_run: DryRunOption = False,
 ) -> None:
@@ -79,8 +83,41 @@ def init(
     from nightferry.cli.setup import Wishes, init_command
 
     given = tuple(credentials or ())
-    wishes = Wishes(preset, name, source, library, user, secret, test=test, dry_run=dry_run, credentials=given)
+    wishes = Wishes(
+        preset, name, source, library, user, secret, host_key=host_key, discover=discover, test=test, dry_run=dry_run,
+        credentials=given,
+    )  # fmt: skip
     init_command(context.obj, wishes)
+
+
+@app.command()
+def presets(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="The one to explain; all are listed when none is given.")] = None,
+    as_toml: Annotated[bool, typer.Option("--toml", help="Print the preset's file, to start one's own from.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the telescopes we know, or explain one."""
+    from nightferry.cli.finding import presets_command
+
+    presets_command(context.obj, name, as_toml=as_toml, as_json=as_json)
+
+
+@app.command()
+def discover(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Presets to look for; all when none is given.")] = None,
+    hosts: Annotated[str | None, typer.Option("--range", help="Try every host of it too, e.g. 192.168.1.0/24.")] = None,
+    folder: Annotated[list[Path] | None, typer.Option(help="Look here too, as on a mounted disk.")] = None,
+    timeout: Annotated[str, typer.Option(help="How long a host may take to answer.")] = "1.5 s",
+    as_json: JsonOption = False,
+) -> None:
+    """Look for telescopes at the addresses and on the disks where presets know them to be."""
+    from nightferry.cli.finding import discover_command
+
+    discover_command(
+        context.obj, names or [], hosts=hosts or "", folders=folder or [], timeout=timeout, as_json=as_json
+    )
 
 
 @app.command()
@@ -285,6 +322,22 @@ def audit(
     from nightferry.cli.proving import audit_command
 
     audit_command(context.obj, telescope, night or ["all"], sample=sample, as_json=as_json)
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    frame: Annotated[
+        str, typer.Argument(help="As for why: path, name or digits of the digest; or a standard frame's file.")
+    ],
+    into: Annotated[Path, typer.Option(help="The folder for the raw file.")],
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Rebuild a frame's raw file, byte for byte."""
+    from nightferry.cli.proving import restore_command
+
+    restore_command(context.obj, frame, into, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()

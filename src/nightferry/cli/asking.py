@@ -1,10 +1,12 @@
 """The commands that ask the ledger: nights, night, why, held; and release, which answers it."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from nightferry import api
+from nightferry.assemble import longitude_of
 from nightferry.cli.exits import HELD
 from nightferry.cli.show import (
     COLOURS,
@@ -73,8 +75,7 @@ def _one_night(config: Config, ledger: Ledger, telescope: str, word: str) -> Nig
         if not known:
             raise Misconfigured(f"no night of {telescope} is known yet; carry one with: nightferry run {telescope}")
         return known[-1]
-    site = config.telescope[telescope].site
-    evenings = api.evenings_of([word], config.site[site].longitude if site else None)
+    evenings = api.evenings_of([word], longitude_of(config, telescope))
     return Night(telescope, (evenings or [])[0])
 
 
@@ -138,6 +139,24 @@ def why_command(place: Path | None, text: str, *, as_json: bool) -> None:
     if rows:
         say("")
         table(("when", "step", "outcome", "took", "what was found"), rows, numbers=("took",))
+    changes = _changes(account)
+    if changes:
+        say("")
+        say(f"what became of its header ({len(changes)} keywords; the recipe that leads back is in the ledger)", "bold")
+        for keyword, before, after in changes:
+            say(f"  {_change_text(keyword, before, after)}")
+
+
+def _changes(account: Account) -> list[tuple[str, str | None, str | None]]:
+    """Tell what the last product's header has in place of the raw one's: keyword, before, after."""
+    told = [receipt.proof["changes"] for receipt in account.receipts if isinstance(receipt.proof.get("changes"), str)]
+    return [(keyword, before, after) for keyword, before, after in json.loads(str(told[-1]))] if told else []
+
+
+def _change_text(keyword: str, before: str | None, after: str | None) -> str:
+    if before is None:
+        return f"+ {keyword} = {after}"
+    return f"- {keyword} = {before}" if after is None else f"  {keyword} = {before} -> {after}"
 
 
 def _receipt_row(receipt: Receipt) -> list[Cell]:
@@ -150,7 +169,7 @@ def _receipt_row(receipt: Receipt) -> list[Cell]:
 
 
 def _is_told(key: str, value: Fact) -> bool:
-    return value not in {"", None} and key != "traceback"
+    return value not in {"", None} and key not in {"traceback", "changes", "recipe"}
 
 
 def _why_json(account: Account) -> dict[str, Json]:
@@ -162,13 +181,16 @@ def _why_json(account: Account) -> dict[str, Json]:
         "frame": sighting.id,
         "standing": str(account.standing.bin),
         "reason": account.standing.reason,
+        "changes": [
+            {"keyword": keyword, "before": before, "after": after} for keyword, before, after in _changes(account)
+        ],
         "receipts": [
             {
                 "step": receipt.step,
                 "target": receipt.target,
                 "outcome": str(receipt.outcome),
                 "reason": receipt.reason,
-                "proof": dict(receipt.proof),
+                "proof": {key: value for key, value in receipt.proof.items() if key != "changes"},
                 "started": instant_json(receipt.started_us),
                 "seconds": round(receipt.seconds, 6),
                 "host": receipt.host,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nightferry import api
 from nightferry.alerts import known_url
-from nightferry.assemble import archive_store, is_unused, local_folder, shelf_of, telescope_store
+from nightferry.assemble import archive_store, is_unused, local_folder, mount_of, shelf_of, telescope_store
 from nightferry.cli.exits import DONE, FAILED, MISCONFIGURED
 from nightferry.cli.serving import find_services
 from nightferry.cli.show import Cell, say, say_json, size_text, table
@@ -62,8 +62,8 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
     archives = dict.fromkeys(archive for name in telescopes for archive in config.telescope[name].archives)
     for name in telescopes:
         section = config.telescope[name]
-        url = effective_source(section, load_preset(section.preset))
-        yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section)))  # type: ignore[misc] # mypy cannot type a bound default
+        url = effective_source(section, load_preset(section.preset, config.folder))
+        yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section, config.folder)))  # type: ignore[misc] # mypy cannot type a bound default
     for name in archives:
         yield _try(f"archive {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above
 
@@ -132,7 +132,12 @@ def _lists(store: Store) -> str:
 
 def _archive(config: Config, name: str) -> str:
     folder = local_folder(config.archive[name])
-    if folder is not None and not folder.exists() and folder.parent.is_dir():
+    if (
+        mount_of(config.archive[name], config.archive[name].url) is None
+        and folder is not None
+        and not folder.exists()
+        and folder.parent.is_dir()
+    ):
         with api.open_ledger(config) as ledger:
             if is_unused(config, ledger, name):
                 return "not there yet; made before the first delivery"

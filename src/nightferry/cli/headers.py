@@ -38,17 +38,19 @@ class Wanted(NamedTuple):
 def settings_of(config: Path | None, telescope: str, program: str = "") -> Settings:
     """Tell a telescope's settings: by its name in the configuration, else by that of a preset."""
     place = config or config_path()
+    folder = place.absolute().parent
     if place.is_file():
         loaded = load(place)
         if (section := loaded.telescope.get(telescope)) is not None:
             site = loaded.site[section.site] if section.site else None
-            return header_settings(section, site, load_preset(section.preset), telescope, program)
-    if telescope in preset_names():
+            preset = load_preset(section.preset, folder)
+            return header_settings(section, site, preset, telescope, program, folder=folder)
+    if telescope in preset_names(folder):
         bare = TelescopeConfig(preset=telescope, archives=["none"])
-        return header_settings(bare, None, load_preset(telescope), telescope, program)
+        return header_settings(bare, None, load_preset(telescope, folder), telescope, program, folder=folder)
     raise Misconfigured(
         f"there is no telescope {telescope!r} in {place}, and no preset of that name: "
-        f"write [telescope.{telescope}] there, or take one of {', '.join(preset_names())}"
+        f"write [telescope.{telescope}] there, or take one of {', '.join(preset_names(folder))}"
     )
 
 
@@ -118,7 +120,7 @@ def validate_command(
 ) -> None:
     """Judge files by a profile's rules; with a telescope, also by what the configuration says of it."""
     settings = settings_of(config, telescope) if telescope else Settings(Context(), profile)
-    rules = load_profile(profile, config_path().parent / "profiles")
+    rules = load_profile(profile, (config or config_path()).absolute().parent / "profiles")
     names = Counter(file.name for file in files)
     worst = DONE
     for file in files:

@@ -152,7 +152,7 @@ def _name(text: str, file: Path) -> str:
 
 def _telescope(name: str, found: Mapping[str, str], secrets: Path, moved: Moved) -> str:
     preset = f"speculoos-{name}"
-    if preset not in preset_names():
+    if preset not in preset_names(secrets.parent):
         moved.notes.append(f"{name}: there is no preset {preset!r}; the generic one stands in, see: nightferry init")
         preset = "generic"
     lines = [f"[telescope.{name}]", f'preset = "{preset}"', *_source(name, found, secrets, moved)]

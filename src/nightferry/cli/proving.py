@@ -1,4 +1,4 @@
-"""The commands that prove: clear and audit."""
+"""The commands that prove: clear, audit and restore."""
 
 import sys
 import threading
@@ -101,3 +101,24 @@ def _tell_finding(telescope: str, finding: Finding, *, as_json: bool) -> None:
         )
     elif finding.verdict is not Verdict.GOOD:
         say(f"{finding.verdict}: {finding.reason}", "red")
+
+
+def restore_command(place: Path | None, frame: str, into: Path, *, dry_run: bool, as_json: bool) -> None:
+    """Rebuild one raw file, and tell where it stands and of what it was made."""
+    config = api.load(place)
+    with api.open_ledger(config) as ledger:
+        done = api.restore(config, ledger, frame, into, dry_run=dry_run)
+    if as_json:
+        say_json(
+            {
+                "file": str(done.file),
+                "size": done.size,
+                "digest": done.digest,
+                "source": done.source,
+                "written": not dry_run,
+            }
+        )
+    elif dry_run:
+        say(f"{done.file} would be restored from {done.source}; nothing was written")
+    else:
+        say(f"{done.file}: {done.size:,} bytes, BLAKE3 {done.digest[:16]}, as they came ({done.source})")

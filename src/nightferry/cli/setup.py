@@ -2,21 +2,26 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import typer
 
 from nightferry.assemble import telescope_store
+from nightferry.assemble.discover import spellings
+from nightferry.assemble.stores import local_path
 from nightferry.cli.exits import say_error
+from nightferry.cli.finding import search
 from nightferry.cli.moving import move_over, write_secret
 from nightferry.cli.show import say
 from nightferry.config import Config, config_path, load_preset, loads, preset_names
 from nightferry.config.presets import Preset
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry
+from nightferry.stores.mounts import is_mounted
+from nightferry.stores.sftp import UnknownHost, host_keys, pin
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 _TEMPLATE = """\
@@ -52,7 +57,7 @@ every = "5 min"
 
 [archive.library]
 url = "{library}"
-# Fields: object date time night stem file suffix folder telescope. {{stem}} is unique within object and date.
+{disk}# Fields: object date time night stem file suffix folder telescope. {{stem}} is unique within object and date.
 name = "{template}"
 """
 
@@ -67,6 +72,9 @@ class Wishes:
     library: Path | None = None
     user: str | None = None
     secret: str | None = None
+    host_key: str | None = None
+    known_hosts: Path | None = None
+    discover: bool = False
     test: bool = True
     dry_run: bool = False
     credentials: tuple[Path, ...] = ()
@@ -80,8 +88,11 @@ def init_command(place: Path | None, wishes: Wishes) -> None:
     if wishes.credentials:
         _move_over(path, wishes)
         return
-    preset_name = wishes.preset or _ask("Which telescope", "vespera", preset_names())
-    preset = load_preset(preset_name)
+    folder = path.parent
+    if wishes.discover:
+        wishes = _discovered(wishes, place)
+    preset_name = wishes.preset or _ask("Which telescope", "vespera", preset_names(folder))
+    preset = load_preset(preset_name, folder)
     name = wishes.name or _ask("What to call it", preset_name)
     source = wishes.source or _ask("Where its files are", preset.source)
     library = (
@@ -90,8 +101,8 @@ def init_command(place: Path | None, wishes: Wishes) -> None:
     answers = replace(wishes, preset=preset_name, name=name, source=source, library=library)
     text = write_config(answers, preset)
     if wishes.test:
-        text = _tested(text, name, preset, answers)
-    loads(text, str(path))  # what we write must be what we read
+        text = _tested(answers, name, preset, folder)
+    loads(text, str(path), folder)  # what we write must be what we read
     if wishes.dry_run:
         sys.stdout.write(text)
         return
@@ -151,9 +162,15 @@ def _ask(question: str, default: str | None, choices: list[str] | None = None) -
 def write_config(answers: Wishes, preset: Preset) -> str:
     """Fill in the template; texts are quoted as TOML asks."""
     library = (answers.library or Path()).as_posix()
-    login = "".join(
-        f'{key} = "{_toml(value)}"\n' for key, value in (("user", answers.user), ("secret", answers.secret)) if value
-    )
+    known_hosts = answers.known_hosts.as_posix() if answers.known_hosts else None
+    told = (("user", answers.user), ("secret", answers.secret), ("known_hosts", known_hosts))
+    login = "".join(f'{key} = "{_toml(value)}"\n' for key, value in told if value)
+    if point := _mount_of(answers.source or ""):
+        login += f'# Nothing is looked for while nothing is mounted there.\nmount = "{_toml(point.as_posix())}"\n'
+    archive = f"file://{'' if library.startswith('/') else '/'}{quote(library, safe='/:')}"
+    disk = ""
+    if point := _mount_of(archive):
+        disk = f'# Nothing is delivered while nothing is mounted there.\nmount = "{_toml(point.as_posix())}"\n'
     return _TEMPLATE.format(
         key=answers.name if _BARE_KEY.fullmatch(answers.name or "") else f'"{_toml(answers.name or "")}"',
         title=preset.title,
@@ -163,45 +180,103 @@ def write_config(answers: Wishes, preset: Preset) -> str:
         take=", ".join(f'"{kind}"' for kind in preset.take),
         settle=f"{preset.settle:g} s",
         shelf=_toml(f"{library}/.nightferry"),
-        library=f"file://{'' if library.startswith('/') else '/'}{quote(library, safe='/:')}",
+        library=archive,
+        disk=disk,
         template=preset.name,
     )
+
+
+def _mount_of(source: str) -> Path | None:
+    """Tell the mount point that a folder is on, if it is one that may well be absent tomorrow."""
+    parts = urlsplit(source)
+    if parts.scheme != "file":
+        return None
+    folder = local_path(unquote(parts.path))
+    for point in (folder, *folder.parents):
+        if is_mounted(point):
+            lasting = point == Path(point.anchor) or Path.home().is_relative_to(point)
+            return None if lasting else point
+    return None
 
 
 def _toml(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _tested(text: str, name: str, preset: Preset, answers: Wishes) -> str:
+def _discovered(wishes: Wishes, place: Path | None) -> Wishes:
+    """Take the telescope that is in reach; ask when there are several."""
+    found = {one.url: one for one in search(place, [wishes.preset] if wishes.preset else [])}
+    if not found:
+        raise Misconfigured("no telescope that a preset knows is in reach; switch it on, or say --preset and --source")
+    first = next(iter(found))
+    if len(found) > 1 and not sys.stdin.isatty():
+        raise Misconfigured(f"several telescopes are in reach: choose one with --source: {', '.join(found)}")
+    source = first if len(found) == 1 else _ask("Which one", first, list(found))
+    say(f"found {found[source].preset}: {source}", "green")
+    return replace(wishes, preset=wishes.preset or found[source].preset, source=source)
+
+
+def _tested(answers: Wishes, name: str, preset: Preset, folder: Path) -> str:
     """Try the connection, with each spelling of the root folder that the preset knows; keep what works."""
     trouble: NightferryError | None = None
-    for source in _spellings(answers.source or "", preset):
-        candidate = text if source == answers.source else write_config(replace(answers, source=source), preset)
+    for source in spellings(answers.source or "", preset):
+        text = write_config(replace(answers, source=source), preset)
         try:
-            count = _look(loads(candidate, "configuration"), name)
+            count = _look(loads(text, "configuration", folder), name)
+        except UnknownHost as err:
+            known = _pinned(err, answers, folder)
+            if answers.dry_run:
+                say("the connection was not tried: a dry run makes no key known", "yellow")
+                return write_config(known, preset)
+            return _tested(known, name, preset, folder)
         except (TryAgain, Misconfigured) as err:
             trouble = trouble or err
             if isinstance(err, TryAgain):
                 break
             continue
         say(f"reached {source}: {count}", "green")
-        return candidate
+        return text
     raise Misconfigured(
         f"{trouble}\nnothing was written; mend that and try again, or write the configuration untested with --no-test"
     ) from trouble
 
 
-def _spellings(source: str, preset: Preset) -> Iterator[str]:
-    yield source
-    parts = urlsplit(source)
-    if parts.path.strip("/") in preset.roots:
-        for root in preset.roots:
-            if root != parts.path.strip("/"):
-                yield parts._replace(path=f"/{root}").geturl()
+def _pinned(unknown: UnknownHost, answers: Wishes, folder: Path) -> Wishes:
+    """Show the fingerprint of a host's key, and make the key known when a person says that it is the right one.
+
+    The list of known hosts stands beside the configuration, so that nobody else's is changed.
+    """
+    address = unknown.address
+    keys = host_keys(address.host, address.port, timeout=address.timeout)
+    if not keys or answers.known_hosts is not None:  # it shows none; or it shows another one than a moment ago
+        raise Misconfigured(f"{unknown}\nnothing was written") from unknown
+    wanted = answers.host_key
+    key = next((key for key in keys if key.fingerprint == wanted), keys[0])
+    say(f"{address.known_as} shows the host key {key.kind} {key.fingerprint}")
+    if wanted is not None and key.fingerprint != wanted:
+        raise Misconfigured(
+            f"{address.known_as} does not show the host key {wanted}: somebody may be in between, or the server was "
+            "set up anew. Ask whoever runs it; nothing was written"
+        )
+    if wanted is None and not _agreed("Compare that with what whoever runs the server tells you. Is it the same"):
+        raise Misconfigured(
+            f"the host key of {address.known_as} is not known, and nothing was written. If {key.fingerprint} is what "
+            f"whoever runs the server tells you, say: --host-key {key.fingerprint}"
+        )
+    place = folder / "known_hosts"
+    if not answers.dry_run:
+        pin(key, place)
+        say(f"made known in {place}", "green")
+    return replace(answers, known_hosts=place)
+
+
+def _agreed(question: str) -> bool:
+    """Ask for a plain yes on a terminal; nobody there is no yes."""
+    return sys.stdin.isatty() and _ask(f"{question}? yes or no", "no") == "yes"
 
 
 def _look(config: Config, name: str) -> str:
-    store = telescope_store(config.telescope[name])
+    store = telescope_store(config.telescope[name], config.folder)
     try:
         folders: set[str] = set()
         files = 0

@@ -6,7 +6,22 @@ Only the conductor writes to the ledger; workers get frames and give back result
 from nightferry.conduct.audit import Finding, Verdict, audit
 from nightferry.conduct.clearing import clear
 from nightferry.conduct.passes import Orders, Pass, Planned, run_pass
+from nightferry.conduct.restoring import Restored, restore
 from nightferry.conduct.route import Route
 from nightferry.conduct.watching import Watched, watch
 
-__all__ = ["Finding", "Orders", "Pass", "Planned", "Route", "Verdict", "Watched", "audit", "clear", "run_pass", "watch"]
+__all__ = [
+    "Finding",
+    "Orders",
+    "Pass",
+    "Planned",
+    "Restored",
+    "Route",
+    "Verdict",
+    "Watched",
+    "audit",
+    "clear",
+    "restore",
+    "run_pass",
+    "watch",
+]

@@ -33,6 +33,8 @@ BATCH_FRAMES, BATCH_BYTES = 64, 32 << 20
 #: Receipts are written when there are so many, or the oldest is so many seconds old. What is lost with the power
 #: meanwhile is done again. Writing costs 53 us a receipt in groups of 64, 35 in groups of 256, 27 in thousands.
 FLUSH_RECEIPTS, FLUSH_SECONDS = 4096, 0.5
+#: How many workers are woken before there is work for them.
+_FIRST_WORKERS = 2
 #: Pauses in seconds before a failed frame is tried again within the same pass, and before a telescope that
 #: cannot be reached is.
 RETRY_PAUSES = (0.5, 2.0)
@@ -138,8 +140,10 @@ class _Carrier:
         self._flushed = time.monotonic()
         self._moved = 0  # stages that were passed; as long as there are more of them, trying again is worth it
         self._again: list[_Cargo] = []
+        self._expected = route.expectation
         self._works = _works_until(route.works, until)
         self._versions = versions_of(self._works)
+        self._warm = False
         # Stores by name, the telescope's is empty: out of reach until after a pause, or closed for this pass.
         self._away: set[str] = set()
         self._shut: set[str] = set() if reachable else {""}
@@ -178,7 +182,7 @@ class _Carrier:
         """Tell what is to be done for each frame now."""
         now = now_us()
         for account in accounts:
-            stages = open_stages(account.receipts, self.route.expectation)
+            stages = open_stages(account.receipts, self._expected)
             due = [stage for stage in stages if stage.standing.due(now, retry=self.retry)]
             if not due:
                 continue
@@ -221,6 +225,7 @@ class _Carrier:
 
     def _start(self, batch: Sequence[_Cargo]) -> None:
         """Hand a batch to whoever is next: the pull for what is not here, the archives for what is."""
+        self._warm_up()
         absent = [item for item in batch if item.load is None]
         if absent and "" not in self._shut:
             sightings = [item.sighting for item in absent]
@@ -228,6 +233,13 @@ class _Carrier:
             self._jobs[_any(future)] = _Job(self.route.pull, absent, now_us())
         self._arrived([item for item in batch if item.frame is not None and item.product is None])
         self._hand_over([item for item in batch if item.product is not None])
+
+    def _warm_up(self) -> None:
+        """Have workers begin their day while the first frames are on their way: starting takes them a while."""
+        if self._works and self.route.crew is not None and not self._warm:
+            self._warm = True
+            for _ in range(_FIRST_WORKERS):
+                self.route.crew.submit(pass_through, self._works, [])
 
     def _arrived(self, cargo: Sequence[_Cargo]) -> None:
         """Verify what is on the shelf and hand what is good to the works, or where there are none to its archives."""

@@ -1,9 +1,11 @@
 """Clearing: find what may be deleted at the source, have it deleted, and say why not for the rest."""
 
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from datetime import date
 
 from nightferry.conduct.attempt import host_name
+from nightferry.conduct.restoring import recipe_of
 from nightferry.conduct.route import Route, now_us
 from nightferry.core.balance import Bin
 from nightferry.core.errors import TryAgain
@@ -49,7 +51,7 @@ def clear(
         batch = ready[start : start + _BATCH]
         cleared: list[Clearance] = []
         try:
-            cleared.extend(step([candidate for _, candidate in batch], dry_run=dry_run))
+            cleared.extend(step([_with_recipe(ledger, candidate) for _, candidate in batch], dry_run=dry_run))
         except TryAgain as err:
             onlooker.note(str(err))
             left = ready[start + len(cleared) :]
@@ -76,8 +78,16 @@ def _candidates(route: Route, ledger: Ledger, evenings: Sequence[date] | None) -
     found = []
     for frame, by_archive in proofs.items():
         one = next(iter(by_archive.values()))
-        found.append((one.night, Candidate(frame, one.path, one.size, one.mtime_us, by_archive)))
+        found.append((one.night, Candidate(frame, one.path, one.size, one.mtime_us, by_archive, one.raw)))
     return found
+
+
+def _with_recipe(ledger: Ledger, candidate: Candidate) -> Candidate:
+    """Add what leads back from a product to the raw file; it is read for the batch in hand only, for it is long."""
+    if not candidate.rebuilt:
+        return candidate
+    digest = next(iter(candidate.proofs.values())).digest
+    return replace(candidate, recipe=recipe_of(ledger.history(candidate.frame), digest))
 
 
 def _not_delivered(

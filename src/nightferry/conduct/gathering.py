@@ -24,8 +24,8 @@ from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Gather, Group, Grouping, Lane, Work
 from nightferry.core.store import StorePath
 from nightferry.steps.fetchback import fetch_back
+from nightferry.steps.products import product_of
 from nightferry.steps.pull import described_frame
-from nightferry.steps.standard_frames import product_of
 
 
 def gather(

@@ -2,24 +2,24 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nightferry.conduct.carry import Tally, carry
 from nightferry.conduct.clearing import clear
 from nightferry.conduct.gathering import gather
 from nightferry.conduct.route import Route, now_us
-from nightferry.conduct.scan import Scan, back_receipt, gone_receipt, scan
+from nightferry.conduct.scan import Scan, back_receipt, gone_receipt, scan, sight_again
 from nightferry.conduct.tidying import tidy
 from nightferry.core.balance import Balance
-from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
+from nightferry.core.errors import Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.frame import FrameId, Sighting
-from nightferry.core.ledger import Account, Ledger
+from nightferry.core.ledger import Account, Known, Ledger
 from nightferry.core.night import Night, Nights
 from nightferry.core.overview import Contact
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
-from nightferry.core.store import StorePath
+from nightferry.core.store import Entry, StorePath
 
 #: How often one pass waits for files that keep changing; what still changes then is left for the next pass.
 _SETTLE_ROUNDS = 3
@@ -104,7 +104,8 @@ def run_pass(
             return _report(found, Pass(trouble=trouble, plan=plan), _balances(ledger, name, chosen), started)
         ledger.greet(_contact(name, found, trouble))
         ledger.sight(found.news)
-        ledger.record([*_never_pulled(ledger, found.gone), *_back_again(route, ledger, found.held)])
+        _tell_doubts(found.doubts, onlooker)
+        ledger.record([*found.doubts, *_never_pulled(ledger, found.gone), *_back_again(route, ledger, found.held)])
         tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
         trouble = trouble or tally.trouble
         cleared = 0
@@ -144,12 +145,36 @@ def _scan(
     route: Route, ledger: Ledger, nights: Nights, onlooker: Onlooker, *, brief: bool
 ) -> tuple[Scan, NightferryError | None]:
     # where folders tell nights, only theirs are listed, and only what is known of them is compared
-    evenings = nights.evenings if brief and route.telescope.layout.session is not None else None
+    evenings = nights.evenings if brief and route.telescope.layout.parts_nights else None
     try:
-        return scan(route, ledger.known(route.telescope.name, evenings), nights, onlooker), None
+        known = ledger.known(route.telescope.name, evenings)
+        found = scan(route, known, nights, onlooker)
+        if found.bare and route.telescope.never_bare:
+            _require_reason(route, ledger, ledger.known(route.telescope.name))
     except TryAgain as err:
         onlooker.note(str(err))
         return Scan(0, (), (), (), None, 0), err
+    return found, None
+
+
+def _require_reason(route: Route, ledger: Ledger, known: Mapping[StorePath, Known]) -> None:
+    """Let a folder be empty when nothing was ever there, or all that was there is cleared by us; else raise."""
+    cleared: set[StorePath] = set()
+    for archive in route.telescope.archives:
+        cleared |= {proof.path for proof in ledger.proofs(route.telescope.name, archive) if proof.cleared}
+    missing = len(known.keys() - cleared)
+    if missing:
+        raise Unreachable(
+            f"{route.source.traits.label}: nothing at all is there, where {missing:,} files were before: is its disk "
+            f"or share mounted? Mount it and try again. Where it was emptied on purpose, say 'mount = false' in "
+            f"[telescope.{route.telescope.name}]"
+        )
+
+
+def _tell_doubts(doubts: Sequence[Receipt], onlooker: Onlooker) -> None:
+    if doubts:
+        others = f" (and of {len(doubts) - 1:,} others; see: nightferry why FRAME)" if len(doubts) > 1 else ""
+        onlooker.note(f"in doubt of a frame's night or time{others}: {doubts[0].reason}")
 
 
 def _contact(telescope: str, found: Scan, trouble: NightferryError | None) -> Contact:
@@ -236,7 +261,7 @@ def _let_settle(
     onlooker.settling(len(fresh), seconds)
     if stop.wait(seconds):
         return
-    changed: list[Sighting] = []
+    changed: list[tuple[Sighting, Entry]] = []
     gone: list[Receipt] = []
     entries = route.source.stat([account.sighting.path for account in fresh])
     for account, entry in zip(fresh, entries, strict=True):
@@ -244,9 +269,10 @@ def _let_settle(
         if entry is None:
             gone.append(gone_receipt(route, sighting.id, sighting.night, sighting.path))
         elif (entry.size, entry.mtime_us) != (sighting.size, sighting.mtime_us):
-            changed.append(replace(sighting, size=entry.size, mtime_us=entry.mtime_us, seen_us=now_us()))
-    ledger.sight(changed)
-    ledger.record(gone)
+            changed.append((sighting, entry))
+    again, doubts = sight_again(route, changed)
+    ledger.sight(again)
+    ledger.record([*doubts, *gone])
 
 
 def _clear(route: Route, ledger: Ledger, chosen: Nights, orders: Orders, onlooker: Onlooker) -> int:

@@ -59,7 +59,8 @@ class Route:
 
     def clearing(self) -> Clear:
         """Make the step that deletes at the source."""
-        return Clear(self.source, {name: step.store for name, step in self.deliveries.items()})
+        archives = {name: step.store for name, step in self.deliveries.items()}
+        return Clear(self.source, archives, self.shelf.root / self.telescope.name / "clear")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

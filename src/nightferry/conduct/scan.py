@@ -1,16 +1,17 @@
 """Scan: list the telescope, compare with the ledger, and sight what is new, changed or gone."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 from nightferry.conduct.attempt import host_name
+from nightferry.conduct.glance import start_times
 from nightferry.conduct.route import Route, now_us
 from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId, Role, Sighting
-from nightferry.core.layout import Layout, sidecar_owner, suffix_of
+from nightferry.core.layout import Layout, kind_of, sidecar_owner, suffix_of
 from nightferry.core.ledger import Account, Known
-from nightferry.core.night import Night, Nights
+from nightferry.core.night import Night, NightRule, Nights, clock_behind, instant_at
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import Entry, Oddity, StorePath
@@ -35,7 +36,8 @@ class Scan:
 
     ``news`` are states of files not sighted before, ``gone`` the receipts of open frames that are no longer there,
     ``held`` the held frames that are, ``newest`` the newest evening with a wanted file, ``odd`` how many entries
-    could not be carried at all.
+    could not be carried at all. ``doubts`` are receipts of what speaks against a frame's night or the telescope's
+    clock. ``bare`` says that there was nothing at all, not even a folder.
     """
 
     listed: int
@@ -44,6 +46,8 @@ class Scan:
     held: Sequence[FrameId]
     newest: date | None
     odd: int
+    doubts: Sequence[Receipt] = ()
+    bare: bool = False
 
 
 def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooker: Onlooker) -> Scan:
@@ -55,7 +59,7 @@ def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooke
     layout = route.telescope.layout
     open_paths = {path for path, last in known.items() if last.bin in {Bin.PENDING, Bin.FAILED}}
     seen = _Seen(sidecars="sidecars" in layout.take)
-    for item in route.source.list(lambda folder: _enters(layout, nights, folder)):
+    for item in route.source.list(seen.entering(lambda folder: _enters(layout, nights, folder))):
         if isinstance(item, Oddity) or not _is_sane(item):
             seen.odd.append(item if isinstance(item, Oddity) else _absurd(item))
             continue
@@ -65,18 +69,20 @@ def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooke
             onlooker.listed(seen.listed)
     onlooker.listed(seen.listed)
     candidates = [*_exact(route, seen.candidates), *seen.ignored]
-    news = [
-        sighting
-        for sighting in (*_sight(route, candidates, seen.stems), *_sight_odd(route, seen.odd))
+    seen_now = [
+        (sighting, doubt)
+        for sighting, doubt in (*_sight(route, candidates, seen.stems, known), *_sight_odd(route, seen.odd))
         if _is_news(sighting, known.get(sighting.path))
     ]
+    news = [sighting for sighting, _ in seen_now]
+    doubts = [_doubt_receipt(sighting, doubt) for sighting, doubt in seen_now if doubt and not sighting.ignored]
     newest = max((sighting.night.date for sighting in news if not sighting.ignored), default=None)
     gone = [
         gone_receipt(route, known[path].id, Night(route.telescope.name, known[path].evening), path)
         for path in sorted(open_paths)
         if _was_listed(layout, nights, path)
     ]
-    return Scan(seen.listed, news, gone, seen.held, _later(seen.newest, newest), len(seen.odd))
+    return Scan(seen.listed, news, gone, seen.held, _later(seen.newest, newest), len(seen.odd), doubts, bare=seen.bare)
 
 
 class _Seen:
@@ -90,6 +96,20 @@ class _Seen:
         self.held: list[FrameId] = []
         self.odd: list[Oddity] = []
         self.stems: set[str] | None = set() if sidecars else None
+        self._folders = False
+
+    @property
+    def bare(self) -> bool:
+        return not (self.listed or self.odd or self._folders)
+
+    def entering(self, enter: Callable[[StorePath], bool]) -> Callable[[StorePath], bool]:
+        """Note that there are folders, and ask whether to enter them."""
+
+        def ask(folder: StorePath) -> bool:
+            self._folders = True
+            return enter(folder)
+
+        return ask
 
     def take(self, entry: Entry, last: Known | None) -> None:
         self.listed += 1
@@ -136,18 +156,80 @@ def _exact(route: Route, candidates: Sequence[Entry]) -> Iterator[Entry]:
             yield entry
 
 
-def _sight(route: Route, entries: Sequence[Entry], stems: set[str] | None) -> Iterator[Sighting]:
+def _sight(
+    route: Route, entries: Sequence[Entry], stems: set[str] | None, known: Mapping[StorePath, Known]
+) -> Iterator[tuple[Sighting, str]]:
+    """Sight files, each with what speaks against its night or the telescope's clock."""
     seen_us = now_us()
+    layout = route.telescope.layout
+    starts = start_times(route.source, _undated(layout, entries)) if layout.night is NightRule.HEADER else {}
     for entry in entries:
-        place = route.telescope.layout.place(entry.path, entry.mtime_us, seen_us)
-        ignored = place.ignored
-        if place.role is Role.SIDECAR and not ignored and stems is not None and not stems & sidecar_owner(entry.path):
+        place = layout.place(entry.path, entry.mtime_us, seen_us, starts.get(entry.path))
+        ignored, doubt = place.ignored, place.doubt
+        if place.role is Role.SIDECAR and not ignored and _is_stray(layout, entry.path, stems):
             ignored = "a JSON file that belongs to no frame"
         night = Night(route.telescope.name, place.evening)
-        yield Sighting(night, entry.path, entry.size, entry.mtime_us, seen_us, place.role, ignored)
+        sighting = Sighting(night, entry.path, entry.size, entry.mtime_us, seen_us, place.role, ignored)
+        if (last := known.get(entry.path)) is not None:
+            if last.id == sighting.id:  # once sighted, a frame keeps its night, whatever rule counts today
+                sighting = replace(sighting, night=Night(route.telescope.name, last.evening))
+            else:
+                doubt = doubt or _behind(entry, last.size, last.seen_us)
+        yield sighting, doubt
 
 
-def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[Sighting]:
+def _is_stray(layout: Layout, path: StorePath, stems: set[str] | None) -> bool:
+    return stems is not None and not layout.is_note(path) and not stems & sidecar_owner(path)
+
+
+def _undated(layout: Layout, entries: Sequence[Entry]) -> list[Entry]:
+    """Choose the files whose header is worth a look: FITS, not packed, and wanted."""
+    return [
+        entry
+        for entry in entries
+        if kind_of(entry.path) == "fits"
+        and not entry.path.lower().endswith(".gz")
+        and not layout.place(entry.path, entry.mtime_us, 0).ignored
+    ]
+
+
+def _behind(entry: Entry, size: int, seen_us: int) -> str:
+    """Say that the telescope's clock is behind ours: a file that grew since we saw it bears a time before that."""
+    seen = instant_at(seen_us)
+    if entry.mtime_us is None or seen is None or entry.size <= size:
+        return ""
+    return clock_behind(instant_at(entry.mtime_us), seen)
+
+
+def sight_again(route: Route, changed: Sequence[tuple[Sighting, Entry]]) -> tuple[list[Sighting], list[Receipt]]:
+    """Sight files that changed while they were to settle; a frame's night stays where nothing tells another one."""
+    before = {sighting.path: sighting for sighting, _ in changed}
+    sightings: list[Sighting] = []
+    doubts: list[Receipt] = []
+    for sighting, told in _sight(route, [entry for _, entry in changed], None, {}):
+        last = before[sighting.path]
+        entry = Entry(sighting.path, sighting.size, sighting.mtime_us)
+        doubt = told or _behind(entry, last.size, last.seen_us)
+        sightings.append(replace(sighting, ignored=last.ignored))
+        doubts += [_doubt_receipt(sightings[-1], doubt)] if doubt else []
+    return sightings, doubts
+
+
+def _doubt_receipt(sighting: Sighting, doubt: str) -> Receipt:
+    """Make the receipt that keeps a doubt for whoever asks why; it stands in no frame's way."""
+    return Receipt(
+        frame=sighting.id,
+        night=sighting.night,
+        step="sight",
+        version="1",
+        outcome=Outcome.DONE,
+        reason=doubt,
+        started_us=now_us(),
+        host=host_name(),
+    )
+
+
+def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[tuple[Sighting, str]]:
     """Sight what cannot be carried, so that the balance shows it: ignored, or held for a person to look at."""
     seen_us = now_us()
     for oddity in odd:
@@ -161,9 +243,8 @@ def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[Sighting]:
         evening = route.telescope.layout.evening_of_folder(oddity.folder) or place.evening
         night = Night(route.telescope.name, evening)
         reason = f"{_ODD[oddity.kind]}: {oddity.text!r}"
-        yield Sighting(
-            night, path, 0, None, seen_us, place.role, reason if harmless else "", "" if harmless else reason
-        )
+        told = (reason, "") if harmless else ("", reason)
+        yield Sighting(night, path, 0, None, seen_us, place.role, *told), ""
 
 
 def _is_news(sighting: Sighting, last: Known | None) -> bool:

@@ -9,8 +9,8 @@ from nightferry.conduct.route import Route
 from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Account, Ledger
+from nightferry.steps.products import NAMES, PRODUCTS, raw_of
 from nightferry.steps.shelf import translated
-from nightferry.steps.standard_frames import PRODUCTS, raw_of
 
 
 def tidy(route: Route, ledger: Ledger) -> int:
@@ -46,23 +46,27 @@ def _is_done_with(account: Account) -> bool:
 
 
 def _tidy_products(route: Route, ledger: Ledger) -> int:
-    """Take away the products of frames that are delivered or dropped, and what a kill left of others."""
+    """Take away the products of frames that are delivered or dropped, what a kill left of others, and old claims."""
     taken = 0
     with translated(route.shelf.root, "the shelf"):
         for night in _inside(route.shelf.root / route.telescope.name):
+            if not night.is_dir(follow_symlinks=False):
+                continue
             for entry in _inside(Path(night.path) / PRODUCTS):
-                path = Path(entry.path)
-                account = ledger.account(raw_of(path))
-                if account is None or _is_needed(route, account, entry):
-                    continue
-                path.unlink(missing_ok=True)
-                taken += 1
+                account = ledger.account(raw_of(Path(entry.path)))
+                if account is not None and not _is_needed(route, account, entry):
+                    Path(entry.path).unlink(missing_ok=True)
+                    taken += 1
+            for entry in _inside(Path(night.path) / NAMES):
+                # an archive still has a file of this name, and says so if another frame comes so late
+                if entry.stat(follow_symlinks=False).st_mtime < time.time() - route.keep:
+                    Path(entry.path).unlink(missing_ok=True)
     return taken
 
 
 def _is_needed(route: Route, account: Account, entry: os.DirEntry[str]) -> bool:
     if account.standing.bin not in {Bin.DELIVERED, Bin.IGNORED}:
-        return entry.name.endswith(".part") is False
+        return not entry.name.endswith(".part")
     if route.gather is None or account.standing.bin is Bin.IGNORED:
         return False
     gathered = any(receipt.step == route.gather.name for receipt in account.receipts)

@@ -82,7 +82,7 @@ class _Plan:
 
     def sweeps(self) -> bool:
         """Whether the next look is at all nights: when it is time, or where no night can be listed alone."""
-        alone = self.route.telescope.layout.session is not None and len(self.unsettled) <= _FEW
+        alone = self.route.telescope.layout.parts_nights and len(self.unsettled) <= _FEW
         return not alone or time.monotonic() >= self.sweep_at
 
     def lively(self) -> bool:
@@ -102,7 +102,7 @@ class _Plan:
         """Tell how many seconds to wait for the next look."""
         until_sweep = max(0.0, self.sweep_at - time.monotonic())
         soon = max(self.route.telescope.settle, 1.0) if result.news else until_sweep  # new files settle meanwhile
-        brief = self.live if self.lively() and self.route.telescope.layout.session is not None else until_sweep
+        brief = self.live if self.lively() and self.route.telescope.layout.parts_nights else until_sweep
         return min(until_sweep, soon, brief)
 
 

@@ -12,10 +12,13 @@ from typing import get_origin
 import platformdirs
 from pydantic import BaseModel, ValidationError
 
-from nightferry.config.model import Config, TelescopeConfig
+from nightferry.config.model import Config, TelescopeConfig, check_url
 from nightferry.config.presets import Preset
 from nightferry.core.errors import Misconfigured
 
+Table = dict[str, object]
+#: Lists of a preset that grow when it is extended.
+_BEFORE = frozenset({"rule", "ignore"})
 _SECTION = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?")
 
 
@@ -44,11 +47,11 @@ def load(path: Path | None = None) -> Config:
         raise Misconfigured(f"there is no configuration at {place}; write one with: nightferry init") from err
     except (OSError, UnicodeDecodeError) as err:
         raise Misconfigured(f"the configuration {place} cannot be read: {err}") from err
-    return loads(text, str(place))
+    return loads(text, str(place), place.absolute().parent)
 
 
-def loads(text: str, place: str = "configuration") -> Config:
-    """Check a configuration's text; ``place`` names it in messages."""
+def loads(text: str, place: str = "configuration", folder: Path | None = None) -> Config:
+    """Check a configuration's text; ``place`` names it in messages, in ``folder`` presets are looked for first."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as err:
@@ -58,41 +61,101 @@ def loads(text: str, place: str = "configuration") -> Config:
     except ValidationError as err:
         raise Misconfigured("\n".join(_explain(text, place, err))) from err
     for name, telescope in config.telescope.items():
-        preset = load_preset(telescope.preset)
-        if telescope.source is None and preset.source is None:
-            raise Misconfigured(f"{place}: telescope.{name} needs 'source', for preset {telescope.preset!r} has none")
-    return config
+        _require_source(place, name, telescope, load_preset(telescope.preset, folder))
+    return config.read_from(folder)
 
 
-def preset_names() -> list[str]:
-    """List the presets: the shipped ones and the user's own."""
+def _require_source(place: str, name: str, telescope: TelescopeConfig, preset: Preset) -> None:
+    if telescope.source is not None:
+        return
+    if preset.source is None:
+        raise Misconfigured(f"{place}: telescope.{name} needs 'source', for preset {telescope.preset!r} has none")
+    try:
+        check_url(preset.source)
+    except ValueError as err:
+        raise Misconfigured(f"{place}: telescope.{name}: the source of preset {telescope.preset!r}: {err}") from err
+
+
+def preset_names(beside: Path | None = None) -> list[str]:
+    """List the presets: the shipped ones, and the user's own."""
     shipped = {item.name.removesuffix(".toml") for item in _shipped().iterdir() if item.name.endswith(".toml")}
-    own = {item.stem for item in _own_presets().glob("*.toml")} if _own_presets().is_dir() else set()
+    own = {item.stem for folder in own_presets(beside) if folder.is_dir() for item in folder.glob("*.toml")}
     return sorted(shipped | own)
 
 
-def load_preset(name: str) -> Preset:
+def own_presets(beside: Path | None = None) -> list[Path]:
+    """Tell where the user's own presets are looked for: beside the configuration in use, then where it usually is."""
+    folders = [*([] if beside is None else [beside]), config_path().absolute().parent]
+    return [folder / "presets" for folder in dict.fromkeys(folders)]
+
+
+def preset_files(name: str, beside: Path | None = None) -> list[resources.abc.Traversable]:
+    """Tell the files of a preset, the one that counts first; raise `Misconfigured` for a name that nobody knows."""
+    names = preset_names(beside)
+    if name not in names:
+        raise Misconfigured(f"unknown preset {name!r}{_nearest(name, names)}; we know {', '.join(names)}")
+    places = [*(folder / f"{name}.toml" for folder in own_presets(beside)), _shipped() / f"{name}.toml"]
+    return [place for place in places if place.is_file()]
+
+
+def load_preset(name: str, beside: Path | None = None) -> Preset:
     """Read a preset by name; a file of the user's own comes before the shipped one of that name."""
-    own = _own_presets() / f"{name}.toml"
-    shipped = _shipped() / f"{name}.toml"
-    source = own if name in preset_names() and own.is_file() else shipped
-    if name not in preset_names():
-        raise Misconfigured(f"unknown preset {name!r}{_nearest(name, preset_names())}; we know {preset_names()}")
-    text = source.read_text(encoding="utf-8")
+    file, *below = preset_files(name, beside)
+    text, table = _table_of(name, file)
+    place = f"preset {name} ({file})"
     try:
-        return Preset.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as err:
-        raise Misconfigured(f"preset {name} ({source}): not TOML: {err}") from err
+        return Preset.model_validate(_extended(table, place, beside, [(name, file)], below))
     except ValidationError as err:
-        raise Misconfigured("\n".join(_explain(text, f"preset {name} ({source})", err, Preset))) from err
+        raise Misconfigured("\n".join(_explain(text, place, err, Preset))) from err
+
+
+def _table_of(name: str, file: resources.abc.Traversable) -> tuple[str, Table]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as err:
+        raise Misconfigured(f"preset {name} ({file}): not TOML: {err}") from err
+    except (OSError, UnicodeDecodeError) as err:
+        raise Misconfigured(f"preset {name} ({file}) cannot be read: {err}") from err
+
+
+def _extended(
+    table: Table,
+    place: str,
+    beside: Path | None,
+    seen: list[tuple[str, resources.abc.Traversable]],
+    below: list[resources.abc.Traversable],
+) -> Table:
+    """Lay a preset over the one that it extends; one that extends its own name builds upon the next of that name."""
+    base = table.get("extends")
+    if base is None:
+        return table
+    if not isinstance(base, str):
+        raise Misconfigured(f"{place}: extends = {base!r}: expected the name of a preset")
+    files = below if base == seen[-1][0] else preset_files(base, beside)
+    if not files or (base, files[0]) in seen:
+        raise Misconfigured(f"{place}: extends = {base!r} leads in a circle; extend a preset of another name")
+    file, *rest = files
+    _, other = _table_of(base, file)
+    return _joined(_extended(other, f"preset {base} ({file})", beside, [*seen, (base, file)], rest), table)
+
+
+def _joined(base: Table, own: Table) -> Table:
+    """Join two tables: sections key by key, rules of one's own before the others, all else instead of them."""
+    joined = dict(base)
+    for key, value in own.items():
+        other = base.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            joined[key] = _joined(other, value)
+        elif key in _BEFORE and isinstance(value, list) and isinstance(other, list):
+            joined[key] = [*value, *other]
+        else:
+            joined[key] = value
+    return joined
 
 
 def _shipped() -> resources.abc.Traversable:
     return resources.files("nightferry.presets")
-
-
-def _own_presets() -> Path:
-    return config_path().parent / "presets"
 
 
 def _explain(text: str, place: str, err: ValidationError, model: type[BaseModel] = Config) -> list[str]:

@@ -3,18 +3,20 @@
 import ipaddress
 import re
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from nightferry.config.secrets import check_reference
 from nightferry.config.units import Duration, Height, Latitude, Longitude, Share, Size
 from nightferry.core.layout import KINDS
+from nightferry.core.night import NightRule
 
-_SCHEMES = ("file", "ftp", "ftps", "sftp")
+_SCHEMES = ("file", "ftp", "ftps", "sftp", "smb")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LAST_PORT = 65535
 #: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
@@ -57,11 +59,12 @@ def _check_route(route: list[str]) -> list[str]:
     return route
 
 
-def _check_url(url: str) -> str:
+def check_url(url: str, schemes: Sequence[str] = _SCHEMES) -> str:
+    """Let a good URL of a store pass; raise ValueError for any other."""
     parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
+    if parts.scheme not in schemes:
         raise ValueError(
-            f"{url!r}: expected a URL of a store we know ({', '.join(f'{scheme}://' for scheme in _SCHEMES)}); "
+            f"{url!r}: expected a URL of a store we know ({', '.join(f'{scheme}://' for scheme in schemes)}); "
             "a folder is written as file:///path"
         )
     if parts.password is not None:
@@ -73,6 +76,8 @@ def _check_url(url: str) -> str:
             raise ValueError(f"{url!r}: a folder is written as file:///path, with three slashes")
     elif not parts.hostname:
         raise ValueError(f"{url!r}: the host is missing, as in {parts.scheme}://10.0.0.1/user")
+    elif parts.scheme == "smb" and not parts.path.strip("/"):
+        raise ValueError(f"{url!r}: the share is missing, as in smb://{parts.hostname}/SHARE/folder")
     try:
         _ = parts.port
     except ValueError as err:
@@ -87,7 +92,7 @@ def _check_name(name: str) -> str:
 
 
 Template = Annotated[str, AfterValidator(_check_template)]
-Url = Annotated[str, AfterValidator(_check_url)]
+Url = Annotated[str, AfterValidator(check_url)]
 Secret = Annotated[str, AfterValidator(check_reference)]
 Name = Annotated[str, AfterValidator(_check_name)]
 StepNames = Annotated[list[str], AfterValidator(_check_route)]
@@ -107,8 +112,10 @@ class _StoreSection(_Section):
     verify_tls: bool = True  #: check the server's certificate (ftps)
     ca: Path | None = None  #: certificates to trust instead of the system's (ftps)
     known_hosts: Path | None = None  #: host keys to trust instead of the user's own list (sftp)
+    encrypt: bool = False  #: encrypt the session even where the server does not ask for it (smb)
     timeout: Duration = 30.0  #: longest wait for any answer
     connections: Annotated[int, Field(ge=1, le=16)] | None = None
+    mount: bool | Path | None = None  #: what must be mounted before a folder counts as there
 
     def address(self, url: str) -> SplitResult:
         """Split the store's URL, with the path's blanks decoded."""
@@ -161,6 +168,7 @@ class TelescopeConfig(_StoreSection):
     archives: Annotated[list[Name], Field(min_length=1)]
     site: str | None = None
     settle: Duration | None = None
+    night: NightRule | None = None  #: what decides the night; the preset's rule is the default
     take: Take | None = None
     route: StepNames | None = None  #: the steps between telescope and archives; the preset's where not said
     program: str | None = None  #: the observing programme of its frames
@@ -272,6 +280,17 @@ class Config(_Section):
     site: dict[Name, SiteConfig] = Field(default_factory=dict)
     telescope: dict[Name, TelescopeConfig] = Field(default_factory=dict)
     archive: dict[Name, ArchiveConfig] = Field(default_factory=dict)
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file that this was read from, where the user's own presets are looked for first."""
+        return self._folder
+
+    def read_from(self, folder: Path | None) -> Self:
+        """Remember where this was read from."""
+        self._folder = folder
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -292,9 +311,16 @@ class Config(_Section):
             raise ValueError("books.copies asks for copies of books that are not written: set books.path")
         for name, telescope in self.telescope.items():
             _require_secure(f"telescope.{name}", telescope, telescope.source)
+            _require_folder(f"telescope.{name}", telescope, telescope.source)
         for name, place in self.archive.items():
             _require_secure(f"archive.{name}", place, place.url)
+            _require_folder(f"archive.{name}", place, place.url)
         return self
+
+
+def _require_folder(name: str, section: _StoreSection, url: str | None) -> None:
+    if section.mount not in {None, False} and urlsplit(url or "file:").scheme != "file":
+        raise ValueError(f"{name}.mount: only a folder (file:///path) can be mounted; leave it out")
 
 
 def _require_secure(name: str, section: _StoreSection, url: str | None) -> None:

@@ -1,13 +1,20 @@
 """Presets: what is known of a make of telescope, as data."""
 
 import re
-from typing import Annotated
+from datetime import UTC, date, datetime
+from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nightferry.config.model import HeaderConfig, SiteConfig, StepNames, Take, Template, Url
+from nightferry.config.model import HeaderConfig, SiteConfig, StepNames, Take, Template, check_url
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
+from nightferry.core.naming import frame_name
+from nightferry.core.night import Clock, Night, NightRule
+from nightferry.core.store import StorePath
+
+#: What presets may name, whether or not this installation speaks it.
+_SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
 
 
 def _compile(value: object) -> object:
@@ -19,7 +26,15 @@ def _compile(value: object) -> object:
         raise ValueError(f"not a regular expression: {err}") from err
 
 
+def _dated(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    if "date" not in pattern.groupindex:
+        raise ValueError("it has no group 'date', so it can find none: write (?P<date>...), and (?P<time>...) if told")
+    return pattern
+
+
 Pattern = Annotated[re.Pattern[str], BeforeValidator(_compile)]
+Dated = Annotated[Pattern, AfterValidator(_dated)]
+Place = Annotated[str, AfterValidator(lambda url: check_url(url, _SCHEMES))]
 
 
 class _Section(BaseModel):
@@ -31,6 +46,7 @@ class RuleSection(_Section):
 
     match: Pattern
     stem: list[str] = Field(default_factory=lambda: ["time", "folder", "file"])
+    fields: dict[str, str] = Field(default_factory=dict)  #: fields that are the same for all these paths
 
 
 class IgnoreSection(_Section):
@@ -43,34 +59,86 @@ class IgnoreSection(_Section):
 class LayoutSection(_Section):
     """``[layout]``: how the telescope arranges its files."""
 
-    session: Pattern | None = None
+    session: Dated | None = None
+    stamp: Dated | None = None  #: finds date and time in a file's own name
+    clock: Clock = Clock.LOCAL  #: the time that folders and names tell
+    notes: Pattern | None = None  #: JSON files that belong to a whole folder
     rule: list[RuleSection] = Field(default_factory=list)
     ignore: list[IgnoreSection] = Field(default_factory=list)
+
+
+class DiscoverSection(_Section):
+    """``[discover]``: where such telescopes are found, beside ``source``."""
+
+    urls: list[Place] = Field(default_factory=list)  #: other addresses they are known to have
+    folders: list[str] = Field(default_factory=list)  #: folders on mounted disks and shares, with * and ?
+    home: list[str] = Field(default_factory=list)  #: folders below the user's own
+
+
+class ExampleSection(_Section):
+    """``[[example]]``: a path, and what becomes of it."""
+
+    path: str
+    name: str = ""  #: its name in an archive, for a telescope of the preset's own name
+    night: str = ""  #: the evening, where the path tells it
+    ignored: str = ""  #: why it is left there
+
+    @model_validator(mode="after")
+    def _one(self) -> "ExampleSection":
+        if self.name and self.ignored:
+            raise ValueError("a path of an example has a 'name' or is 'ignored', not both")
+        return self
+
+
+class Foretold(NamedTuple):
+    """What becomes of a path: its night, and either its name in an archive or why it is ignored."""
+
+    night: date
+    name: str
+    ignored: str
 
 
 class Preset(_Section):
     """One preset file."""
 
     title: str
-    source: Url | None = None
+    extends: str | None = None  #: the preset that this one changes
+    source: Place | None = None
     roots: list[str] = Field(default_factory=list)  #: other spellings of the root folder, tried by ``init``
     user: str = ""
     connections: Annotated[int, Field(ge=1, le=16)] = 4
     settle: Duration = 60.0
+    night: NightRule = NightRule.FOLDER
     take: Take = Field(default_factory=lambda: ["fits", "tiff"])
     name: Template
     route: StepNames = Field(default_factory=lambda: ["verify"])
     layout: LayoutSection = LayoutSection()
+    discover: DiscoverSection = DiscoverSection()
+    example: list[ExampleSection] = Field(default_factory=list)
     site: SiteConfig | None = None  #: where the telescope stands, where the preset is one telescope's
     program: str | None = None
     header: HeaderConfig = HeaderConfig()
 
-    def as_layout(self, take: list[str] | None, longitude: float | None) -> Layout:
-        """Make the layout, with the user's choice of files in place of the preset's."""
+    def as_layout(self, take: list[str] | None, longitude: float | None, night: NightRule | None = None) -> Layout:
+        """Make the layout, with the user's choice of files and of the night's rule in place of the preset's."""
+        where = self.site.longitude if longitude is None and self.site is not None else longitude
         return Layout(
-            rules=tuple(Rule(rule.match, tuple(rule.stem)) for rule in self.layout.rule),
+            rules=tuple(Rule(rule.match, tuple(rule.stem), rule.fields) for rule in self.layout.rule),
             session=self.layout.session,
             ignores=tuple(Ignore(item.match, item.why) for item in self.layout.ignore),
             take=frozenset(self.take if take is None else take),
-            longitude=longitude,
+            longitude=where,
+            night=night or self.night,
+            clock=self.layout.clock,
+            stamp=self.layout.stamp,
+            notes=self.layout.notes,
         )
+
+    def foretell(self, path: str, telescope: str) -> Foretold:
+        """Tell what becomes of a path, at a telescope of that name; a night that no path tells is today's."""
+        layout = self.as_layout(None, None)
+        now_us = int(datetime.now(UTC).timestamp() * 1e6)
+        place = layout.place(StorePath(path), None, now_us)
+        night = Night(telescope, place.evening)
+        name = "" if place.ignored else str(frame_name(self.name, layout, StorePath(path), night, place.role))
+        return Foretold(place.evening, name, place.ignored)

@@ -41,7 +41,8 @@ class Place:
     """What a file's path says about it, read by the telescope's layout.
 
     ``fields`` fill the archives' name templates. ``ignored`` names the rule by which the file is left where it
-    is; ``refused`` says why it can never be carried; both are empty for a file we want.
+    is; ``refused`` says why it can never be carried; both are empty for a file we want. ``doubt`` says what speaks
+    against its night, or against the telescope's clock.
     """
 
     evening: date
@@ -49,6 +50,7 @@ class Place:
     fields: Mapping[str, str] = field(default_factory=dict)
     ignored: str = ""
     refused: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

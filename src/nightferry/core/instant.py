@@ -6,7 +6,7 @@ neighbours, so an instant here is a day and the microseconds since its midnight.
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 MICROSECONDS = 1_000_000
 DAY = 86_400 * MICROSECONDS
@@ -122,6 +122,22 @@ def instant_of(moment: datetime) -> Instant:
     utc = moment.astimezone(UTC)
     midnight = utc.replace(hour=0, minute=0, second=0, microsecond=0)
     return Instant(utc.date().toordinal() + _MJD_OF_ORDINAL, (utc - midnight) // timedelta(microseconds=1))
+
+
+def datetime_of(instant: Instant) -> datetime:
+    """Turn an instant into a datetime; one within a leap second becomes the midnight that follows it."""
+    midnight = datetime.combine(instant.date, time(), UTC)
+    return midnight + timedelta(microseconds=min(instant.micro, DAY))
+
+
+def read_date_obs(value: object) -> datetime | None:
+    """Read the value of DATE-OBS, a time of UTC; None when it is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return datetime_of(parse_instant(value)[0])
+    except (ValueError, OverflowError):
+        return None
 
 
 def tai_less_utc(day: int) -> int:

@@ -54,7 +54,8 @@ class Proof(NamedTuple):
     ``path``, ``size`` and ``mtime_us`` are the file's as the telescope showed it; ``digest`` is of the bytes in
     the archive, which have the name ``name`` there since ``delivered_us``. ``proven_us`` is when a delivery or an
     audit last found them right. ``doubt`` says what an audit found since then; only an empty
-    one lets anybody delete a source.
+    one lets anybody delete a source. ``raw`` is the digest of what was pulled: another one than ``digest`` where a
+    product was delivered.
     """
 
     frame: FrameId
@@ -68,6 +69,7 @@ class Proof(NamedTuple):
     proven_us: int
     doubt: str
     cleared: bool
+    raw: Digest | None = None
 
 
 def proof_of(account: Account, archive: str) -> Proof | None:
@@ -104,6 +106,7 @@ def proof_of(account: Account, archive: str) -> Proof | None:
         proven_us=proven_us,
         doubt=doubt,
         cleared=cleared,
+        raw=pulled,
     )
 
 

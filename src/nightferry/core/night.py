@@ -1,12 +1,20 @@
 """The night: the unit of grouping, locking, closing and reporting, and the one place that decides it."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
 from typing import Self
 
 from nightferry.core.errors import Misconfigured
 
 HALF_DAY = timedelta(hours=12)
+#: By how much a file's time may be ahead of our own clock before it is worth a word: clocks drift, disks round.
+CLOCK_SLACK = timedelta(minutes=5)
+_DIGITS = re.compile(r"\d+")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -38,6 +46,155 @@ def evening_at(instant: datetime, longitude: float | None) -> date:
         return evening_of(instant.astimezone().replace(tzinfo=None))
     solar = instant.astimezone(UTC) + timedelta(seconds=longitude * 240)
     return evening_of(solar.replace(tzinfo=None))
+
+
+class NightRule(StrEnum):
+    """What decides a frame's night. The first three believe a date, the others the time of the file's last change."""
+
+    FOLDER = "folder"  #: the date in a folder's name
+    NAME = "name"  #: the date in the file's own name
+    HEADER = "header"  #: DATE-OBS, read from the telescope as soon as the file is seen
+    LOCAL_NOON = "local-noon"  #: local mean solar time by the site's longitude; without one, this machine's zone
+    LOCAL_12H = "local-12h"  #: this machine's time zone
+    UTC_12H = "utc-12h"  #: UTC
+
+
+class Clock(StrEnum):
+    """Which time the dates in a telescope's folders and names tell."""
+
+    LOCAL = "local"
+    UTC = "utc"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for a frame's night: the evenings that its folder and its name tell, and instants (aware).
+
+    ``header`` is DATE-OBS, ``changed`` the file's last change by the telescope's clock, ``seen`` when we first saw
+    that state of it, by ours.
+    """
+
+    seen: datetime
+    folder: date | None = None
+    name: date | None = None
+    header: datetime | None = None
+    changed: datetime | None = None
+
+
+def decide_night(rule: NightRule, evidence: Evidence, longitude: float | None) -> date:
+    """Tell a frame's evening by a rule; ``longitude`` in degrees, east positive.
+
+    Where the rule finds nothing, the next of folder, name, header, time of change and our own time is believed.
+    """
+    if rule is NightRule.FOLDER and evidence.folder is not None:  # the plain case, of 100,000 in a listing
+        return evidence.folder
+    told = dict(_evenings(rule, evidence, longitude))
+    first = _AUTHORITY.get(rule, _CHANGED)
+    for what in (first, *_AUTHORITY.values(), _CHANGED):
+        if (evening := told.get(what)) is not None:
+            return evening
+    return _evening_by(rule, evidence.seen, longitude)
+
+
+def contradictions(rule: NightRule, evidence: Evidence, longitude: float | None, evening: date) -> str:
+    """Say what tells another night than ``evening``, by more than one; empty when nothing does.
+
+    One night is no contradiction: programs name nights by evening, by morning or by UTC.
+    """
+    day = evening.toordinal()
+    others = [
+        f"the {what} says {told.isoformat()}"
+        for what, told in _evenings(rule, evidence, longitude)
+        if not -1 <= told.toordinal() - day <= 1
+    ]
+    return f"counted to the night of {evening.isoformat()}, but {' and '.join(others)}" if others else ""
+
+
+def clock_ahead(changed: datetime | None, seen: datetime) -> str:
+    """Say that a telescope's clock is ahead of ours: it showed us a file that it will change only later."""
+    if changed is None or changed - seen <= CLOCK_SLACK:
+        return ""
+    return (
+        f"the telescope's clock is {_span(changed - seen)} or more ahead of ours, or its listing tells no UTC: the "
+        f"file's last change is told as {_moment(changed)}, and we saw it at {_moment(seen)}; set its clock"
+    )
+
+
+def clock_behind(changed: datetime | None, last_seen: datetime) -> str:
+    """Say that a telescope's clock is behind ours: a file that changed after we saw it bears an earlier time."""
+    if changed is None or last_seen - changed <= CLOCK_SLACK:
+        return ""
+    return (
+        f"the telescope's clock is {_span(last_seen - changed)} or more behind ours, or its listing tells no UTC: the "
+        f"file changed after we saw it at {_moment(last_seen)}, and its last change is told as {_moment(changed)}; "
+        "set its clock"
+    )
+
+
+@lru_cache(maxsize=1024)  # most frames of a listing share their session with others
+def evening_of_stamp(day: str, time: str, clock: Clock, longitude: float | None) -> date | None:
+    """Read a date and a time as they stand in names, whatever stands between their digits; None for no date.
+
+    A date without a time is an evening already.
+    """
+    start = _start(day, time)
+    if start is None:
+        return None
+    if not time:
+        return start.date()
+    return evening_of(start) if clock is Clock.LOCAL else evening_at(start.replace(tzinfo=UTC), longitude)
+
+
+def instant_at(instant_us: int) -> datetime | None:
+    """Turn microseconds since 1970 UTC into an instant; None for one that is at an end of the calendar."""
+    try:
+        instant = _EPOCH + timedelta(microseconds=instant_us)
+    except OverflowError:
+        return None
+    return instant if date.min.year < instant.year < date.max.year else None
+
+
+_CHANGED = "time of change"
+_AUTHORITY = {NightRule.FOLDER: "folder", NightRule.NAME: "name", NightRule.HEADER: "header"}
+
+
+def _evenings(rule: NightRule, evidence: Evidence, longitude: float | None) -> Iterator[tuple[str, date]]:
+    """Tell each piece of evidence that there is, as the evening it speaks for."""
+    if evidence.folder is not None:
+        yield "folder", evidence.folder
+    if evidence.name is not None:
+        yield "name", evidence.name
+    if evidence.header is not None:
+        yield "header", _evening_by(rule, evidence.header, longitude)
+    if evidence.changed is not None:
+        yield _CHANGED, _evening_by(rule, evidence.changed, longitude)
+
+
+def _evening_by(rule: NightRule, instant: datetime, longitude: float | None) -> date:
+    if rule is NightRule.UTC_12H:
+        return evening_of(instant.astimezone(UTC).replace(tzinfo=None))
+    return evening_at(instant, None if rule is NightRule.LOCAL_12H else longitude)
+
+
+def _start(day: str, time: str) -> datetime | None:
+    days, clock = "".join(_DIGITS.findall(day)), "".join(_DIGITS.findall(time))[:6] or "000000"
+    if (len(days), len(clock)) != (8, 6):  # YYYYMMDD, hhmmss
+        return None
+    try:
+        return datetime.strptime(days + clock, "%Y%m%d%H%M%S")  # noqa: DTZ007 - whose zone it is, the caller knows
+    except ValueError:
+        return None
+
+
+def _span(span: timedelta) -> str:
+    minutes = span // timedelta(minutes=1)
+    if minutes >= 2 * 24 * 60:
+        return f"{minutes // (24 * 60):,} days"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _moment(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Translate: a raw header and its dialect make the canonical fields, and findings about what could not be read."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nightferry.core.canonical import Canonical, Finding, ImageType, Severity
@@ -17,6 +18,13 @@ _TEXTS = frozenset({
     "software", "observer", "calibrated",
 })  # fmt: skip
 _WHOLE = frozenset({"xbin", "ybin", "xorg", "yorg", "stack_count"})
+#: Cards that describe the data, the file or the solution (`read_wcs`), and those that every profile writes itself.
+_FORMAL = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|[PG]COUNT|GROUPS|BZERO|BSCALE|BLANK|BUNIT|CHECKSUM|DATASUM|DATE|END"
+    r"|CONTINUE|LONGSTRN|WCSAXES|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)\d|(PC|CD|PV)\d+_\d+|(LON|LAT)POLE"
+    r"|(A|B|AP|BP)_(ORDER|\d+_\d+)"
+)
+_MOST_NAMES = 12
 _INSTANTS = frozenset({"start", "end"})
 #: Spellings of image types, in small letters without anything between them.
 _IMAGE_TYPES: Mapping[str, ImageType] = {
@@ -59,6 +67,18 @@ def translate(header: Header, dialect: Dialect, raw_name: str = "", hints: Mappi
     # every value was made by the reader of its own field's kind
     canonical = Canonical(**values, wcs=wcs, raw_name=raw_name or None)  # type: ignore[arg-type]
     return Reading(canonical, (*reader.findings, *findings), frozenset(reader.used))
+
+
+def untranslated(header: Header, dialect: Dialect) -> Iterator[Finding]:
+    """Tell in one finding which cards no field is made of: a profile carries them over or drops them unread."""
+    known = {
+        key for rule in dialect.fields.values() for source in rule.sources if not source.hint for key in source.keys
+    }
+    unread = [key for key in header.first if key not in known and not _FORMAL.fullmatch(key)]
+    if unread:
+        names = ", ".join(unread[:_MOST_NAMES]) + (", ..." if len(unread) > _MOST_NAMES else "")
+        said = f"fields of the {dialect.id} dialect; they are not translated"
+        yield Finding("V61", Severity.INFO, "", f"{len(unread)} cards: {names}", said)
 
 
 def _hints_of(raw_name: str, dialect: Dialect, hints: Mapping[str, str]) -> Mapping[str, str]:

@@ -1,30 +1,47 @@
 """Clear: delete frames at the source, only with proof, and with a receipt for each.
 
 A frame is deleted when all of this holds: every archive of its telescope has it, read back byte for byte now;
-no audit doubts it; the grace period is over; the file at the source is still the one that was pulled.
+no audit doubts it; the grace period is over; the file at the source is still the one that was pulled. Where the
+archives have a product instead, the raw file is first rebuilt from an archive's copy, here and now, and compared with
+what came.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from nightferry.core.errors import Gone, NightferryError, TryAgain, Unreachable
+from nightferry.core.errors import Gone, Held, NightferryError, TryAgain, Unreachable
 from nightferry.core.frame import Digest, Fact, FrameId
 from nightferry.core.ledger import Proof
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Entry, Store, StorePath
+from nightferry.steps.fetchback import fetch_back
 from nightferry.steps.readback import read_back
+from nightferry.steps.rebuild import restore_raw
+from nightferry.steps.shelf import part_of, translated
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A frame that may be deleted at the source, with the proof of each archive."""
+    """A frame that may be deleted at the source, with the proof of each archive.
+
+    ``raw`` is the digest of what was pulled; ``recipe`` leads back to it from what the archives have, where that is a
+    product.
+    """
 
     frame: FrameId
     path: StorePath
     size: int
     mtime_us: int | None
     proofs: Mapping[str, Proof]
+    raw: Digest | None = None
+    recipe: str = ""
+
+    @property
+    def rebuilt(self) -> bool:
+        """Whether the archives have a product, which must lead back to the raw file."""
+        return any(proof.digest != self.raw for proof in self.proofs.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +81,32 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def _doubtful(
+    candidate: Candidate, answers: Mapping[str, Digest | NightferryError], seconds: float
+) -> Clearance | None:
+    """Tell of the archive that does not have what it was given; None when all do."""
+    for name, answer in answers.items():
+        if isinstance(answer, NightferryError):
+            outcome = Outcome.HELD if isinstance(answer, Gone) else Outcome.FAILED
+            return Clearance(candidate, outcome, f"{name} could not be read back: {answer}", {}, seconds, name)
+        if answer != candidate.proofs[name].digest:
+            reason = f"{name} holds other bytes now (BLAKE3 {answer[:16]}): the source may be the last good copy"
+            return Clearance(candidate, Outcome.HELD, reason, {"found": answer}, seconds, name)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """The step that deletes at the source. ``archives`` are all that must hold a frame."""
+    """The step that deletes at the source.
+
+    ``archives`` are all that must hold a frame; ``scratch`` is a folder of ours, where raw files are rebuilt.
+    """
 
     source: Store
     archives: Mapping[str, Store]
+    scratch: Path | None = None
     name: str = "clear"
-    version: str = "1"
+    version: str = "2"
 
     def __call__(self, batch: Sequence[Candidate], *, dry_run: bool = False) -> Iterator[Clearance]:
         """Prove each candidate anew and delete it; ``dry_run`` does all but delete.
@@ -86,6 +121,26 @@ class Clear:
             answers = {name: answers[place] for name, answers in found.items()}
             yield self._one(candidate, entry, answers, share, dry_run=dry_run)
 
+    def _why_lost(self, candidate: Candidate) -> str:
+        """Say why the raw file could not be had again once it is deleted; empty when it was rebuilt just now."""
+        name, store = next(iter(self.archives.items()))
+        proof = candidate.proofs[name]
+        if not candidate.recipe or candidate.raw is None or proof.digest is None or self.scratch is None:
+            return "the ledger keeps no recipe that leads back to the raw file, so it stays"
+        product, raw = self.scratch / "product", self.scratch / "raw"
+        with translated(self.scratch, "the shelf"):
+            for left in (product, raw, Path(part_of(raw))):  # by a kill
+                left.unlink(missing_ok=True)
+            try:
+                fetch_back(store, StorePath(proof.name), proof.digest, product)
+                restore_raw(product, candidate.recipe, raw, digest=candidate.raw)
+            except Held as err:
+                return f"the raw file could not be rebuilt from {name}, so it stays: {err}"
+            finally:
+                product.unlink(missing_ok=True)
+                raw.unlink(missing_ok=True)
+        return ""
+
     def _read(self, store: Store, name: str, batch: Sequence[Candidate]) -> Iterator[Digest | NightferryError]:
         return read_back(store, [StorePath(candidate.proofs[name].name) for candidate in batch])
 
@@ -98,15 +153,12 @@ class Clear:
         *,
         dry_run: bool,
     ) -> Clearance:
-        for name, answer in answers.items():
-            if isinstance(answer, NightferryError):
-                outcome = Outcome.HELD if isinstance(answer, Gone) else Outcome.FAILED
-                return Clearance(candidate, outcome, f"{name} could not be read back: {answer}", {}, seconds, name)
-            if answer != candidate.proofs[name].digest:
-                reason = f"{name} holds other bytes now (BLAKE3 {answer[:16]}): the source may be the last good copy"
-                return Clearance(candidate, Outcome.HELD, reason, {"found": answer}, seconds, name)
+        if (doubtful := _doubtful(candidate, answers, seconds)) is not None:
+            return doubtful
         if entry is None:
             return Clearance(candidate, Outcome.DONE, "", {"was_gone": True}, seconds)
+        if candidate.rebuilt and (lost := self._why_lost(candidate)):
+            return Clearance(candidate, None, lost)
         if not entry.agrees_with(candidate.size, candidate.mtime_us):
             return Clearance(candidate, None, "the file at the source is another one now")
         if (entry.mtime_us is None or candidate.mtime_us is None) and (reason := self._compare_source(candidate)):
@@ -116,6 +168,8 @@ class Clear:
         if (trouble := self._remove(candidate.path)) is not None:
             return Clearance(candidate, Outcome.FAILED, f"deleting failed: {trouble}", {}, seconds)
         proof: dict[str, Fact] = {"size": candidate.size, "mtime_us": candidate.mtime_us}
+        if candidate.rebuilt:
+            proof["rebuilt"] = candidate.raw
         proof |= {f"read back from {name}": str(answer) for name, answer in answers.items()}
         return Clearance(candidate, Outcome.DONE, "", proof, seconds)
 
@@ -133,6 +187,5 @@ class Clear:
 
     def _compare_source(self, candidate: Candidate) -> str:
         """Where the source tells no times, only its bytes can say that the file is still the same."""
-        digest = next(iter(candidate.proofs.values())).digest
         answer = next(read_back(self.source, [candidate.path]))
-        return "" if answer == digest else "the file at the source is another one now"
+        return "" if answer == candidate.raw else "the file at the source is another one now"

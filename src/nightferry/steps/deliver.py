@@ -72,6 +72,7 @@ class Deliver:
                 yield Result(frame, *result, frame, share + time.perf_counter() - began)
             else:
                 yield _refused(frame, answer, proof, share)
+        next(found, None)  # its end lets go of its connection, whatever is raised next
         for answer in answers:
             if isinstance(answer, (Unreachable, NoSpace, Misconfigured)):
                 raise answer

@@ -21,17 +21,15 @@ from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
 from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
-from nightferry.core.store import StorePath
 from nightferry.dialects import load_dialects
 from nightferry.fits.rewrite import Rewritten, rewrite
 from nightferry.profiles import Made
 from nightferry.steps.claims import claim
-from nightferry.steps.pull import SHELVED
+from nightferry.steps.products import NAMES, named_beside, place_of, product_of
+from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf, land, part_of, translated
-from nightferry.steps.standardise import MOST_BUMPS, Draft, Settings, changes_between, digest_of, draft_of, made_of
+from nightferry.steps.standardise import MOST_BUMPS, Draft, Settings, changes_between, draft_of, made_of
 
-#: The folders of a night on the shelf: products, and the names that they have.
-PRODUCTS, NAMES = "standard", "names"
 #: The fact that holds a plate solution's cards, as 80-column text, one a line; they replace the raw header's.
 SOLUTION = "solution"
 #: The facts that say how a product was made that is to be made alike again.
@@ -66,13 +64,14 @@ class Standardise:
     judges: bool = False
     form: str = field(default="1", repr=False)
 
-    @property
-    def version(self) -> str:
-        """Changes with the step, its settings, and the files of dialect and profile."""
-        context = replace(self.settings.context, written=None, hints={})
-        profile = self.settings.loaded()
-        dialects = load_dialects(self.settings.dialects)
-        return f"{self.form}-{fingerprint(repr(context), repr(profile), repr(dialects), self.settings.dialect)[:12]}"
+    version: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work the version out once: it changes with the step, its settings, and the files of dialect and profile."""
+        settings = self.settings
+        said = (replace(settings.context, written=None, hints={}), settings.loaded(), load_dialects(settings.dialects))
+        told = fingerprint(*map(repr, said), settings.dialect)
+        object.__setattr__(self, "version", f"{self.form}-{told[:12]}")
 
     def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
         """Tell the product that is on the shelf, or how the one that was is made again."""
@@ -144,7 +143,7 @@ class Standardise:
                 raise Held(f"V19 {draft.raw_name}: another frame has the name {made.name}")
         else:
             raise Held(f"V19 {draft.raw_name}: more than {MOST_BUMPS} frames claim the second of its start")
-        place = _place(self.shelf, frame, self._product(frame, version))
+        place = place_of(self.shelf, frame, self._product(frame, version))
         with translated(place, "the shelf"):
             place.parent.mkdir(parents=True, exist_ok=True)
             file = files.enter_context(FileIO(part_of(place), "w+"))
@@ -167,7 +166,7 @@ class Standardise:
             digest,
             made.written.size,
             frame.night,
-            _named(frame, name),
+            named_beside(frame, name),
             Role.STANDARD,
             made.place,
             {"datasum": _sums(made.written), "dialect": made.draft.dialect, "name": name},
@@ -195,47 +194,12 @@ class Standardise:
         return FrameId(fingerprint(self.name, version, frame.id))
 
 
-def product_of(shelf: Shelf, raw: Frame, receipt: Receipt) -> Frame | None:
-    """Tell the product that a receipt is about, whether it is on the shelf still or not; None when it names none."""
-    told = receipt.proof
-    product, size, name = told.get("product"), told.get("size"), told.get("name")
-    if not isinstance(product, str) or not isinstance(size, int) or receipt.digest is None:
-        return None
-    facts: dict[str, Fact] = {key: told.get(key) for key in ("datasum", "dialect", "name")}
-    return Frame(
-        FrameId(product),
-        receipt.digest,
-        size,
-        raw.night,
-        _named(raw, str(name)),
-        Role.STANDARD,
-        _place(shelf, raw, FrameId(product)),
-        {**facts, SHELVED: True},
-        (raw.id,),
-    )
-
-
-def _place(shelf: Shelf, raw: Frame, product: FrameId) -> Path:
-    return shelf.folder(raw.night) / PRODUCTS / f"{raw.id}.{product[:12]}"
-
-
-def raw_of(product: Path) -> FrameId:
-    """Tell the raw frame that a product on the shelf, or its part, was made of."""
-    return FrameId(product.name.partition(".")[0])
-
-
 def _sums(written: Rewritten) -> str:
     return " ".join(map(str, written.datasums))
 
 
 def _raw_name(frame: Frame) -> str:
     return frame.name.rpartition("/")[2]
-
-
-def _named(frame: Frame, name: str) -> StorePath:
-    """Put a product's name where its raw frame's was."""
-    folder, slash, _ = frame.name.rpartition("/")
-    return StorePath(folder + slash + name)
 
 
 def _stamp(frame: Frame) -> Instant:

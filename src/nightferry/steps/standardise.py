@@ -12,19 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from blake3 import blake3
-
 from nightferry.core.canonical import Finding, Severity
 from nightferry.core.context import Context
 from nightferry.core.errors import Held, NightferryError, Occupied
-from nightferry.core.frame import Digest
 from nightferry.core.instant import instant_of
-from nightferry.core.store import BUFFER_SIZE
-from nightferry.dialects import Reading, detect, load_dialect, load_dialects, translate
+from nightferry.dialects import Reading, detect, load_dialect, load_dialects, translate, untranslated
 from nightferry.dialects.header import Header
 from nightferry.fits.cards import CARD, Card, parse_card
-from nightferry.fits.rewrite import Nowhere, Rewritten, Unit, read_unit, restore, rewrite
+from nightferry.fits.rewrite import Nowhere, Rewritten, Unit, read_unit, rewrite
 from nightferry.profiles import Made, Profile, load_profile, make_header
+from nightferry.steps.rebuild import named_as
 from nightferry.steps.shelf import sync_folder, translated
 
 #: Milliseconds that a name may be moved, before too many frames claim one second.
@@ -164,7 +161,9 @@ def draft_of(file: BinaryIO, raw_name: str, settings: Settings, *, solution: str
         dialect = load_dialect(settings.dialect, settings.dialects)
     else:
         dialect = detect(header, load_dialects(settings.dialects))
-    return Draft(unit, header, translate(header, dialect, raw_name, settings.context.hints), dialect.id, raw_name)
+    reading = translate(header, dialect, raw_name, settings.context.hints)
+    reading = replace(reading, findings=(*reading.findings, *untranslated(header, dialect)))
+    return Draft(unit, header, reading, dialect.id, raw_name)
 
 
 def made_of(draft: Draft, context: Context, profile: Profile, bump: int) -> Made:
@@ -186,27 +185,12 @@ def _write(file: BinaryIO, target: Path, draft: Draft, made: Made, *, durable: b
                 written = rewrite(file, out, draft.unit, [card.raw for card in made.cards])
                 if durable:
                     os.fsync(out.fileno())
-            taken = not _name(part, target)
+            taken = not named_as(part, target)
         finally:
             part.unlink(missing_ok=True)
         if durable and not taken:
             sync_folder(target.parent)
     return None if taken else written
-
-
-def _name(part: Path, target: Path) -> bool:
-    """Give a file its final name without replacing another; False when the name is taken."""
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links: an empty file claims the name first
-        try:
-            target.open("xb").close()
-        except FileExistsError:
-            return False
-        part.replace(target)
-    return True
 
 
 def _same(target: Path, draft: Draft, file: BinaryIO, behind: int) -> Rewritten | None:
@@ -256,34 +240,3 @@ def _texts(cards: Sequence[Card]) -> Mapping[str, str]:
         if not card.commentary and card.keyword not in {"CHECKSUM", "DATASUM"}:
             texts.setdefault(card.keyword, repr(card.value))
     return texts
-
-
-def restore_raw(product: Path, recipe: str, target: Path, *, digest: str = "") -> int:
-    """Rebuild the raw file of a product byte for byte, and tell its size.
-
-    ``digest`` is the BLAKE3 of the raw frame: `Held` is raised, and nothing left, when the bytes are not those.
-    """
-    part = target.with_name(f"{target.name}.part")
-    with translated(target, "the restored frame"):
-        try:
-            with product.open("rb", buffering=0) as file, part.open("xb") as out:
-                size = restore(file, out, recipe)
-                out.flush()
-                os.fsync(out.fileno())
-            if digest and (found := digest_of(part)) != digest:
-                raise Held(f"{product.name}: what was rebuilt is not the raw frame: digest {found}, expected {digest}")
-            if not _name(part, target):
-                raise Occupied(f"{target} exists; nothing was overwritten")
-        finally:
-            part.unlink(missing_ok=True)
-        sync_folder(target.parent)
-    return size
-
-
-def digest_of(path: Path) -> Digest:
-    """Read a file through BLAKE3."""
-    hasher, buffer = blake3(), memoryview(bytearray(BUFFER_SIZE))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            hasher.update(buffer[:count])
-    return Digest(hasher.hexdigest())

@@ -60,10 +60,12 @@ class Validate:
     judges: bool = True
     form: str = field(default="1", repr=False)
 
-    @property
-    def version(self) -> str:
-        """Changes with the step, the profile and what the configuration says of the telescope."""
-        return f"{self.form}-{fingerprint(repr(self.profile), repr(self.context), str(self.gate))[:12]}"
+    version: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work the version out once: it changes with the step, the profile, and what is known of the telescope."""
+        told = fingerprint(repr(self.profile), repr(self.context), str(self.gate))
+        object.__setattr__(self, "version", f"{self.form}-{told[:12]}")
 
     def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
         """Tell whether these bytes were found good before."""

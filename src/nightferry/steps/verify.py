@@ -1,6 +1,6 @@
 """Verify: judge a frame by what its bytes said while they arrived. Reads nothing again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nightferry.core.frame import Fact, Frame
@@ -11,15 +11,23 @@ from nightferry.core.step import Grouping, Lane
 _PROOF = ("kind", "hdus", "naxis", "bitpix", "datasum", "checksums", "warnings")
 
 
+def _no_doubt(_frame: Frame) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """The step that holds a frame whose file is not whole: truncated, empty, not what its name says."""
+    """The step that holds a frame whose file is not whole: truncated, empty, not what its name says.
+
+    ``doubt`` says what is odd about a whole frame; it stands among the warnings of its proof and holds nothing.
+    """
 
     name: str = "verify"
     version: str = "1"
     target: str = ""
     lane: Lane = Lane.IO
     grouping: Grouping = Grouping.FRAME
+    doubt: Callable[[Frame], str] = _no_doubt
 
     def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
         """Judge each frame; never raises."""
@@ -29,4 +37,6 @@ class Verify:
             if problem:
                 yield Result(frame, Outcome.HELD, problem, proof)
             else:
+                if doubt := self.doubt(frame):
+                    proof["warnings"] = "; ".join(filter(None, (str(proof.get("warnings", "")), doubt)))
                 yield Result(frame, Outcome.DONE, "", proof, frame)

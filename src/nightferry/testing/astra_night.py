@@ -13,17 +13,18 @@ from nightferry.testing.astra import START, astra_frame
 #: Faults that hold a frame, and a word of the reason; the other faults cost it nothing.
 HELD: Mapping[str, str] = {
     "truncated": "truncated", "empty": "empty", "no-imagetyp": "IMAGETYP", "no-dateobs": "DATE-OBS",
-    "garbage": "not FITS", "unknown-type": "V15", "sum-wrong": "checksum",
+    "garbage": "not FITS", "unknown-type": "V15", "sum-wrong": "DATASUM",
 }  # fmt: skip
-FAULTS = (*HELD, "no-filter", "same-ms", "bad-shape", "unsolved", "null-cards")
+FAULTS = (*HELD, "no-filter", "same-ms", "bad-shape", "unsolved", "null-cards", "stale-sum")
 #: The kinds of frames of a night, in the order of their start.
 KINDS = ("bias", "bias", "dark", "flat", *["light"] * 16)
 _CHANGES: Mapping[str, dict[str, bool | float | str | None]] = {
     "no-imagetyp": {"IMAGETYP": None},
     "no-filter": {"FILTER": None},
     "no-dateobs": {"DATE-OBS": None},
-    "unknown-type": {"IMAGETYP": "Tricolor Image"},
-    "sum-wrong": {"DATASUM": "1234567890", "CHECKSUM": "0000000000000000"},
+    "unknown-type": {"IMAGETYP": "Pretty Picture"},
+    "sum-wrong": {"DATASUM": "1234567890"},
+    "stale-sum": {"CHECKSUM": "0000000000000000"},
     "null-cards": {"AIRMASS": "N/A", "CCD-TEMP": "nan"},
 }
 _LONG_AGO = 1_771_900_000  # seconds since 1970; a night settles at once when it is old
@@ -70,11 +71,14 @@ def _frame(number: int, kind: str, fault: str, size: tuple[int, int], start: dat
         changed["DATE-OBS"] = start.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "999"
     shape = (size[0], size[1] // 2) if fault == "bad-shape" else size
     raw = astra_frame(kind, number=number, changed=changed, size=shape, start=start, solved=fault != "unsolved")
-    data = raw[-(-(-shape[0] * shape[1] * 2 // 2880) * 2880) :]
+    datasum = datasum_of(raw[-(-(-shape[0] * shape[1] * 2 // 2880) * 2880) :])
+    if fault == "stale-sum":  # the header was changed after it was summed, as Astra does; the pixels are proven
+        changed["DATASUM"] = str(datasum)
+        raw = astra_frame(kind, number=number, changed=changed, size=shape, start=start)
     spoil: Mapping[str, Callable[[bytes], bytes]] = {
         "truncated": lambda whole: whole[: int(len(whole) * 0.6)],
         "empty": lambda _: b"",
         "garbage": lambda _: b"not a FITS file\n" * 99,
     }
     path = StorePath(f"20260222/camera_I+z_Sp2306-0502_{number:04d}_{kind}.fits")
-    return Planted(path, fault, spoil.get(fault, bytes)(raw), datasum_of(data))
+    return Planted(path, fault, spoil.get(fault, bytes)(raw), datasum)

@@ -142,7 +142,7 @@ class Vigil:
             return
         folder = self.config.books.path.expanduser()
         for name in dict.fromkeys(balance.night.telescope for balance in nights):
-            preset = load_preset(self.config.telescope[name].preset)
+            preset = load_preset(self.config.telescope[name].preset, self.config.folder)
             program = self.program or self.config.telescope[name].program or preset.program or ""
             changed = write_books(folder, self.ledger, [one for one in nights if one.night.telescope == name], program)
             for copier in self.copiers:
@@ -265,7 +265,7 @@ def keep(
 def site_of(config: Config, telescope: str) -> Site | None:
     """Tell where a telescope stands: its own site, or its preset's."""
     section = config.telescope[telescope]
-    where = config.site[section.site] if section.site else load_preset(section.preset).site
+    where = config.site[section.site] if section.site else load_preset(section.preset, config.folder).site
     return Site(where.latitude, where.longitude, where.elevation) if where else None
 
 

@@ -5,7 +5,7 @@ import re
 from nightferry.core.display import display
 from nightferry.core.errors import Misconfigured, NightferryError, Unreachable
 from nightferry.stores.sftp.address import SftpAddress
-from nightferry.stores.sftp.keys import host_keys
+from nightferry.stores.sftp.keys import UnknownHost, host_keys
 
 _FINGERPRINT = re.compile(r"(?:SHA256|MD5):[0-9A-Za-z+/:]+")
 _UNKNOWN = re.compile(r"host key is known for|Host key verification failed|authenticity of host", re.IGNORECASE)
@@ -35,7 +35,7 @@ def complaint(said: str, address: SftpAddress) -> NightferryError:
     if "revoked" in said and "key" in said.lower():
         return Misconfigured(f"{label}: the host's key was revoked, so it is not trusted ({words})")
     if _UNKNOWN.search(said):
-        return Misconfigured(_unknown(address, kept, words))
+        return UnknownHost(_unknown(address, kept, words), address)
     if _REFUSED.search(said):
         return Misconfigured(_refused(said, address, words))
     if "subsystem request failed" in said:

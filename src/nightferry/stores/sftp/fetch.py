@@ -13,11 +13,10 @@ from typing import Self, TypeVar
 from nightferry.core.errors import Changed, Gone, NightferryError, TryAgain
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Want
 from nightferry.stores.paths import checked, path_refusal
-from nightferry.stores.sftp.pool import Line, Pool
-from nightferry.stores.sftp.process import Cut, Silence
+from nightferry.stores.sessions import Cut, Garbled, Line, Pool, Silence
 from nightferry.stores.sftp.session import Session
 from nightferry.stores.sftp.walk import as_entry
-from nightferry.stores.sftp.wire import NO_ATTRS, OPEN_READ, U32, Code, Garbled, Kind, Status, number
+from nightferry.stores.sftp.wire import NO_ATTRS, OPEN_READ, U32, Code, Kind, Status, number
 
 #: Bytes and files that are on their way at once.
 _WINDOW, _FILES = 4 << 20, 16
@@ -60,11 +59,11 @@ class Course:
 class SftpFetch:
     """The arrivals of one call, over one session; see `Store.fetch`."""
 
-    def __init__(self, pool: Pool, wants: Sequence[Want]) -> None:
+    def __init__(self, pool: Pool[Session], wants: Sequence[Want]) -> None:
         self._pool = pool
         self._wants = wants
         self._place = -1
-        self._line: Line | None = None
+        self._line: Line[Session] | None = None
         self._course: Course | None = None
         self._ahead: deque[Course] = deque()
 
@@ -131,14 +130,14 @@ class SftpFetch:
 
     # -- the steps of a transfer -------------------------------------------------------------------------------
 
-    def _line_for(self, course: Course) -> Line:
+    def _line_for(self, course: Course) -> Line[Session]:
         if self._line is None or course is not self._course or course.done:
             raise TryAgain(
                 f"{course.want.path!a}: this arrival is over (read, failed or given up); fetch the file again"
             )
         return self._line
 
-    def _open(self, line: Line, course: Course) -> None:
+    def _open(self, line: Line[Session], course: Course) -> None:
         """Have the file open, and see to it that it is the wanted one."""
         if course.judged:
             return
@@ -156,7 +155,7 @@ class SftpFetch:
             raise session.refusal(course.opened, f"opening {path!a}")
         course.judged = True
 
-    def _compared(self, line: Line, want: Want, entry: Entry | None) -> Entry:
+    def _compared(self, line: Line[Session], want: Want, entry: Entry | None) -> Entry:
         where = f"{line.label}: {want.path!a}"
         if entry is None:
             line.session.need_root()
@@ -255,7 +254,7 @@ class SftpFetch:
 
     # -- ends --------------------------------------------------------------------------------------------------
 
-    def _failed(self, line: Line, course: Course, err: NightferryError) -> NightferryError:
+    def _failed(self, line: Line[Session], course: Course, err: NightferryError) -> NightferryError:
         """End a course, and the session with all courses on it if it is to blame."""
         if isinstance(err, Cut | Silence | Garbled):
             session = course.session

@@ -25,6 +25,14 @@ class HostKey:
     line: str
 
 
+class UnknownHost(Misconfigured):
+    """The host's key is in no list of known hosts; ``address`` is where it was asked."""
+
+    def __init__(self, words: str, address: SftpAddress) -> None:
+        super().__init__(words)
+        self.address = address
+
+
 def host_keys(host: str, port: int | None = None, *, timeout: float = 10.0) -> tuple[HostKey, ...]:
     """Ask a host for its keys, the best first; none when it does not answer.
 

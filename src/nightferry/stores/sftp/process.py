@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import cast
 
-from nightferry.core.errors import Misconfigured, TryAgain, Unreachable
+from nightferry.core.errors import Misconfigured, TryAgain
+from nightferry.stores.sessions import Cut, Silence
 from nightferry.stores.sftp.address import SftpAddress
 from nightferry.stores.sftp.command import ssh_command, ssh_environment
 
@@ -18,14 +19,6 @@ _PIECE = 64 * 1024
 _PARTING = 1.0
 _LARGE_PIPE = 1 << 20
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ of Linux
-
-
-class Cut(Unreachable):
-    """The connection ended."""
-
-
-class Silence(Unreachable):
-    """The server said nothing for as long as we wait."""
 
 
 class SshProcess:

@@ -12,8 +12,7 @@ from typing import BinaryIO
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, NoSpace, Occupied, TryAgain
 from nightferry.core.store import ROOT, Load, StorePath
 from nightferry.stores.paths import checked, part_name
-from nightferry.stores.sftp.pool import Line
-from nightferry.stores.sftp.process import Cut, Silence
+from nightferry.stores.sessions import Cut, Garbled, Line, Silence
 from nightferry.stores.sftp.session import Session
 from nightferry.stores.sftp.wire import (
     NO_ATTRS,
@@ -21,7 +20,6 @@ from nightferry.stores.sftp.wire import (
     OPEN_READ,
     Attrs,
     Code,
-    Garbled,
     Kind,
     Status,
     mode_attrs,
@@ -38,7 +36,7 @@ _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 class Putter:
     """Stores files one after the other; remembers, for one call, which folders are there."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line[Session]) -> None:
         self._line = line
         self._label = line.label
         self._folders: dict[StorePath, bytes | None] = {}
@@ -159,7 +157,7 @@ class Putter:
                     self._line.pool.leftovers.add(part)
                 return
         if session.look(target) is None:
-            self._line.pool.links = False  # a rename may be raced
+            self._line.pool.lacks.add("links")  # a rename may be raced
             status = session.do(Kind.RENAME, *places)
             if status.code == Code.OK:
                 return

@@ -2,15 +2,15 @@
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import ROOT, StorePath
+from nightferry.stores.sessions import Cut, Garbled, Silence
 from nightferry.stores.sftp.address import SftpAddress
 from nightferry.stores.sftp.complaint import complaint, shown
-from nightferry.stores.sftp.process import Cut, Silence, SshProcess
+from nightferry.stores.sftp.process import SshProcess
 from nightferry.stores.sftp.wire import (
     SAFE_CHUNK,
     Attrs,
     Code,
     Framer,
-    Garbled,
     Kind,
     Limits,
     Status,

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from nightferry.core.errors import Gone, Held, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
 from nightferry.stores.paths import checked
+from nightferry.stores.sessions import Line, Pool
 from nightferry.stores.sftp.address import SftpAddress
 from nightferry.stores.sftp.fetch import SftpFetch
-from nightferry.stores.sftp.pool import Line, Pool
 from nightferry.stores.sftp.put import Putter
+from nightferry.stores.sftp.session import Session
 from nightferry.stores.sftp.walk import stat_all, walk
 from nightferry.stores.sftp.wire import Code, Kind
 
@@ -17,13 +18,14 @@ class SftpStore:
     """A folder on an SFTP server; see `nightferry.core.store.Store`. Connects when it is first used."""
 
     def __init__(self, address: SftpAddress) -> None:
-        self._pool = Pool(address)
+        self._address = address
+        self._pool = Pool(lambda: Session(address), address.label, address.connections)
 
     @property
     def traits(self) -> Traits:
         """What this store can do; that a server cannot make links is known only after a put."""
-        address = self._pool.address
-        return Traits(label=address.label, exclusive_put=self._pool.links, connections=address.connections)
+        pool = self._pool
+        return Traits(label=pool.label, exclusive_put="links" not in pool.lacks, connections=pool.connections)
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; see `Store.list`."""

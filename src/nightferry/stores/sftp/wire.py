@@ -10,7 +10,7 @@ import struct
 from enum import IntEnum
 from typing import Literal, NamedTuple
 
-from nightferry.core.errors import TryAgain
+from nightferry.stores.sessions import Garbled
 
 #: OpenSSH sends no packet longer than 256 KiB, and a server that must listen to it takes none.
 LONGEST_PACKET = 256 * 1024 + 1024
@@ -31,10 +31,6 @@ _SIZE, _OWNER, _PERMISSIONS, _TIMES, _EXTENDED = 1, 2, 4, 8, 0x80000000
 _USUAL = _SIZE | _OWNER | _PERMISSIONS | _TIMES
 _NOTHING = (0,) * 7
 _KIND_OF_FILE = 0o170000
-
-
-class Garbled(TryAgain):
-    """The server said something that is no SFTP."""
 
 
 class Kind(IntEnum):

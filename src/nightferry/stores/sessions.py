@@ -1,33 +1,63 @@
-"""The sessions of one store: as many as it may have, used again over calls and threads."""
+"""The sessions of one store with one server: as many as it may have, used again over calls and threads."""
 
 import threading
+from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Generic, Protocol, Self, TypeVar
 
-from nightferry.core.errors import NightferryError
+from nightferry.core.errors import NightferryError, TryAgain, Unreachable
 from nightferry.core.store import StorePath
-from nightferry.stores.sftp.address import SftpAddress
-from nightferry.stores.sftp.process import Cut, Silence
-from nightferry.stores.sftp.session import Session
-from nightferry.stores.sftp.wire import Garbled
 
 #: A session that rested longer, in seconds, is asked whether it still lives.
 _RESTED = 0.2
 
 
-class Pool:
-    """Idle sessions, and a gate that lets only so many calls through at once."""
+class Cut(Unreachable):
+    """The connection ended."""
 
-    def __init__(self, address: SftpAddress) -> None:
-        self.address = address
+
+class Silence(Unreachable):
+    """The server said nothing for as long as we wait."""
+
+
+class Garbled(TryAgain):
+    """The server said something that its protocol does not know."""
+
+
+class Session(Protocol):
+    """A login that a pool keeps; not for several threads at once."""
+
+    def alive(self) -> bool:
+        """Whether the server still answers; all answers still to come are passed over."""
+        ...
+
+    def settle(self) -> None:
+        """Forget all answers that are still to come."""
+        ...
+
+    def close(self, *, politely: bool = False) -> None:
+        """End the session; may be called again."""
+        ...
+
+
+S = TypeVar("S", bound=Session)
+
+
+class Pool(Generic[S]):
+    """Idle sessions, and a gate that lets only so many calls through at once; ``make`` logs in."""
+
+    def __init__(self, make: Callable[[], S], label: str, connections: int) -> None:
+        self.label = label
+        self.connections = connections
         #: Unfinished files of ours that could not be deleted yet.
         self.leftovers: set[StorePath] = set()
-        #: What the server was found to lack; a name can then be taken by two writers who race.
-        self.links = True
-        self._gate = threading.Semaphore(address.connections)
+        #: What the server was found to lack, in the words of the store.
+        self.lacks: set[str] = set()
+        self._make = make
+        self._gate = threading.Semaphore(connections)
         self._lock = threading.Lock()
-        self._idle: list[tuple[Session, float]] = []
+        self._idle: list[tuple[S, float]] = []
         self._holders: list[int] = []
         self._era = 0
 
@@ -36,13 +66,26 @@ class Pool:
         thread = threading.get_ident()
         if not self._gate.acquire(blocking=False):
             with self._lock:
-                alone = self._holders.count(thread) >= self.address.connections
+                alone = self._holders.count(thread) >= self.connections
             if alone:
                 raise RuntimeError(
-                    f"this thread already runs {self.address.connections} calls on {self.address.label}, "
+                    f"this thread already runs {self.connections} calls on {self.label}, "
                     f"as many as it has connections, and would wait for itself: finish or close one first"
                 )
             self._gate.acquire()
+        with self._lock:
+            self._holders.append(thread)
+        return thread
+
+    def enter_beside(self) -> int | None:
+        """Take a second place for a running call if another one stays free for others; never waits."""
+        if not self._gate.acquire(blocking=False):
+            return None
+        if not self._gate.acquire(blocking=False):
+            self._gate.release()
+            return None
+        self._gate.release()
+        thread = threading.get_ident()
         with self._lock:
             self._holders.append(thread)
         return thread
@@ -53,19 +96,19 @@ class Pool:
             self._holders.remove(token)
         self._gate.release()
 
-    def take(self) -> tuple[Session, int]:
+    def take(self) -> tuple[S, int]:
         """Give an idle session that still lives, or a new one, and the era it belongs to."""
         while True:
             with self._lock:
                 era = self._era
                 session, since = self._idle.pop() if self._idle else (None, 0.0)
             if session is None:
-                return Session(self.address), era
+                return self._make(), era
             if monotonic() - since < _RESTED or session.alive():
                 return session, era
             session.close()
 
-    def give(self, session: Session, era: int) -> None:
+    def give(self, session: S, era: int) -> None:
         """Take a session back; one from before `close` is ended."""
         session.settle()
         with self._lock:
@@ -84,15 +127,20 @@ class Pool:
             session.close(politely=True)
 
 
-class Line:
+class Line(Generic[S]):
     """One call's way to the server: a place among the running calls, and a session that can be replaced."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool[S], token: int | None = None) -> None:
         self.pool = pool
-        self.label = pool.address.label
-        self._session: Session | None = None
+        self.label = pool.label
+        self._session: S | None = None
         self._era = 0
-        self._token: int | None = pool.enter()
+        self._token: int | None = pool.enter() if token is None else token
+
+    def beside(self) -> "Line[S] | None":
+        """Give a second line for the same call, if the pool can spare one."""
+        token = self.pool.enter_beside()
+        return None if token is None else Line(self.pool, token)
 
     def __enter__(self) -> Self:
         """Use as a context manager to hang up at its end."""
@@ -107,13 +155,13 @@ class Line:
         self.hang_up()
 
     @property
-    def session(self) -> Session:
+    def session(self) -> S:
         """The session, made when it is first needed; raises `Unreachable` or `Misconfigured`."""
         if self._session is None:
             self._session, self._era = self.pool.take()
         return self._session
 
-    def has(self, session: Session) -> bool:
+    def has(self, session: S) -> bool:
         """Whether this is the session in use."""
         return session is self._session
 

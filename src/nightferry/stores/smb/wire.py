@@ -1,0 +1,291 @@
+"""SMB 2 and 3 as bytes: what is said, and what is understood of the answers.
+
+The protocol: [MS-SMB2], https://learn.microsoft.com/openspecs/windows_protocols/ms-smb2; what is told of files:
+[MS-FSCC]. Pure functions; whatever a server says, nothing here raises anything but `Garbled`.
+"""
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+from nightferry.stores.sessions import Garbled
+
+HEADER = struct.Struct("<4sHHIHHIIQIIQ16s")
+#: Each credit pays for so many bytes of data.
+CREDIT = 64 * 1024
+#: No server sends more at once, and no honest one comes near it.
+LONGEST_MESSAGE = 16 * 1024 * 1024 - 1
+
+_CREATE = struct.Struct("<HBBIQQIIIIIHHII")
+_CREATED = struct.Struct("<HBBIQQQQQQII16xII")
+_CLOSE = struct.Struct("<HHI16s")
+_CLOSED = struct.Struct("<HHIQQQQQQI")
+_READ = struct.Struct("<HBBIQ16sIIIHHB")
+_DATA = struct.Struct("<HBBII")
+_WRITE = struct.Struct("<HHIQ16sIIHHI")
+_WRITTEN = struct.Struct("<HHI")
+_QUERY_DIRECTORY = struct.Struct("<HBBI16sHHI")
+_QUERY_INFO = struct.Struct("<HBBIHHIII16sB")
+_SET_INFO = struct.Struct("<HBBIHHI16s")
+_OUTPUT = struct.Struct("<HHI")
+_NAMED = struct.Struct("<II16xQ8xQ8xIIIIQ")  # FileIdFullDirectoryInformation, [MS-FSCC] 2.4.18
+_NAMED_SIZE = _NAMED.size
+_STANDARD = struct.Struct("<QQ")
+_NO_NUMBER = 0xFFFF_FFFF_FFFF_FFFF
+
+#: Microseconds from 1601, where Windows begins to count, to 1970.
+_EPOCH_US = 11_644_473_600_000_000
+
+#: The handle that the request before in a chain opened.
+THAT = b"\xff" * 16
+
+READ_DATA, READ_ATTRIBUTES, LIST = 0x1, 0x80, 0x1
+WRITE_DATA, DELETE, SYNCHRONIZE = 0x2, 0x0001_0000, 0x0010_0000
+ADD_FOLDER = 0x4
+#: Others may read, write and delete while we have it open: we are never in a camera's way.
+SHARE_ALL = 0x7
+OPEN, NEW, OPEN_OR_NEW = 1, 2, 3
+FOLDER_ONLY, FILE_ONLY = 0x01, 0x40
+_SHORTEST_RENAME = 24  # Windows takes no shorter one, so a short name is filled up
+_MADE = 2  # what a create did: nothing was there, so it was made
+
+IS_FOLDER, IS_DEVICE, IS_REPARSE = 0x10, 0x40, 0x400
+_SURROGATE = 0x2000_0000  # a reparse tag that stands for another place: link or junction, [MS-FSCC] 2.1.2.1
+
+
+class Command(IntEnum):
+    """What a message is."""
+
+    NEGOTIATE = 0
+    SESSION_SETUP = 1
+    LOGOFF = 2
+    TREE_CONNECT = 3
+    CREATE = 5
+    CLOSE = 6
+    FLUSH = 7
+    READ = 8
+    WRITE = 9
+    IOCTL = 11
+    ECHO = 13
+    QUERY_DIRECTORY = 14
+    QUERY_INFO = 16
+    SET_INFO = 17
+
+
+class Flag(IntEnum):
+    """What a header says of its message."""
+
+    ANSWER = 0x1
+    ASYNC = 0x2
+    RELATED = 0x4
+    SIGNED = 0x8
+
+
+class Header(NamedTuple):
+    """The first 64 bytes of a message."""
+
+    magic: bytes
+    size: int
+    charge: int
+    status: int
+    command: int
+    credits: int
+    flags: int
+    next: int
+    number: int
+    process: int
+    tree: int
+    session: int
+    signature: bytes
+
+
+class Ask(NamedTuple):
+    """A request without its header; ``data`` is the longest of what it sends and what may come back, in bytes."""
+
+    command: Command
+    body: bytes
+    data: int = 0
+
+
+class Facts(NamedTuple):
+    """What a server tells of a file; ``mtime_us`` in microseconds since 1970 UTC, None when it is not told."""
+
+    size: int
+    mtime_us: int | None
+    attributes: int
+
+
+class Opened(NamedTuple):
+    """An opened file or folder, and what it is; ``made`` when it was not there before."""
+
+    handle: bytes
+    facts: Facts
+    made: bool
+
+
+class Named(NamedTuple):
+    """One name in a folder; ``number`` tells the file or folder among all of its disk, 0 when it is not known."""
+
+    name: bytes
+    facts: Facts
+    link: bool
+    number: int
+
+
+def read_header(message: memoryview) -> Header:
+    """Read a message's header; raises `Garbled` for what is no SMB 2."""
+    if len(message) < HEADER.size:
+        raise Garbled(f"the server sent a message of {len(message)} bytes, which is no SMB 2")
+    header = Header(*HEADER.unpack_from(message))
+    if header.magic != b"\xfeSMB" or header.size != HEADER.size:
+        raise Garbled(f"the server sent {bytes(message[:8])!r}, which is no SMB 2")
+    return header
+
+
+# -- requests ----------------------------------------------------------------------------------------------------
+
+
+def create(name: bytes, access: int, *, disposition: int = OPEN, options: int = 0, share: int = SHARE_ALL) -> Ask:
+    """Open a name (UTF-16, below the share), or make it; no oplock is asked for, so none is ever to be broken."""
+    fixed = _CREATE.pack(
+        57, 0, 0, 2, 0, 0, access, 0, share, disposition, options, HEADER.size + _CREATE.size, len(name), 0, 0
+    )
+    return Ask(Command.CREATE, fixed + (name or b"\0\0"))
+
+
+def close(handle: bytes = THAT) -> Ask:
+    """Close a handle, and have told what the file is by then."""
+    return Ask(Command.CLOSE, _CLOSE.pack(24, 1, 0, handle))
+
+
+def flush(handle: bytes = THAT) -> Ask:
+    """Have a file reach the server's disk."""
+    return Ask(Command.FLUSH, _CLOSE.pack(24, 0, 0, handle))
+
+
+def read(offset: int, length: int, handle: bytes = THAT) -> Ask:
+    """Read so many bytes."""
+    return Ask(Command.READ, _READ.pack(49, 0x50, 0, length, offset, handle, 0, 0, 0, 0, 0, 0), length)
+
+
+def write(offset: int, data: bytes, handle: bytes) -> Ask:
+    """Write bytes."""
+    fixed = _WRITE.pack(49, HEADER.size + _WRITE.size, len(data), offset, handle, 0, 0, 0, 0, 0)
+    return Ask(Command.WRITE, fixed + data, len(data))
+
+
+def query_folder(length: int, handle: bytes = THAT) -> Ask:
+    """Ask for the next names of a folder, in so many bytes; what stands beside each is all we need."""
+    pattern = b"*\0"
+    fixed = _QUERY_DIRECTORY.pack(33, 38, 0, 0, handle, HEADER.size + _QUERY_DIRECTORY.size, len(pattern), length)
+    return Ask(Command.QUERY_DIRECTORY, fixed + pattern, length)
+
+
+def query_size(handle: bytes = THAT) -> Ask:
+    """Ask for an open file's size."""
+    return Ask(Command.QUERY_INFO, _QUERY_INFO.pack(41, 1, 5, 64, 0, 0, 0, 0, 0, handle, 0), 64)
+
+
+def dispose(handle: bytes = THAT, *, doomed: bool = True) -> Ask:
+    """Have a file deleted when it is closed, by whatever; or take that back."""
+    return _set_info(13, bytes([doomed]), handle)
+
+
+def rename(name: bytes, handle: bytes = THAT) -> Ask:
+    """Give an open file another name (UTF-16, below the share), unless that is taken."""
+    value = struct.pack("<B7xQI", 0, 0, len(name)) + name
+    return _set_info(10, value.ljust(_SHORTEST_RENAME, b"\0"), handle)
+
+
+def _set_info(kind: int, value: bytes, handle: bytes) -> Ask:
+    fixed = _SET_INFO.pack(33, 1, kind, len(value), HEADER.size + _SET_INFO.size, 0, 0, handle)
+    return Ask(Command.SET_INFO, fixed + value)
+
+
+def tree_connect(path: str) -> Ask:
+    r"""Ask for a share, as ``\\host\share``."""
+    name = path.encode("utf-16-le", "surrogatepass")
+    return Ask(Command.TREE_CONNECT, struct.pack("<HHHH", 9, 0, HEADER.size + 8, len(name)) + name)
+
+
+def bare(command: Command) -> Ask:
+    """Ask for what needs no more words: an echo, a logoff."""
+    return Ask(command, struct.pack("<HH", 4, 0))
+
+
+# -- answers -----------------------------------------------------------------------------------------------------
+
+
+def read_opened(body: memoryview) -> Opened:
+    """Read the answer to a create."""
+    found = _unpacked(_CREATED, body)
+    facts = Facts(found[9], instant(found[6]), found[10])
+    return Opened(bytes(body[64:80]), facts, made=found[3] == _MADE)
+
+
+def read_closed(body: memoryview) -> Facts:
+    """Read the answer to a close."""
+    found = _unpacked(_CLOSED, body)
+    return Facts(found[8], instant(found[5]), found[9])
+
+
+def read_data(body: memoryview) -> memoryview:
+    """Read the answer to a read: the bytes themselves."""
+    _, offset, _, length, _ = _unpacked(_DATA, body)
+    return _part(body, offset, length)
+
+
+def read_written(body: memoryview) -> int:
+    """Read the answer to a write: how many bytes were taken."""
+    return int(_unpacked(_WRITTEN, body)[2])
+
+
+def read_size(body: memoryview) -> int:
+    """Read the answer to `query_size`."""
+    return int(_unpacked(_STANDARD, read_output(body))[1])
+
+
+def read_output(body: memoryview) -> memoryview:
+    """Read an answer that is all buffer."""
+    _, offset, length = _unpacked(_OUTPUT, body)
+    return _part(body, offset, length)
+
+
+def read_names(body: memoryview) -> list[Named]:
+    """Read a piece of a folder's listing."""
+    found = []
+    data = bytes(read_output(body))
+    at, end = 0, len(data)
+    unpack = _NAMED.unpack_from
+    while end - at >= _NAMED_SIZE:
+        ahead, _, mtime, size, attributes, length, tag, _, number = unpack(data, at)
+        first = at + _NAMED_SIZE
+        if first + length > end or 0 < ahead < _NAMED_SIZE + length:
+            raise Garbled("a listing of the server ends within a name")
+        link = bool(attributes & IS_REPARSE and tag & _SURROGATE)
+        facts = Facts(size, mtime // 10 - _EPOCH_US if mtime else None, attributes)
+        found.append(Named(data[first : first + length], facts, link, 0 if number == _NO_NUMBER else number))
+        if not ahead:
+            return found
+        at += ahead
+    raise Garbled("a listing of the server ends within an entry")
+
+
+def instant(ticks: int) -> int | None:
+    """Turn Windows' time (100 ns since 1601) into microseconds since 1970 UTC; 0 means that there is none."""
+    return ticks // 10 - _EPOCH_US if ticks else None
+
+
+def _unpacked(shape: struct.Struct, body: memoryview) -> tuple[int, ...]:
+    try:
+        return shape.unpack_from(body)
+    except struct.error as err:
+        raise Garbled(f"the server sent an answer of {len(body)} bytes, fewer than {shape.size}") from err
+
+
+def _part(body: memoryview, offset: int, length: int) -> memoryview:
+    """Give a part of an answer, whose offset counts from its header."""
+    start = offset - HEADER.size
+    if length and (start < 0 or start + length > len(body)):
+        raise Garbled(f"the server announced {length} bytes at {offset} in an answer of {len(body)}")
+    return body[start : start + length] if length else body[:0]
