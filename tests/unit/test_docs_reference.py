@@ -77,6 +77,9 @@ CONFIGURATION: Mapping[str, tuple[type[BaseModel], Mapping[str, object]]] = {
     "[shelf]": (model.ShelfConfig, {}),
     "[ledger]": (model.LedgerConfig, {}),
     "[alerts]": (model.AlertsConfig, {}),
+    "[books]": (model.BooksConfig, {}),
+    "[log]": (model.LogConfig, {}),
+    "[metrics]": (model.MetricsConfig, {}),
     "[crew]": (model.CrewConfig, {}),
 }
 PRESET: Mapping[str, tuple[type[BaseModel], Mapping[str, object]]] = {

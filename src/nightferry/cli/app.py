@@ -72,6 +72,9 @@ def init(
     library: Annotated[Path | None, typer.Option(help="The folder for the library.")] = None,
     user: Annotated[str | None, typer.Option(help="The user to log in as.")] = None,
     secret: Annotated[str | None, typer.Option(help="Where the password is: env:NAME, file:PATH.")] = None,
+    credentials: Annotated[
+        list[Path] | None, typer.Option("--from", help="Transfer scripts' .credentials.csh or .env, to move over from.")
+    ] = None,
     host_key: Annotated[
         str | None, typer.Option(help="The fingerprint that an SFTP server's key must have: SHA256:...")
     ] = None,
@@ -82,9 +85,11 @@ def init(
     """Write a commented configuration: asks what it must, tests the connection."""
     from nightferry.cli.setup import Wishes, init_command
 
+    given = tuple(credentials or ())
     wishes = Wishes(
-        preset, name, source, library, user, secret, host_key=host_key, discover=discover, test=test, dry_run=dry_run
-    )
+        preset, name, source, library, user, secret, host_key=host_key, discover=discover, test=test, dry_run=dry_run,
+        credentials=given,
+    )  # fmt: skip
     init_command(context.obj, wishes)
 
 
@@ -119,11 +124,33 @@ def discover(
 
 
 @app.command()
-def check(context: typer.Context, telescopes: Telescopes = None, as_json: JsonOption = False) -> None:
-    """Check configuration, secrets, stores, free space and ledger."""
+def check(
+    context: typer.Context,
+    telescopes: Telescopes = None,
+    service: Annotated[
+        bool, typer.Option("--service", help="Fail also when nothing starts nightferry by itself.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check configuration, secrets, stores, free space, ledger, alerts and what starts nightferry by itself."""
     from nightferry.cli.checking import check_command
 
-    check_command(context.obj, telescopes or [], as_json=as_json)
+    check_command(context.obj, telescopes or [], service=service, as_json=as_json)
+
+
+@app.command()
+def service(
+    context: typer.Context,
+    timer: Annotated[bool, typer.Option("--timer", help="Once a day instead of watching.")] = False,
+    cron: Annotated[bool, typer.Option("--cron", help="Print a line for cron instead.")] = False,
+    at: Annotated[str, typer.Option(help="The time of day, HH:MM, for --timer and --cron.")] = "13:45",
+    into: Annotated[Path | None, typer.Option(help="The folder for systemd's units; else yours, or root's.")] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Have nightferry run by itself: write systemd's units, or print a line for cron."""
+    from nightferry.cli.serving import service_command
+
+    service_command(context.obj, timer=timer, cron=cron, at=at, into=into, dry_run=dry_run)
 
 
 @app.command()
@@ -145,7 +172,7 @@ def run(
     run_command(
         context.obj,
         telescopes or [],
-        night or ["last"],
+        night,
         until=until,
         take=take,
         program=program or "",
@@ -197,6 +224,19 @@ def watch(
     watch_command(
         context.obj, telescopes or [], take=take, program=program or "", every=every, empty=empty, as_json=as_json
     )
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    telescopes: Telescopes = None,
+    last: Annotated[int, typer.Option("--last", min=1, help="How many nights of each telescope.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every telescope's last nights on one screen."""
+    from nightferry.cli.status import status_command
+
+    status_command(context.obj, telescopes or [], last=last, as_json=as_json)
 
 
 @app.command()
@@ -301,6 +341,21 @@ def restore(
     from nightferry.cli.proving import restore_command
 
     restore_command(context.obj, frame, into, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def alerts(
+    context: typer.Context,
+    what: Annotated[
+        str, typer.Argument(help="list (what people were told), send (what waits), test (send one).")
+    ] = "list",
+    last: Annotated[int, typer.Option("--last", min=1, help="How many to show.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what people were told; send what waits, or a test."""
+    from nightferry.cli.telling import alerts_command
+
+    alerts_command(context.obj, what, last=last, as_json=as_json)
 
 
 @app.command()

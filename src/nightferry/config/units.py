@@ -99,6 +99,7 @@ def percent(value: object) -> float:
 Rate = Annotated[float | None, BeforeValidator(rate)]
 Hour = Annotated[time, BeforeValidator(hour)]
 Duration = Annotated[float, BeforeValidator(seconds)]
+Share = Annotated[float, BeforeValidator(percent)]
 Size = Annotated[int, BeforeValidator(size_bytes)]
 Latitude = Annotated[float, BeforeValidator(lambda value: _degrees(value, 90))]
 Longitude = Annotated[float, BeforeValidator(lambda value: _degrees(value, 360))]
