@@ -16,7 +16,7 @@ from nightferry import api
 from nightferry.assemble import open_route
 from nightferry.conduct import Orders, Pass, Route, run_pass
 from nightferry.config import loads
-from nightferry.core.errors import Held, Misconfigured, TryAgain
+from nightferry.core.errors import Held, Misconfigured, NoSpace, TryAgain
 from nightferry.core.frame import Digest, Frame, FrameId, Role
 from nightferry.core.ledger import Account
 from nightferry.core.night import Nights
@@ -26,6 +26,8 @@ from nightferry.core.step import Group, Work
 from nightferry.core.store import StorePath
 from nightferry.ledgers.sql import SqlLedger, open_ledger
 from nightferry.steps.rebuild import digest_of
+from nightferry.steps.shelf import Shelf
+from nightferry.steps.standard_frames import Standardise
 from nightferry.steps.validate import Validate
 from nightferry.testing.astra import astra_frame
 from nightferry.testing.astra_night import Planted, build_astra_night
@@ -128,6 +130,26 @@ def test_products_leave_the_shelf_when_they_are_delivered_and_raw_frames_stay(do
     assert {path.stat().st_size for path in (dome.home / "shelf").glob("*/*/*") if path.is_file()} == {
         len(item.raw) for item in planted
     }
+
+
+def test_a_shelf_at_its_floor_pulls_nothing_and_still_delivers_what_is_on_it(dome: Dome) -> None:
+    planted = dome.plant()
+    late = planted[-1]
+    data = (dome.home / "raw" / late.path).read_bytes()
+    (dome.home / "raw" / late.path).unlink()
+    dome.carry(Orders(until="verify"))
+    (dome.home / "raw" / late.path).write_bytes(data)
+
+    def filled(route: Route) -> Route:
+        shelf = Shelf(route.shelf.root, floor=1 << 60)
+        works = tuple(replace(work, shelf=shelf) if isinstance(work, Standardise) else work for work in route.works)
+        return replace(route, shelf=shelf, pull=replace(route.pull, shelf=shelf), works=works)
+
+    done = dome.carry(change=filled)
+    assert isinstance(done.trouble, NoSpace)
+    (balance,) = done.balances
+    assert (balance.delivered, balance.failed) == (3, 1)
+    assert dome.carry().balances[0].delivered == 4
 
 
 def test_a_frame_that_standardise_holds_costs_no_other_and_says_why(dome: Dome) -> None:
@@ -384,7 +406,7 @@ def test_a_gathering_that_fails_is_told_on_every_pass_until_it_is_done(
 
 def test_a_watch_leaves_the_present_night_alone(dome: Dome, monkeypatch: pytest.MonkeyPatch) -> None:
     dome.plant()
-    monkeypatch.setattr("nightferry.conduct.gathering._present", lambda _: date(2026, 2, 22))
+    monkeypatch.setattr("nightferry.conduct.gathering._goes_on", lambda _, evening: evening == date(2026, 2, 22))
     dome.carry(Orders(patient=True), change=gathering(dome))
     assert "cube_1.fits" not in dome.files()
     dome.carry(change=gathering(dome))

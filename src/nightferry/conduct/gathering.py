@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from nightferry.conduct.attempt import attempt, host_name, receipt_of
 from nightferry.conduct.route import Route, now_us
+from nightferry.conduct.sun import night_hours
 from nightferry.core.balance import Bin, Expectation, OpenStage, open_stages, stage_name
 from nightferry.core.errors import Held, NightferryError, TryAgain
 from nightferry.core.frame import Fact, Frame, FrameId, fingerprint
@@ -46,7 +47,7 @@ def gather(
         return None
     for balance in ledger.balances(route.telescope.name, evenings):
         whole = balance.closed or _is_overdue(route, balance.night.date)
-        if not whole or (patient and balance.night.date >= _present(route)):
+        if not whole or (patient and _goes_on(route, balance.night.date)):
             continue
         accounts = ledger.accounts(route.telescope.name, [balance.night.date], [Bin.DELIVERED])
         for item in _items(route, route.gather, ledger, accounts):
@@ -56,8 +57,9 @@ def gather(
     return trouble
 
 
-def _present(route: Route) -> date:
-    return evening_at(datetime.now(UTC), route.telescope.layout.longitude)
+def _goes_on(route: Route, evening: date) -> bool:
+    """Whether the sun has not risen yet after the night; without a site the machine's noon ends it."""
+    return now_us() < night_hours(evening, route.telescope.site).end_us
 
 
 _LONGEST_WAIT = 3e9  # seconds: a century, which dates can still be reckoned with

@@ -213,7 +213,7 @@ class _Maker:
         if wcs is not None and (
             self.canonical.image_type in {ImageType.SCIENCE, None} or self.profile.layout != "table"
         ):
-            return _celestial(wcs)
+            return celestial_cards(wcs)
         if self.profile.layout != "table":
             return []
         if self.canonical.image_type is ImageType.SCIENCE:
@@ -297,7 +297,7 @@ def _agree(mine: Card, theirs: Card) -> bool:
     return mine.value == theirs.value
 
 
-def _celestial(wcs: Wcs) -> list[Card]:
+def celestial_cards(wcs: Wcs) -> list[Card]:
     """Write a solution; FITS 4.0, section 8.3."""
     cards = [card_of("WCSAXES", 2, "number of world coordinate axes")]
     for axis in (0, 1):

@@ -130,7 +130,7 @@ class Standardise:
         stamp = _stamp(frame)
         context = replace(self.settings.context, written=stamp)
         folder = self.shelf.folder(frame.night)
-        self.shelf.require_room(frame.size)
+        self.shelf.require_room(frame.size, onward=True)
         with translated(frame.file, "the raw frame"):
             source = files.enter_context(frame.file.open("rb", buffering=0))
         draft = draft_of(source, _raw_name(frame), self.settings, solution=str(frame.facts.get(SOLUTION) or ""))
