@@ -48,18 +48,22 @@ from nightferry.core.receipt import Outcome, Receipt
 from nightferry.steps.clear import Clearance
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import translated
+from nightferry.vigil import Vigil
+from nightferry.vigil import keep as keep_vigil
 
 __all__ = [
     "Hands",
     "Orders",
     "Pass",
     "Restored",
+    "Vigil",
     "Watched",
     "alert",
     "audit",
     "clear",
     "find_one",
     "idle_hands",
+    "keep_vigil",
     "load",
     "loads",
     "open_ledger",
@@ -77,21 +81,22 @@ def run(
     config: Config,
     ledger: Ledger,
     telescope: str,
-    nights: Sequence[str] = ("last",),
+    nights: Sequence[str] | None = None,
     orders: Orders | None = None,
     *,
     take: list[str] | None = None,
     program: str = "",
     hands: Hands | None = None,
 ) -> Pass:
-    """Make one pass over a telescope's nights (``YYYYMMDD``, ``last``, ``latest``, ``all``).
+    """Make one pass over a telescope's nights (``YYYYMMDD``, ``last``, ``latest``, ``all``; None: ``last``).
 
     ``program`` is the observing programme of the frames' headers, in place of the configuration's. Raises `Busy` when
     another nightferry is at this telescope. What else kept it from doing all is told as the pass' ``trouble``, and
     frame by frame in the ledger.
     """
+    _require(config, telescope, night=nights is not None, program=bool(program))
     with _route(config, telescope, take, hands, program=program) as (route, given):
-        wanted, orders = _nights(nights, route), orders or Orders()
+        wanted, orders = _nights(nights or ("last",), route), orders or Orders()
         if orders.until not in route.steps:
             raise Misconfigured(f"--until {orders.until!r}: expected one of {', '.join(route.steps)}")
         if not orders.dry_run:
@@ -124,6 +129,7 @@ def watch(
     hands: Hands | None = None,
 ) -> Iterator[Watched]:
     """Make pass after pass until told to stop; yields after each."""
+    _require(config, telescope, night=False, program=bool(program))
     rules = config.telescope[telescope].watch
     with _route(config, telescope, take, hands, program=program) as (route, given):
         make_new_folders(config, ledger, telescope)
@@ -131,10 +137,24 @@ def watch(
             route,
             ledger,
             every=rules.every,
+            live=rules.live,
             empty=rules.empty,
             then=rules.then,
             onlooker=given.onlooker,
             stop=given.stop,
+        )
+
+
+def _require(config: Config, telescope: str, *, night: bool, program: bool) -> None:
+    """Refuse a run that does not name what the telescope's section says each must; `Misconfigured`."""
+    (name,) = telescope_names(config, [telescope])
+    given = {"night": night, "program": program}
+    missing = [word for word in config.telescope[name].require if not given[word]]
+    if missing:
+        options = " and ".join({"night": "--night WHEN", "program": "--program ID"}[word] for word in missing)
+        raise Misconfigured(
+            f"telescope {name} is carried only by a run that names its {' and '.join(missing)} "
+            f"(telescope.{name}.require): add {options}"
         )
 
 

@@ -23,6 +23,20 @@ def threads(workers: int, name: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix=f"nightferry-{name}")
 
 
+class Lent(Executor):
+    """A crew that works for several at once; whoever has borrowed it does not send it home."""
+
+    def __init__(self, crew: Executor) -> None:
+        self._crew = crew
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Schedule a call with the lent crew."""
+        return self._crew.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - Executor's signature
+        """Leave the crew at work for the others."""
+
+
 class SturdyProcesses(Executor):
     """Worker processes, of which a dead one costs a retry and not the pool.
 
@@ -107,7 +121,13 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _belong() -> None:
-    """Have a worker leave Ctrl-C to its conductor, and end when that was killed: nobody is left to hear its answer."""
+    """Have a worker leave Ctrl-C to its conductor, and end when that was killed: nobody is left to hear its answer.
+
+    It uses one thread of algebra: sharing small sums among processors costs three times more, and there is one worker
+    for each of them.
+    """
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # numpy, which reads them, comes with the first task
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -15,6 +15,7 @@ from blake3 import blake3
 from nightferry.assemble import naming
 from nightferry.conduct import Orders, Pass, Route, run_pass
 from nightferry.config import load_preset
+from nightferry.core.context import Site
 from nightferry.core.frame import Digest, Frame, Role, Sighting
 from nightferry.core.ledger import Account
 from nightferry.core.night import Night, Nights
@@ -121,6 +122,7 @@ class Bench:
     settle: float = 0.0
     keep: float = 14 * 86400.0
     clear_after: float | None = None
+    site: Site | None = None
 
     @property
     def shelf(self) -> Shelf:
@@ -134,7 +136,7 @@ class Bench:
         stores = archives or {"library": self.library.store}
         named = naming(preset.name, layout)
         return Route(
-            telescope=Telescope("vespera", layout, tuple(stores), self.settle, self.clear_after),
+            telescope=Telescope("vespera", layout, tuple(stores), self.settle, self.site, self.clear_after),
             source=origin,
             shelf=self.shelf,
             pull=Pull(origin, self.shelf, self.witness, self.stop),

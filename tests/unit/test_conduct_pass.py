@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tests.unit.conftest import NIGHT, SESSION, THEN_US, Bench, frame_bytes, light, name_of
+from tests.unit.conftest import NIGHT, SESSION, THEN_US, Bench, Far, frame_bytes, light, name_of
 
 from nightferry.conduct import Orders
 from nightferry.core.balance import Bin
@@ -347,6 +347,33 @@ def test_working_files_leave_the_shelf_when_they_are_delivered_and_old(bench: Be
     bench.keep = 0.0
     bench.carry()
     assert [path.name for path in on_shelf(bench)] == [bench.account(light(2)).sighting.id], "held ones are needed"
+
+
+def test_working_files_stay_until_every_archive_has_them_proven(bench: Bench) -> None:
+    plant(bench, 1)
+    second = Far("memory:second")
+    second.wire.lives = 0
+    stores = {"library": bench.library.store, "second": second.store}
+    bench.keep = 0.0
+    bench.carry(route=bench.route(archives=stores))
+    assert bench.bins() == {light(1): "failed"}
+    assert len(on_shelf(bench)) == 1, "one archive has it, the other does not"
+    second.wire.lives = None
+    bench.carry(route=bench.route(archives=stores))
+    assert bench.bins() == {light(1): "delivered"}
+    assert on_shelf(bench) == []
+
+
+def test_a_working_file_that_a_rule_ignores_by_now_stays(bench: Bench) -> None:
+    plant(bench, 1)
+    bench.library.wire.lives = 0
+    bench.keep = 0.0
+    bench.carry()
+    account = bench.account(light(1))
+    bench.ledger.sight([replace(account.sighting, ignored="a new rule")])
+    bench.carry(Orders(until="verify"), nights=Nights(named=frozenset({date(2000, 1, 1)})))
+    assert bench.bins() == {light(1): "ignored"}
+    assert len(on_shelf(bench)) == 1
 
 
 def test_parts_leave_the_shelf_when_nobody_will_go_on_with_them(bench: Bench) -> None:

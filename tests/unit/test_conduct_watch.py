@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from typing import Literal
 
 import pytest
 from tests.unit.conftest import Bench, frame_bytes, light, name_of
 
 from nightferry.conduct import Watched, watch
+from nightferry.core.context import Site
 from nightferry.core.errors import Misconfigured, NoSpace, Unreachable
 from nightferry.core.store import Entry, Oddity, StorePath
 from nightferry.stores.memory import MemoryStore
@@ -24,6 +26,29 @@ class Scripted(MemoryStore):
         if self.script:
             self.script.pop(0)()
         return super().list(enter)
+
+
+class Clock:
+    """A clock that stands still until it is set, and a wait that sets it."""
+
+    def __init__(self, start: str) -> None:
+        self.at_us = self.of(start)
+        self.waits: list[float] = []
+
+    @staticmethod
+    def of(text: str) -> int:
+        return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1e6)
+
+    def now_us(self) -> int:
+        return self.at_us
+
+    def monotonic(self) -> float:
+        return self.at_us / 1e6
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        self.at_us += round(max(seconds, 0.001) * 1e6)
+        return False
 
 
 def looks(
@@ -129,3 +154,82 @@ def test_what_the_operator_must_mend_ends_the_watch(bench: Bench) -> None:
     bench.telescope.disk.present = False
     with pytest.raises(Misconfigured):
         list(looks(bench, Scripted(bench)))
+
+
+@pytest.fixture
+def clock(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let time be this test's own."""
+    clock = Clock("2026-09-11 20:00:00")
+    monkeypatch.setattr("nightferry.conduct.watching.now_us", clock.now_us)
+    monkeypatch.setattr("nightferry.conduct.watching.time", clock)
+    monkeypatch.setattr(bench.stop, "wait", clock.wait)
+    return clock
+
+
+def test_in_the_dark_the_present_night_is_looked_at_in_between(bench: Bench, clock: Clock) -> None:
+    bench.site = Site(48.1, 11.6)
+    store = Scripted(bench)
+    seen = watch(
+        bench.route(store), bench.ledger, every=300.0, empty=None, then="stop", onlooker=bench.witness, stop=bench.stop
+    )
+    next(seen)
+    store.script = [nothing, nothing, lambda: bench.telescope.plant(light(9), frame_bytes(9))]
+    assert next(seen).result.pulled == 1, "between two sweeps"
+    assert set(clock.waits) == {15.0}
+
+
+def test_by_day_only_sweeps_look(bench: Bench, clock: Clock) -> None:
+    bench.site = Site(48.1, 11.6)
+    clock.at_us = clock.of("2026-09-11 12:00:00")
+    seen = looks(bench, Scripted(bench), empty=None, every=300.0)
+    for _ in range(3):
+        next(seen)
+    assert set(clock.waits) == {300.0}
+
+
+def test_after_sunrise_a_sweep_takes_late_frames_and_ends_the_night(bench: Bench, clock: Clock) -> None:
+    bench.site = Site(48.1, 11.6)
+    clock.at_us = clock.of("2026-09-12 04:30:00")  # the sun rises at 04:43
+    bench.telescope.plant(light(1), frame_bytes(1))
+    store = Scripted(bench)
+    ended: list[date | None] = []
+    for look in looks(bench, store, empty=None, every=7200.0):
+        if clock.at_us > clock.of("2026-09-12 04:40:00") and not store.script and len(ended) == 1:
+            bench.telescope.plant(light(2), frame_bytes(2))
+        ended.append(look.ended)
+        if look.ended or len(ended) > 400:
+            break
+    assert ended[-1] == date(2026, 9, 11)
+    assert clock.of("2026-09-12 04:43:00") < clock.at_us < clock.of("2026-09-12 04:48:00")
+    assert any("the night of 2026-09-11 is over; 1 delivered: closed" in note for note in bench.witness.notes)
+
+
+def test_a_night_without_frames_is_told_from_one_that_nobody_saw(bench: Bench, clock: Clock) -> None:
+    bench.site = Site(48.1, 11.6)
+    for hour, lives, words in ((3, None, "nothing was observed"), (3, 0, "nobody knows: memory: is away")):
+        clock.at_us = clock.of(f"2026-09-{12 + (lives is not None)} 0{hour}:30:00")
+        bench.telescope.wire.lives = lives
+        for look in looks(bench, Scripted(bench), empty=None, every=1800.0):
+            if look.ended:
+                break
+        assert any(words in note for note in bench.witness.notes), bench.witness.notes
+
+
+def test_a_watch_that_begins_after_sunrise_ends_no_night_but_catches_up(bench: Bench, clock: Clock) -> None:
+    bench.site = Site(48.1, 11.6)
+    clock.at_us = clock.of("2026-09-12 09:00:00")
+    bench.telescope.plant(light(1), frame_bytes(1))
+    seen = looks(bench, Scripted(bench), empty=None, every=300.0)
+    first = next(seen)
+    assert (first.result.pulled, first.ended) == (1, None)
+    assert next(seen).ended is None
+
+
+def test_what_the_operator_must_mend_does_not_end_a_watch_that_worked_before(bench: Bench) -> None:
+    seen = looks(bench, Scripted(bench), empty=None)
+    next(seen)
+    bench.telescope.disk.present = False
+    assert isinstance(next(seen).result.trouble, Misconfigured)
+    bench.telescope.disk.present = True
+    bench.telescope.plant(light(1), frame_bytes(1))
+    assert next(seen).result.pulled == 1

@@ -153,8 +153,9 @@ import sys
 from importlib.abc import MetaPathFinder
 class Absent(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"apprise", "keyring", "pyftpdlib", "astropy", "hypothesis", "pytest"}:
+        if name.partition(".")[0] in ABSENT:
             raise ModuleNotFoundError(name)
+ABSENT = {"aiosmtpd", "apprise", "keyring", "prometheus_client", "pyftpdlib", "astropy", "hypothesis", "pytest"}
 sys.meta_path.insert(0, Absent())
 import importlib, pkgutil, nightferry
 for module in pkgutil.walk_packages(nightferry.__path__, "nightferry."):

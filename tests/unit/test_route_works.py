@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,7 +16,7 @@ from nightferry import api
 from nightferry.assemble import open_route
 from nightferry.conduct import Orders, Pass, Route, run_pass
 from nightferry.config import loads
-from nightferry.core.errors import Held, Misconfigured, TryAgain
+from nightferry.core.errors import Held, Misconfigured, NoSpace, TryAgain
 from nightferry.core.frame import Digest, Frame, FrameId, Role
 from nightferry.core.ledger import Account
 from nightferry.core.night import Nights
@@ -25,6 +26,8 @@ from nightferry.core.step import Group, Work
 from nightferry.core.store import StorePath
 from nightferry.ledgers.sql import SqlLedger, open_ledger
 from nightferry.steps.rebuild import digest_of
+from nightferry.steps.shelf import Shelf
+from nightferry.steps.standard_frames import Standardise
 from nightferry.steps.validate import Validate
 from nightferry.testing.astra import astra_frame
 from nightferry.testing.astra_night import Planted, build_astra_night
@@ -54,6 +57,7 @@ class Dome:
             kind = "threads"
             [telescope.callisto]
             preset = "speculoos-callisto"
+            route = ["verify", "standardise", "validate"]
             source = "file://{(self.home / "raw").as_posix()}"
             settle = "0 s"
             archives = ["eso", "second"]
@@ -126,6 +130,26 @@ def test_products_leave_the_shelf_when_they_are_delivered_and_raw_frames_stay(do
     assert {path.stat().st_size for path in (dome.home / "shelf").glob("*/*/*") if path.is_file()} == {
         len(item.raw) for item in planted
     }
+
+
+def test_a_shelf_at_its_floor_pulls_nothing_and_still_delivers_what_is_on_it(dome: Dome) -> None:
+    planted = dome.plant()
+    late = planted[-1]
+    data = (dome.home / "raw" / late.path).read_bytes()
+    (dome.home / "raw" / late.path).unlink()
+    dome.carry(Orders(until="verify"))
+    (dome.home / "raw" / late.path).write_bytes(data)
+
+    def filled(route: Route) -> Route:
+        shelf = Shelf(route.shelf.root, floor=1 << 60)
+        works = tuple(replace(work, shelf=shelf) if isinstance(work, Standardise) else work for work in route.works)
+        return replace(route, shelf=shelf, pull=replace(route.pull, shelf=shelf), works=works)
+
+    done = dome.carry(change=filled)
+    assert isinstance(done.trouble, NoSpace)
+    (balance,) = done.balances
+    assert (balance.delivered, balance.failed) == (3, 1)
+    assert dome.carry().balances[0].delivered == 4
 
 
 def test_a_frame_that_standardise_holds_costs_no_other_and_says_why(dome: Dome) -> None:
@@ -329,6 +353,42 @@ def test_a_night_with_a_frame_to_come_is_not_gathered(dome: Dome) -> None:
     assert not (dome.home / "bundles").exists()
 
 
+@dataclass(frozen=True)
+class Reluctant:
+    """A work that fails at one frame."""
+
+    work: Work
+    path: str
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(object.__getattribute__(self, "work"), name)
+
+    def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
+        for frame in batch:
+            if frame.name == self.path:
+                yield Result(frame, Outcome.FAILED, "not today")
+            else:
+                yield from self.work([frame])
+
+
+@pytest.mark.parametrize(("deadline", "cubes"), [(None, 0), (1e12, 0), (0.0, 1)])
+def test_a_gate_opens_for_an_incomplete_night_when_its_deadline_has_passed(
+    dome: Dome, deadline: float | None, cubes: int
+) -> None:
+    dome.plant(kinds=["light"] * 3)
+
+    def late(route: Route) -> Route:
+        route = gathering(dome)(route)
+        works = (cast("Work", Reluctant(route.works[0], FIRST)),)
+        return replace(route, works=works, deadline=deadline)
+
+    done = dome.carry(change=late)
+    assert (done.balances[0].delivered, done.balances[0].failed) == (2, 1)
+    assert len([name for name in dome.files() if name.startswith("cube_")]) == cubes
+    dome.carry(change=gathering(dome))
+    assert len([name for name in dome.files() if name.startswith("cube_")]) == cubes + 1
+
+
 @pytest.mark.parametrize(("error", "kind"), [(Held("no two alike"), Held), (TryAgain("no memory"), TryAgain)])
 def test_a_gathering_that_fails_is_told_on_every_pass_until_it_is_done(
     dome: Dome, error: Exception, kind: type[Exception]
@@ -346,7 +406,7 @@ def test_a_gathering_that_fails_is_told_on_every_pass_until_it_is_done(
 
 def test_a_watch_leaves_the_present_night_alone(dome: Dome, monkeypatch: pytest.MonkeyPatch) -> None:
     dome.plant()
-    monkeypatch.setattr("nightferry.conduct.gathering._present", lambda _: date(2026, 2, 22))
+    monkeypatch.setattr("nightferry.conduct.gathering._goes_on", lambda _, evening: evening == date(2026, 2, 22))
     dome.carry(Orders(patient=True), change=gathering(dome))
     assert "cube_1.fits" not in dome.files()
     dome.carry(change=gathering(dome))

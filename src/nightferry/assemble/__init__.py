@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +11,10 @@ from urllib.parse import unquote, urlsplit
 from nightferry.assemble.stores import local_path, make_store, tamed
 from nightferry.assemble.works import Plan, gather_of, works_of
 from nightferry.conduct.route import Route
-from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, load_preset
+from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, ledger_url, load_preset
 from nightferry.config.load import effective_source
 from nightferry.config.presets import Preset
+from nightferry.core.context import Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Frame
 from nightferry.core.instant import read_date_obs
@@ -33,20 +35,19 @@ from nightferry.stores.mounts import is_mounted, mounted
 
 
 class Hands(NamedTuple):
-    """What a route shares with whoever started it: somebody who looks on, and a way to stop."""
+    """What a route shares with whoever started it: somebody who looks on, a way to stop, and a crew.
+
+    A crew that is given is one for several routes, so that they share the machine; without one a route hires its own.
+    """
 
     onlooker: Onlooker
     stop: threading.Event
+    crew: Executor | None = None
 
 
 def idle_hands() -> Hands:
     """Make hands for a route that nobody looks at and nobody stops."""
     return Hands(Nobody(), threading.Event())
-
-
-def ledger_url(config: Config) -> str:
-    """Tell where the ledger is."""
-    return config.ledger.url or f"sqlite:///{data_folder() / 'ledger.db'}"
 
 
 @contextmanager
@@ -170,14 +171,16 @@ def open_route(
     section = config.telescope[name]
     preset = load_preset(section.preset, config.folder)
     hands = hands or idle_hands()
-    longitude = config.site[section.site].longitude if section.site else None
-    layout = preset.as_layout(take or section.take, longitude, section.night)
+    where = (config.site[section.site] if section.site else None) or preset.site
+    site = Site(where.latitude, where.longitude, where.elevation) if where else None
+    layout = preset.as_layout(take or section.take, site.longitude if site else None, section.night)
     local = urlsplit(effective_source(section, preset)).scheme == "file"
     telescope = Telescope(
         name=name,
         layout=layout,
         archives=tuple(section.archives),
         settle=preset.settle if section.settle is None else section.settle,
+        site=site,
         clear_after=section.clear.after if section.clear else None,
         never_bare=local and section.mount is None,
     )
@@ -196,7 +199,8 @@ def open_route(
         keep=config.shelf.keep,
         works=works,
         gather=gather,
-        crew=crew(config.crew.kind, config.crew.workers) if works or gather else None,
+        deadline=section.cube.deadline,
+        crew=(hands.crew or crew(config.crew.kind, config.crew.workers)) if works or gather else None,
     )
 
 

@@ -2,12 +2,13 @@
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
+from contextlib import ExitStack
 from pathlib import Path
 
 from nightferry import api
-from nightferry.cli.exits import DONE, FAILED, HELD, code_of, code_of_balances
+from nightferry.cli.exits import DONE, FAILED, HELD, code_of, code_of_balances, say_error
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import balance_json, say, say_json, show_balances, size_text, span_text, table
 from nightferry.conduct import Orders, Pass
@@ -17,7 +18,7 @@ from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.layout import KINDS
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
-from nightferry.crews import threads
+from nightferry.crews import Lent, crew, threads
 
 Carry = Callable[[Config, Ledger, str, api.Hands], Pass]
 
@@ -25,7 +26,7 @@ Carry = Callable[[Config, Ledger, str, api.Hands], Pass]
 def run_command(
     place: Path | None,
     telescopes: Sequence[str],
-    nights: Sequence[str],
+    nights: Sequence[str] | None,
     *,
     until: str,
     take: str | None,
@@ -40,7 +41,8 @@ def run_command(
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
         return api.run(config, ledger, name, nights, orders, take=kinds, program=program, hands=hands)
 
-    _carry_each(place, telescopes, carry, orders, as_json=as_json)
+    given = {"night": " ".join(nights or ()), "program": program}
+    _carry_each(place, telescopes, carry, orders, given, as_json=as_json)
 
 
 def retry_command(place: Path | None, telescopes: Sequence[str], *, program: str, dry_run: bool, as_json: bool) -> None:
@@ -50,36 +52,93 @@ def retry_command(place: Path | None, telescopes: Sequence[str], *, program: str
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
         return api.retry(config, ledger, name, orders, program=program, hands=hands)
 
-    _carry_each(place, telescopes, carry, orders, as_json=as_json)
+    given = {"night": "those with failed frames", "program": program}
+    _carry_each(place, telescopes, carry, orders, given, as_json=as_json)
 
 
-def _carry_each(place: Path | None, telescopes: Sequence[str], carry: Carry, orders: Orders, *, as_json: bool) -> None:
-    """Carry one telescope after the other; trouble with one keeps no other waiting."""
+def _carry_each(
+    place: Path | None,
+    telescopes: Sequence[str],
+    carry: Carry,
+    orders: Orders,
+    given: Mapping[str, str],
+    *,
+    as_json: bool,
+) -> None:
+    """Carry several telescopes side by side; trouble with one keeps no other waiting."""
     config = api.load(place)
-    names = _names(config, telescopes)
-    codes = []
-    with api.open_ledger(config) as ledger:
-        for name in names:
-            with onlooker(quiet=as_json) as watcher:
-                done = _carry_one(config, ledger, name, carry, watcher)
-            _tell(name, done, as_json=as_json, dry_run=orders.dry_run)
-            codes.append(_code(done, orders))
-    sys.exit(_worst(codes))
+    names = _names(config, telescopes, given)
+    stop = threading.Event()
+    workers = crew(config.crew.kind, config.crew.workers)  # one crew for all, so that they share the machine
+    with ExitStack() as open_now:
+        ledger = open_now.enter_context(api.open_ledger(config))
+        open_now.callback(workers.shutdown)
+        shown = open_now.enter_context(ExitStack())
+        watcher = shown.enter_context(onlooker(quiet=as_json))
+        vigil = None
+        if not orders.dry_run:
+            vigil = open_now.enter_context(
+                api.keep_vigil(config, ledger, names, watcher.note, hasty=True, program=given["program"])
+            )
+
+        def one(name: str) -> Pass:
+            told = watcher if vigil is None else vigil.onlooker(watcher, name)
+            done = _carry_one(config, ledger, name, carry, api.Hands(told, stop, Lent(workers)))
+            if vigil is not None:
+                vigil.passed(name, done)
+            return done
+
+        results = _side_by_side(names, one, config.crew.telescopes, stop)
+        shown.close()
+        for name in names:  # before the vigil ends, which may wait a little for a mail server
+            _tell(name, results[name], as_json=as_json, dry_run=orders.dry_run)
+    sys.exit(_worst([_code(done, orders) for done in results.values()]))
 
 
-def _names(config: Config, chosen: Sequence[str]) -> list[str]:
-    """Tell the telescopes to carry from; raises `Misconfigured` when there are none."""
+def _side_by_side(
+    names: Sequence[str], work: Callable[[str], Pass], most: int, stop: threading.Event
+) -> dict[str, Pass]:
+    """Work at telescopes side by side, so many at once; Ctrl-C comes through, and lets each come to a safe end."""
+    if len(names) <= 1:
+        return {name: work(name) for name in names}
+    with threads(min(len(names), most), "run") as carriers:
+        running = {name: carriers.submit(work, name) for name in names}
+        try:
+            while wait(running.values(), timeout=0.5).not_done:
+                pass  # a wait without an end would not let Ctrl-C through on Windows
+        except KeyboardInterrupt:
+            stop.set()
+            for future in running.values():
+                future.cancel()
+            raise
+    return {name: future.result() for name, future in running.items()}
+
+
+def _names(config: Config, chosen: Sequence[str], given: Mapping[str, str]) -> list[str]:
+    """Tell the telescopes to carry from; raises `Misconfigured` when there are none.
+
+    Where none is chosen, those are left out whose runs must name more than is ``given`` (empty: not given).
+    """
     names = api.telescope_names(config, chosen)
     if not names:
         raise Misconfigured("the configuration names no telescope; add [telescope.NAME], or see: nightferry init")
+    if chosen:
+        return names
+    for name in names:
+        missing = [word for word in config.telescope[name].require if not given[word]]
+        if missing:
+            say_error(
+                f"{name} is left out: its runs must name their {' and '.join(missing)} (telescope.{name}.require)"
+            )
+            names = [one for one in names if one != name]
     return names
 
 
-def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, watcher: Onlooker) -> Pass:
+def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, hands: api.Hands) -> Pass:
     try:
-        return carry(config, ledger, name, api.Hands(watcher, threading.Event()))
+        return carry(config, ledger, name, hands)
     except (TryAgain, Misconfigured) as err:
-        watcher.note(f"{name}: {err}")
+        hands.onlooker.note(f"{name}: {err}")
         return Pass(trouble=err)
 
 
@@ -145,24 +204,35 @@ def watch_command(
 ) -> None:
     """Watch telescopes, each in a thread of its own, until Ctrl-C or until all have stopped."""
     config = _with_watch_rules(api.load(place), every, empty)
-    names = _names(config, telescopes)
+    names = _names(config, telescopes, {"night": "", "program": program})
     kinds = read_take(take)
     stop = threading.Event()
     codes: dict[str, int] = {}
-    with api.open_ledger(config) as ledger, onlooker(quiet=as_json) as watcher:
+    workers = crew(config.crew.kind, config.crew.workers)
+    with ExitStack() as open_now:
+        ledger = open_now.enter_context(api.open_ledger(config))
+        open_now.callback(workers.shutdown)
+        watcher = open_now.enter_context(onlooker(quiet=as_json))
+        vigil = open_now.enter_context(
+            api.keep_vigil(config, ledger, names, watcher.note, hasty=False, program=program)
+        )
 
         def follow(name: str) -> None:
-            hands = api.Hands(watcher, stop)
+            hands = api.Hands(vigil.onlooker(watcher, name), stop, Lent(workers))
             try:
                 for seen in api.watch(config, ledger, name, take=kinds, program=program, hands=hands):
                     codes[name] = _code(seen.result, Orders())
+                    vigil.watched(name, seen)
                     _tell_watched(config, name, seen, watcher, as_json=as_json)
             except (TryAgain, Misconfigured) as err:
                 watcher.note(f"{name}: {err}")
                 codes[name] = code_of(err)
+                vigil.passed(name, err)
+            else:
+                vigil.done(name)
 
-        with threads(len(names), "watch") as crew:
-            following = [crew.submit(follow, name) for name in names]
+        with threads(max(1, len(names)), "watch") as watchers:
+            following = [watchers.submit(follow, name) for name in names]
             try:
                 while wait(following, timeout=0.5).not_done:
                     pass  # a wait without an end would not let Ctrl-C through on Windows
@@ -185,10 +255,6 @@ def _tell_watched(config: Config, name: str, seen: api.Watched, watcher: Onlooke
             watcher.note(f"{what}; the watch ends")
         else:
             watcher.note(f"{what}; the watch goes on")
-            try:
-                api.alert(config, f"nightferry: {name} brings nothing", what)
-            except TryAgain as err:
-                watcher.note(str(err))
 
 
 def _with_watch_rules(config: Config, every: str | None, empty: int | None) -> Config:

@@ -4,23 +4,19 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from nightferry import api
-from nightferry.assemble import (
-    archive_store,
-    is_unused,
-    ledger_url,
-    local_folder,
-    mount_of,
-    shelf_of,
-    telescope_store,
-)
+from nightferry.alerts import known_url
+from nightferry.assemble import archive_store, is_unused, local_folder, mount_of, shelf_of, telescope_store
+from nightferry.assemble.works import route_of
 from nightferry.cli.exits import DONE, FAILED, MISCONFIGURED
+from nightferry.cli.serving import find_services
 from nightferry.cli.show import Cell, say, say_json, size_text, table
-from nightferry.config import Config, load_preset
+from nightferry.config import Config, config_path, ledger_url, load_preset
 from nightferry.config.load import effective_source
+from nightferry.config.secrets import read_secret
 from nightferry.core.errors import Misconfigured, NightferryError
 from nightferry.core.store import Entry, Store
 
@@ -34,11 +30,12 @@ class Check:
     code: int = DONE
 
 
-def check_command(place: Path | None, telescopes: Sequence[str], *, as_json: bool) -> None:
+def check_command(place: Path | None, telescopes: Sequence[str], *, service: bool, as_json: bool) -> None:
     """Look at everything that a run needs, and say what is wrong with it."""
     config = api.load(place)
     checks = []
-    for check in _checks(config, api.telescope_names(config, telescopes)):
+    found = _services(place or config_path(), demanded=service)
+    for check in chain(_checks(config, api.telescope_names(config, telescopes)), _alerts(config), found):
         checks.append(check)
         if as_json:
             say_json({"check": check.what, "ok": check.code == DONE, "found": check.found})
@@ -68,8 +65,44 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
         section = config.telescope[name]
         url = effective_source(section, load_preset(section.preset, config.folder))
         yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section, config.folder)))  # type: ignore[misc] # mypy cannot type a bound default
+    for name in telescopes:
+        section = config.telescope[name]
+        if "solve" in route_of(section, load_preset(section.preset, config.folder)):
+            yield _try(f"solver of {name}", lambda name=name: _solver(config, name))  # type: ignore[misc] # as above
     for name in archives:
         yield _try(f"archive {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above
+
+
+def _alerts(config: Config) -> Iterator[Check]:
+    """Look whether those who are told can be: their secrets, Apprise, and what waits."""
+    for reference in config.alerts.urls:
+        yield _try(f"alerts to {reference}", lambda reference=reference: _channel(reference))  # type: ignore[misc] # as above
+    if config.alerts.ping is not None:
+        yield _try(f"alerts.ping {config.alerts.ping}", lambda: _set(config.alerts.ping or ""))
+    archives = [
+        name for name in config.books.copies if all(name not in one.archives for one in config.telescope.values())
+    ]
+    for name in archives:
+        yield _try(f"books' copies {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above
+
+
+def _channel(reference: str) -> str:
+    known_url(read_secret(reference))
+    return "a URL that Apprise knows; to see one arrive: nightferry alerts test"
+
+
+def _set(reference: str) -> str:
+    return "set" if read_secret(reference) else "empty"
+
+
+def _services(config: Path, *, demanded: bool) -> Iterator[Check]:
+    """Look at what starts nightferry by itself; nothing is well, too, unless it is demanded."""
+    found = find_services(config)
+    for one in found:
+        yield Check("service", one.found, DONE if one.good else MISCONFIGURED)
+    if demanded and not found:
+        nothing = "neither a systemd unit nor a cron line starts nightferry by itself; see: nightferry service"
+        yield Check("service", nothing, MISCONFIGURED)
 
 
 def _try(what: str, look: Callable[[], str]) -> Check:
@@ -91,6 +124,12 @@ def _shelf(config: Config) -> str:
     shelf = shelf_of(config)
     shelf.require_room(0)
     return f"{shelf.root}: {size_text(shutil.disk_usage(shelf.root).free)} free, floor {size_text(shelf.floor)}"
+
+
+def _solver(config: Config, name: str) -> str:
+    from nightferry.cli.indexing import solver_told  # noqa: PLC0415 - brings numpy, which few checks need
+
+    return solver_told(config, name)
 
 
 def _lists(store: Store) -> str:

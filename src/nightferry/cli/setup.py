@@ -12,7 +12,9 @@ import typer
 from nightferry.assemble import telescope_store
 from nightferry.assemble.discover import spellings
 from nightferry.assemble.stores import local_path
+from nightferry.cli.exits import say_error
 from nightferry.cli.finding import search
+from nightferry.cli.moving import move_over, write_secret
 from nightferry.cli.show import say
 from nightferry.config import Config, config_path, load_preset, loads, preset_names
 from nightferry.config.presets import Preset
@@ -75,6 +77,7 @@ class Wishes:
     discover: bool = False
     test: bool = True
     dry_run: bool = False
+    credentials: tuple[Path, ...] = ()
 
 
 def init_command(place: Path | None, wishes: Wishes) -> None:
@@ -82,6 +85,9 @@ def init_command(place: Path | None, wishes: Wishes) -> None:
     path = (place or config_path()).expanduser().absolute()
     if path.exists() and not wishes.dry_run:
         raise Misconfigured(f"{path} exists already; edit it, or name another file with --config")
+    if wishes.credentials:
+        _move_over(path, wishes)
+        return
     folder = path.parent
     if wishes.discover:
         wishes = _discovered(wishes, place)
@@ -110,6 +116,30 @@ def init_command(place: Path | None, wishes: Wishes) -> None:
     say(f"wrote {path}", "green")
     option = f" --config {path}" if place else ""
     say(f"next: nightferry{option} run {name} --night all")
+
+
+def _move_over(path: Path, wishes: Wishes) -> None:
+    """Make configuration and secrets of transfer scripts' credentials; all of it, or nothing."""
+    moved = move_over(wishes.credentials, path.parent)
+    loads(moved.text, str(path))  # what we write must be what we read
+    for note in moved.notes:
+        say_error(note)
+    if wishes.dry_run:
+        sys.stdout.write(moved.text)
+        return
+    taken = next((file for file in moved.secrets if file.exists()), None)
+    if taken is not None:
+        raise Misconfigured(f"{taken} exists already; move it away before its telescope is moved over again")
+    for file, value in moved.secrets.items():
+        write_secret(file, value)
+        say(f"wrote {file}, for its owner's eyes only", "green")
+    try:
+        with path.open("x", encoding="utf-8") as config:
+            config.write(moved.text)
+    except OSError as err:
+        raise Misconfigured(f"{path} cannot be made: {err.strerror}") from err
+    say(f"wrote {path}", "green")
+    say("next: read what was said above, then: nightferry check")
 
 
 def _ask(question: str, default: str | None, choices: list[str] | None = None) -> str:

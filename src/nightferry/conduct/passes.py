@@ -16,6 +16,7 @@ from nightferry.core.errors import Misconfigured, NightferryError, TryAgain, Unr
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.ledger import Account, Known, Ledger
 from nightferry.core.night import Night, Nights
+from nightferry.core.overview import Contact
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import Entry, StorePath
@@ -66,12 +67,14 @@ class Orders:
     """How a pass is to be done.
 
     ``until`` names the last step; ``patient`` honours the back-off of failed frames; ``settle`` waits here for
-    files that are too fresh, instead of leaving them for the next pass.
+    files that are too fresh, instead of leaving them for the next pass; ``brief`` only carries what is new, and leaves
+    clearing and tidying to another pass.
     """
 
     until: str = "clear"
     patient: bool = False
     settle: bool = True
+    brief: bool = False
     dry_run: bool = False
 
 
@@ -89,17 +92,26 @@ def run_pass(
     with route.locked():
         if not orders.dry_run:
             ledger.expect(name, route.expectation)
-        found, trouble = _scan(route, ledger, nights, onlooker)
+        try:
+            found, trouble = _scan(route, ledger, nights, onlooker, brief=orders.brief)
+        except Misconfigured as err:  # a mount that is gone, say: whoever asks how the telescope is must hear of it
+            if not orders.dry_run:
+                ledger.greet(Contact(name, looked_us=now_us(), trouble=str(err)))
+            raise
         chosen = nights.settle_newest({found.newest} if found.newest else set())
         if orders.dry_run:
             plan = _plan(route, ledger, found, chosen)
             return _report(found, Pass(trouble=trouble, plan=plan), _balances(ledger, name, chosen), started)
+        ledger.greet(_contact(name, found, trouble))
         ledger.sight(found.news)
         _tell_doubts(found.doubts, onlooker)
         ledger.record([*found.doubts, *_never_pulled(ledger, found.gone), *_back_again(route, ledger, found.held)])
         tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
         trouble = trouble or tally.trouble
         cleared = 0
+        if orders.brief:
+            done = Pass(moving=tally.seconds, pulled=tally.pulled, moved=tally.bytes, trouble=trouble)
+            return _report(found, done, _balances(ledger, name, chosen), started)
         if trouble is None and not stop.is_set() and orders.until in {"deliver", "clear", _gather_name(route)}:
             trouble = gather(route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop)
         try:
@@ -129,12 +141,16 @@ def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float
     )
 
 
-def _scan(route: Route, ledger: Ledger, nights: Nights, onlooker: Onlooker) -> tuple[Scan, NightferryError | None]:
+def _scan(
+    route: Route, ledger: Ledger, nights: Nights, onlooker: Onlooker, *, brief: bool
+) -> tuple[Scan, NightferryError | None]:
+    # where folders tell nights, only theirs are listed, and only what is known of them is compared
+    evenings = nights.evenings if brief and route.telescope.layout.parts_nights else None
     try:
-        known = ledger.known(route.telescope.name)
+        known = ledger.known(route.telescope.name, evenings)
         found = scan(route, known, nights, onlooker)
         if found.bare and route.telescope.never_bare:
-            _require_reason(route, ledger, known)
+            _require_reason(route, ledger, ledger.known(route.telescope.name))
     except TryAgain as err:
         onlooker.note(str(err))
         return Scan(0, (), (), (), None, 0), err
@@ -159,6 +175,14 @@ def _tell_doubts(doubts: Sequence[Receipt], onlooker: Onlooker) -> None:
     if doubts:
         others = f" (and of {len(doubts) - 1:,} others; see: nightferry why FRAME)" if len(doubts) > 1 else ""
         onlooker.note(f"in doubt of a frame's night or time{others}: {doubts[0].reason}")
+
+
+def _contact(telescope: str, found: Scan, trouble: NightferryError | None) -> Contact:
+    """Tell how the telescope answered this look."""
+    now = now_us()
+    if trouble is not None:
+        return Contact(telescope, looked_us=now, trouble=str(trouble))
+    return Contact(telescope, looked_us=now, reached_us=now, news_us=now if found.news else 0)
 
 
 def _never_pulled(ledger: Ledger, gone: Sequence[Receipt]) -> list[Receipt]:

@@ -16,9 +16,9 @@ from nightferry.steps.shelf import translated
 def tidy(route: Route, ledger: Ledger) -> int:
     """Take away the working files that nobody needs any more, and tell how many.
 
-    A whole frame goes when it is delivered and older than the shelf's ``keep``; a part goes when its frame is
-    no longer open: the file changed at the telescope, or came whole by now. A product, which can be fetched back or
-    made again, goes as soon as it is delivered and, where the route gathers, gathered.
+    A whole frame goes when it is delivered (or a person dropped it) and older than the shelf's ``keep``; a part goes
+    when its frame is no longer open: the file changed at the telescope, or came whole by now. A product, which can be
+    fetched back or made again, goes as soon as it is delivered and, where the route gathers, gathered.
     """
     taken = _tidy_products(route, ledger)
     for path in _old_files(route.shelf.root / route.telescope.name, time.time() - route.keep):
@@ -28,12 +28,21 @@ def tidy(route: Route, ledger: Ledger) -> int:
         elif path.suffix == ".part":
             needed = account.standing.stage == "pull"
         else:
-            needed = account.standing.bin not in {Bin.DELIVERED, Bin.IGNORED}
+            needed = not _is_done_with(account)
         if not needed:
             with translated(path, "the shelf"):
                 path.unlink(missing_ok=True)
             taken += 1
     return taken
+
+
+def _is_done_with(account: Account) -> bool:
+    """Whether every archive has a frame, proven, or a person dropped it.
+
+    One that a rule ignores by now may have nobody else who has it: the telescope is not asked here.
+    """
+    standing = account.standing
+    return standing.bin is Bin.DELIVERED or (standing.bin is Bin.IGNORED and standing.stage == "release")
 
 
 def _tidy_products(route: Route, ledger: Ledger) -> int:

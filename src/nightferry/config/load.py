@@ -33,6 +33,11 @@ def data_folder() -> Path:
     return platformdirs.user_data_path("nightferry", appauthor=False)
 
 
+def ledger_url(config: Config) -> str:
+    """Tell where the ledger is."""
+    return config.ledger.url or f"sqlite:///{data_folder() / 'ledger.db'}"
+
+
 def load(path: Path | None = None) -> Config:
     """Read the configuration file; raise `Misconfigured` naming the place of whatever is wrong."""
     place = path or config_path()

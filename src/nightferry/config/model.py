@@ -7,11 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from nightferry.config.secrets import check_reference
-from nightferry.config.units import Duration, Height, Hour, Latitude, Longitude, Rate, Size
+from nightferry.config.units import (
+    Duration,
+    FieldSide,
+    Height,
+    Hour,
+    Latitude,
+    Longitude,
+    PixelScale,
+    Radius,
+    Rate,
+    Share,
+    Size,
+)
 from nightferry.core.layout import KINDS
 from nightferry.core.night import NightRule
 
@@ -19,8 +32,9 @@ _SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
 #: The schemes of stores whose servers can say by a digest of their own what they hold.
 _ATTESTING = ("s3",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_LAST_PORT = 65535
 #: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
-ROUTE_STEPS = ("pull", "verify", "standardise", "validate", "deliver")
+ROUTE_STEPS = ("pull", "verify", "solve", "standardise", "validate", "cube", "deliver")
 #: The fields that a name template may use; see `nightferry.core.layout`.
 TEMPLATE_FIELDS = ("object", "date", "time", "night", "stem", "file", "suffix", "folder", "index", "telescope", "role")
 
@@ -56,6 +70,8 @@ def _check_route(route: list[str]) -> list[str]:
         raise ValueError(f"the steps of a route stand once and in this order: {', '.join(ROUTE_STEPS)}")
     if "verify" not in route:
         raise ValueError("a route without verify would deliver what is not whole: expected it first")
+    if "cube" in route and "standardise" not in route:
+        raise ValueError("cubes are made of standard frames: expected standardise in a route that has cube")
     return route
 
 
@@ -174,6 +190,7 @@ class WatchConfig(_Section):
     """``[telescope.NAME.watch]``: how ``nightferry watch`` looks."""
 
     every: Duration = 300.0  #: pause between two passes
+    live: Duration = 15.0  #: pause between two looks at the present night, while it is dark or frames come
     empty: Annotated[int, Field(ge=1)] | None = None  #: passes in a row without new frames, or without an answer
     then: Literal["stop", "alert"] = "stop"  #: what happens after so many
 
@@ -191,6 +208,35 @@ class HeaderConfig(_Section):
     fitsverify: bool = True  #: have fitsverify judge each product, too, where it is installed
 
 
+class CubeConfig(_Section):
+    """``[telescope.NAME.cube]``: how a night's frames are put together, where the route has ``cube``."""
+
+    max_frames: Annotated[int, Field(ge=1)] | None = None  #: the most frames in one cube
+    max_size: Annotated[Size, Field(ge=1)] | None = None  #: the most pixels in one cube
+    odd: Literal["apart", "out"] = "apart"  #: frames of another shape or number format: a cube of their own, or none
+    deadline: Duration | None = None  #: after the end of the night, cubes are made of what there is
+
+
+class SolveConfig(_Section):
+    """``[telescope.NAME.solve]``: how its frames are solved; the preset fills what is left out."""
+
+    engine: str | None = None  #: astrometry, solve-field, or another that is installed
+    index: list[Path] | None = None  #: folders or index files beside the usual ones
+    field: FieldSide | None = None  #: smaller side of the field, for what ``index status`` tells
+    scales: Annotated[list[PixelScale], Field(min_length=2, max_length=2)] | None = None  #: limits, for one pixel
+    radius: Radius | None = None  #: how far from the header's place a frame is looked for first
+    timeout: Duration | None = None  #: the longest search for one frame
+    failure: Literal["hold", "mark"] | None = None  #: what becomes of frames without a solution
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.scales is not None and self.scales[0] > self.scales[1]:
+            raise ValueError("solve.scales: expected the smaller limit first")
+        if self.timeout is not None and self.timeout < 1:
+            raise ValueError("solve.timeout: expected a second or more")
+        return self
+
+
 class TelescopeConfig(_StoreSection):
     """``[telescope.NAME]``: one telescope."""
 
@@ -203,7 +249,11 @@ class TelescopeConfig(_StoreSection):
     take: Take | None = None
     route: StepNames | None = None  #: the steps between telescope and archives; the preset's where not said
     program: str | None = None  #: the observing programme of its frames
+    require: list[Literal["night", "program"]] = Field(default_factory=list)  #: what each run must name
+    log: Path | None = None  #: a log of its own, kept apart from the others'
     header: HeaderConfig = HeaderConfig()
+    solve: SolveConfig = SolveConfig()
+    cube: CubeConfig = CubeConfig()
     clear: ClearConfig | None = None
     watch: WatchConfig = WatchConfig()
 
@@ -241,12 +291,59 @@ class CrewConfig(_Section):
 
     kind: Literal["threads", "processes"] = "processes"
     workers: Annotated[int, Field(ge=1, le=256)] = 2
+    telescopes: Annotated[int, Field(ge=1, le=64)] = 4  #: how many are carried from side by side
 
 
 class AlertsConfig(_Section):
     """``[alerts]``: whom to tell. The Apprise URLs are secrets, so they are references."""
 
     urls: list[Secret] = Field(default_factory=list)
+    digest: Literal["nightly", "trouble", "never"] = "nightly"  #: the one message a night
+    held: Share = 0.1  #: more held frames of a night than this are told at once
+    patience: Duration = 600.0  #: trouble that lasts less is not told
+    ping: Secret | None = None  #: the URL of a dead man's switch
+    every: Duration = 300.0  #: how often that is asked for
+
+
+def _check_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as err:
+        if name == "UTC":  # where no zones are installed
+            return name
+        raise ValueError(f"{name!r} is no time zone that this machine knows, such as America/Santiago") from err
+    return name
+
+
+def _check_listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= _LAST_PORT:
+        raise ValueError(f"{text!r}: expected HOST:PORT, such as 127.0.0.1:9464")
+    return text
+
+
+class BooksConfig(_Section):
+    """``[books]``: plain lists of what was transferred and what was not, for people and their scripts."""
+
+    path: Path | None = None  #: the folder; without it no books are written
+    copies: list[Name] = Field(default_factory=list)  #: archives to whose stores they are copied
+
+
+class LogConfig(_Section):
+    """``[log]``: what happened, as files that are rotated."""
+
+    path: Path | None = None  #: the file; without it nothing is logged but for telescopes with a log of their own
+    format: Literal["console", "json"] = "console"
+    size: Size = 10_000_000  #: a file is put away when it is so large
+    keep: Annotated[int, Field(ge=0, le=1000)] = 10  #: so many that were put away are kept
+    zone: Annotated[str, AfterValidator(_check_zone)] = "UTC"  #: of the times in it
+
+
+class MetricsConfig(_Section):
+    """``[metrics]``: for Prometheus."""
+
+    file: Path | None = None  #: for the node exporter's textfile collector
+    listen: Annotated[str, AfterValidator(_check_listen)] | None = None  #: HOST:PORT of ``/metrics``, while watching
 
 
 class Config(_Section):
@@ -256,6 +353,9 @@ class Config(_Section):
     shelf: ShelfConfig = ShelfConfig()
     crew: CrewConfig = CrewConfig()
     alerts: AlertsConfig = AlertsConfig()
+    books: BooksConfig = BooksConfig()
+    log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
     site: dict[Name, SiteConfig] = Field(default_factory=dict)
     telescope: dict[Name, TelescopeConfig] = Field(default_factory=dict)
     archive: dict[Name, ArchiveConfig] = Field(default_factory=dict)
@@ -283,6 +383,15 @@ class Config(_Section):
                 raise ValueError(
                     f"telescope.{name}.site names {telescope.site!r}, but there is no [site.{telescope.site}]"
                 )
+        for archive in self.books.copies:
+            if archive not in self.archive:
+                raise ValueError(f"books.copies names {archive!r}, but there is no [archive.{archive}]")
+        if self.books.copies and self.books.path is None:
+            raise ValueError("books.copies asks for copies of books that are not written: set books.path")
+        return self
+
+    @model_validator(mode="after")
+    def _stores_can_do_it(self) -> Self:
         for name, telescope in self.telescope.items():
             _require_secure(f"telescope.{name}", telescope, telescope.source)
             _require_folder(f"telescope.{name}", telescope, telescope.source)

@@ -62,6 +62,27 @@ def _degrees(value: object, limit: float) -> float:
     return found
 
 
+def arcminutes(value: object) -> float:
+    """Read an angle on the sky such as ``54 arcmin``; arcminutes inside."""
+    return _positive(_read(value, {"deg": 60, "arcmin": 1, "arcsec": 1 / 60}, "54 arcmin"), value)
+
+
+def arcseconds(value: object) -> float:
+    """Read a pixel's angle on the sky such as ``0.35 arcsec``."""
+    return _positive(_read(value, {"arcmin": 60, "arcsec": 1}, "0.35 arcsec"), value)
+
+
+def degrees(value: object) -> float:
+    """Read a radius on the sky such as ``5 deg``."""
+    return _positive(_degrees(value, 180), value)
+
+
+def _positive(found: float, value: object) -> float:
+    if found <= 0:
+        raise ValueError(f"expected more than 0, found {value!r}")
+    return found
+
+
 def metres(value: object) -> float:
     """Read a height such as ``2482 m``."""
     return _read(value, {"m": 1, "km": 1000}, "2482 m")
@@ -78,7 +99,11 @@ def percent(value: object) -> float:
 Rate = Annotated[float | None, BeforeValidator(rate)]
 Hour = Annotated[time, BeforeValidator(hour)]
 Duration = Annotated[float, BeforeValidator(seconds)]
+Share = Annotated[float, BeforeValidator(percent)]
 Size = Annotated[int, BeforeValidator(size_bytes)]
 Latitude = Annotated[float, BeforeValidator(lambda value: _degrees(value, 90))]
 Longitude = Annotated[float, BeforeValidator(lambda value: _degrees(value, 360))]
+Radius = Annotated[float, BeforeValidator(degrees)]
+FieldSide = Annotated[float, BeforeValidator(arcminutes)]
+PixelScale = Annotated[float, BeforeValidator(arcseconds)]
 Height = Annotated[float, BeforeValidator(metres)]

@@ -76,6 +76,11 @@ class Layout:
     stamp: re.Pattern[str] | None = None
     notes: re.Pattern[str] | None = None
 
+    @property
+    def parts_nights(self) -> bool:
+        """Whether folders alone decide nights, so that one night can be listed without the others."""
+        return self.session is not None and self.night is NightRule.FOLDER
+
     def evening_of_folder(self, folder: StorePath) -> date | None:
         """Tell the night that a whole folder belongs to, if its name decides it: others need not be listed."""
         return self._searched(self.session, folder) if self.night is NightRule.FOLDER else None

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple, Protocol
 
+from nightferry.core.alert import Outbox
 from nightferry.core.balance import Balance, Bin, Expectation, Standing
 from nightferry.core.frame import Digest, FrameId, Sighting
 from nightferry.core.night import Night
+from nightferry.core.overview import Contact, Overview
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 
@@ -111,12 +113,17 @@ def proof_of(account: Account, archive: str) -> Proof | None:
 class Ledger(Protocol):
     """Where sightings and receipts are kept. One process writes; several may read."""
 
+    @property
+    def outbox(self) -> Outbox:
+        """Give what people are told."""
+        ...
+
     def expect(self, telescope: str, expected: Expectation) -> None:
         """Say what the telescope's route asks for; standings that depend on it are made anew if it changed."""
         ...
 
-    def known(self, telescope: str) -> Mapping[StorePath, Known]:
-        """Tell the last sighting of every path that the telescope ever showed."""
+    def known(self, telescope: str, evenings: Sequence[date] | None = None) -> Mapping[StorePath, Known]:
+        """Tell the last sighting of every path that the telescope ever showed, or showed of these nights."""
         ...
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
@@ -173,6 +180,18 @@ class Ledger(Protocol):
 
     def nights(self, telescope: str) -> Sequence[Night]:
         """Tell the nights of a telescope, oldest first."""
+        ...
+
+    def greet(self, contact: Contact) -> None:
+        """Write down how a telescope answered a look; times of 0 change nothing."""
+        ...
+
+    def contact(self, telescope: str) -> Contact:
+        """Tell how a telescope last answered, and when it was last proven to be safe elsewhere."""
+        ...
+
+    def overview(self, telescope: str, nights: int) -> Overview:
+        """Tell a telescope's last nights, newest first, and what is open in those before."""
         ...
 
     def rebuild(self, telescope: str | None = None) -> None:

@@ -23,7 +23,7 @@ from nightferry.ledgers.place import prepare_file
 from nightferry.ledgers.schema import HEAD, VERSION_TABLE, metadata
 
 #: Migrations that came before `HEAD`, oldest first.
-OLDER: tuple[str, ...] = ()
+OLDER: tuple[str, ...] = ("0001",)
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BEGIN = "nightferry_begin"

@@ -58,13 +58,13 @@ _DIGITS = re.compile(r"[0-9a-fA-F]{8,64}")
 _AFTER_DIGITS = "g"  # sorts behind every hexadecimal digit
 
 
-def known(connection: Connection, telescope: str) -> dict[StorePath, Known]:
-    """Tell the last sighting of every path of a telescope."""
+def known(connection: Connection, telescope: str, nights: Sequence[date] | None = None) -> dict[StorePath, Known]:
+    """Tell the last sighting of every path of a telescope, of all nights or these."""
     found: dict[StorePath, Known] = {}
     evenings: dict[str, date] = {}
     bins = {one.value: one for one in Bin}
     same: dict[int, int] = {}  # most sizes and times of sighting are equal, and kept once
-    rows = _known_rows(connection, telescope)
+    rows = _known_rows(connection, telescope, nights)
     for path, frame, evening, size, mtime_us, seen_us, bin_name, next_try_us, refused, ignored in rows:
         day = evenings.get(evening)
         if day is None:
@@ -83,8 +83,10 @@ def known(connection: Connection, telescope: str) -> dict[StorePath, Known]:
     return found
 
 
-def _known_rows(connection: Connection, telescope: str) -> Iterator[_KnownRow]:
-    cursor = connection.exec_driver_sql(_KNOWN, (telescope,)).cursor
+def _known_rows(connection: Connection, telescope: str, nights: Sequence[date] | None) -> Iterator[_KnownRow]:
+    words = tuple(night.isoformat() for night in nights or ())
+    chosen_nights = "" if nights is None else f" AND t.evening IN ({', '.join('?' * len(words))})"
+    cursor = connection.exec_driver_sql(_KNOWN + chosen_nights, (telescope, *words)).cursor
     while rows := cursor.fetchmany(2000):
         yield from rows
 

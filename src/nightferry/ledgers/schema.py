@@ -2,7 +2,9 @@
 
 ``sightings`` and ``receipts`` are append-only, and the database itself sees to that (triggers). ``seq`` numbers
 their rows in the order in which they were committed. ``standings`` is derived: one row for each frame that counts,
-made by `core.balance.standing_of`. ``expectations`` is what the configuration last said of each telescope.
+made by `core.balance.standing_of`. ``expectations`` is what the configuration last said of each telescope,
+``contacts`` how it last answered. ``alerts`` is what people are to be told, and ``mailings`` what became of that; both
+are append-only too.
 
 A change here needs a migration in ``migrations/versions`` and its name in `HEAD`: a new ledger is made of these
 tables, an older one is brought here by migrations, and a test proves that both ways end at the same database.
@@ -29,7 +31,7 @@ from sqlalchemy import (
 from nightferry.ledgers.text import AnyText
 
 #: The migration that makes these tables.
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -104,6 +106,9 @@ standings = Table(
     CheckConstraint("bin IN ('delivered', 'held', 'failed', 'ignored', 'pending')", name="bin"),
     Index("ix_standings_night", "telescope", "evening", "bin"),
 )
+#: What is not at its end: few frames of many, so they have an index of their own. (As for `DIGEST_INDEXED`.)
+OPEN_INDEXED = "bin IN ('held', 'failed', 'pending')"
+Index("ix_standings_open", standings.c.telescope, standings.c.evening, standings.c.bin, sqlite_where=text(OPEN_INDEXED))
 
 expectations = Table(
     "expectations",
@@ -112,6 +117,44 @@ expectations = Table(
     Column("steps", Text, nullable=False),  # JSON array of names, in order
     Column("archives", Text, nullable=False),  # JSON array of names
     Column("versions", Text, nullable=False),  # JSON object: step to version
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("telescope", Text, primary_key=True),
+    Column("looked_us", BigInteger, nullable=False),
+    Column("reached_us", BigInteger, nullable=False),
+    Column("news_us", BigInteger, nullable=False),
+    Column("proven_us", BigInteger, nullable=False),  # derived from receipts, so that nobody need search them
+    Column("trouble", AnyText, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("seq", _RowNumber, primary_key=True, autoincrement=False),
+    Column("key", AnyText, nullable=False),  # what it is about
+    Column("kind", Text, nullable=False),
+    Column("title", AnyText, nullable=False),
+    Column("body", AnyText, nullable=False),
+    Column("channels", AnyText, nullable=False),  # JSON array of the references to whom it is addressed
+    Column("at_us", BigInteger, nullable=False),
+    CheckConstraint("kind IN ('noticed', 'raised', 'resolved', 'passed', 'digest', 'test')", name="kind"),
+    Index("ix_alerts_key", "key", "seq"),
+)
+
+mailings = Table(
+    "mailings",
+    metadata,
+    Column("seq", _RowNumber, primary_key=True, autoincrement=False),
+    Column("alert", _RowNumber, ForeignKey(alerts.c.seq), nullable=False),
+    Column("channel", AnyText, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    CheckConstraint("outcome IN ('begun', 'sent', 'failed')", name="outcome"),
+    Index("ix_mailings_alert", "alert", "channel", "seq"),
 )
 
 #: Alembic's own table, as Alembic makes it.
@@ -142,5 +185,5 @@ def _append_only(table: Table) -> None:
         event.listen(metadata, "after_create", DDL(f"CREATE TRIGGER {trigger}"))  # type: ignore[no-untyped-call]
 
 
-_append_only(sightings)
-_append_only(receipts)
+for _table in (sightings, receipts, alerts, mailings):
+    _append_only(_table)

@@ -10,11 +10,14 @@ from nightferry.core.balance import Balance, Bin, Expectation
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.ledger import Account, Known, Proof, proof_of
 from nightferry.core.night import Night
+from nightferry.core.overview import Contact, Overview
 from nightferry.core.receipt import Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledgers import queries
 from nightferry.ledgers.database import Database, open_database
 from nightferry.ledgers.derive import expectations_of, pages, restate_all, restate_open
+from nightferry.ledgers.outbox import SqlOutbox
+from nightferry.ledgers.overviews import contact_of, note_contact, overview_of
 from nightferry.ledgers.rows import expectation_row
 from nightferry.ledgers.schema import expectations, standings
 from nightferry.ledgers.writing import append_receipts, append_sightings
@@ -43,6 +46,11 @@ class SqlLedger:
 
     database: Database
 
+    @property
+    def outbox(self) -> SqlOutbox:
+        """Give what people are told."""
+        return SqlOutbox(self.database)
+
     def expect(self, telescope: str, expected: Expectation) -> None:
         """Say what the telescope's route asks for; standings that depend on it are made anew if it changed."""
         with self.database.reading() as connection:
@@ -58,10 +66,10 @@ class SqlLedger:
             else:
                 restate_all(connection, telescope)
 
-    def known(self, telescope: str) -> dict[StorePath, Known]:
-        """Tell the last sighting of every path that the telescope ever showed."""
+    def known(self, telescope: str, evenings: Sequence[date] | None = None) -> dict[StorePath, Known]:
+        """Tell the last sighting of every path that the telescope ever showed, or showed of these nights."""
         with self.database.reading() as connection:
-            return queries.known(connection, telescope)
+            return queries.known(connection, telescope, evenings)
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         """Append sightings, in one durable transaction; one that repeats its path's last is not written again."""
@@ -148,6 +156,21 @@ class SqlLedger:
         """Tell the nights of a telescope, oldest first."""
         with self.database.reading() as connection:
             return queries.nights(connection, telescope)
+
+    def greet(self, contact: Contact) -> None:
+        """Write down how a telescope answered a look."""
+        with self.database.writing() as connection:
+            note_contact(connection, contact)
+
+    def contact(self, telescope: str) -> Contact:
+        """Tell how a telescope last answered."""
+        with self.database.reading() as connection:
+            return contact_of(connection, telescope)
+
+    def overview(self, telescope: str, nights: int) -> Overview:
+        """Tell a telescope's last nights, and what is open in those before."""
+        with self.database.reading() as connection:
+            return overview_of(connection, telescope, nights)
 
     def rebuild(self, telescope: str | None = None) -> None:
         """Make the standings anew from sightings and receipts alone."""

@@ -8,6 +8,7 @@ from nightferry.core.balance import Expectation, standing_of
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.receipt import Receipt
 from nightferry.ledgers.derive import NOTHING, PAGE, expectations_of, restate
+from nightferry.ledgers.overviews import note_proofs
 from nightferry.ledgers.rows import receipt_row, sighting_row, standing_row
 from nightferry.ledgers.schema import receipts, sightings, standings
 
@@ -45,6 +46,7 @@ def append_receipts(connection: Connection, told: Sequence[Receipt]) -> None:
     seq: int = connection.execute(select(func.coalesce(func.max(receipts.c.seq), 0))).scalar_one()
     connection.execute(insert(receipts), [receipt_row(seq + place, receipt) for place, receipt in enumerate(told, 1)])
     restate(connection, [receipt.frame for receipt in told])
+    note_proofs(connection, told)
 
 
 def _path_pages(seen: Iterable[Sighting]) -> Iterator[list[Sighting]]:

@@ -24,7 +24,7 @@ _SYNC_TOGETHER = 4
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """A folder for working files. ``floor`` is how many bytes of the disk stay free."""
+    """A folder for working files. ``floor`` is how many bytes of the disk stay free of what is pulled."""
 
     root: Path
     floor: int = 0
@@ -45,10 +45,11 @@ class Shelf:
         """Tell where a frame stands while it arrives. The name is that of one state of the file only."""
         return Path(part_of(self.file(sighting)))
 
-    def require_room(self, size: int) -> None:
+    def require_room(self, size: int, *, onward: bool = False) -> None:
         """Raise `NoSpace` when so many more bytes would fill the disk past its floor.
 
-        Makes the shelf's own folder if need be, but never the one above it.
+        What takes a frame on the shelf ``onward`` to its archives may use the room below the floor, for only what is
+        delivered makes room again. Makes the shelf's own folder if need be, but never the one above it.
         """
         if not self.root.parent.is_dir():
             # making it would hide a disk that is not mounted, and fill the wrong one
@@ -56,7 +57,7 @@ class Shelf:
         with translated(self.root, "the shelf"):
             self.root.mkdir(exist_ok=True)
             free = shutil.disk_usage(self.root).free
-        if free - size < self.floor:
+        if free - size < (0 if onward else self.floor):
             raise NoSpace(
                 f"the disk of the shelf {self.root} has {free:,} bytes free; {size:,} more would fill it past its "
                 f"floor of {self.floor:,}: free some space, or lower shelf.floor"

@@ -1,0 +1,157 @@
+"""Conditions: what is worth an alert, decided from facts alone.
+
+"The telescope cannot be reached", "nothing was observed" and "observed, but nothing arrived" are three different
+answers, and only the second is quiet.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from nightferry.core.alert import Condition
+from nightferry.core.balance import Bin
+from nightferry.core.overview import Contact, NightLine
+
+#: Fewer held frames than this are a matter for the digest, whatever share of a short night they are.
+FEWEST_HELD = 3
+_BUG = "a bug in nightferry"
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What an operator wants to be told of: the share of held frames, and how long trouble must last, in seconds."""
+
+    held: float
+    patience: float
+
+
+@dataclass(frozen=True, slots=True)
+class NightFacts:
+    """A night as the sun and the ledger have it; ``over`` is whether its frames should all be here by now.
+
+    ``begun_us`` and ``ended_us`` are when it began and ended, ``dark`` whether the sun went down at all; None where no
+    site tells.
+    """
+
+    line: NightLine
+    over: bool
+    begun_us: int = 0
+    ended_us: int = 0
+    dark: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A telescope, as far as alerts depend on it.
+
+    ``dark`` is whether the sun is down there now, None where no site tells; ``refused`` whether its store was there
+    before and is not what it was (a mount that is gone, a login that is refused); ``waiting`` how many known frames
+    are still to be fetched from it.
+    """
+
+    contact: Contact
+    nights: Sequence[NightFacts]
+    dark: bool | None
+    refused: bool = False
+    waiting: int = 0
+
+
+def conditions_of(telescopes: Sequence[Facts], room: int | None, wanted: int, habits: Habits) -> list[Condition]:
+    """Look at everything.
+
+    ``room`` is what the shelf may still take (None: unknown) and ``wanted`` what a night takes, in bytes.
+    """
+    found = [condition for facts in telescopes for condition in _of_telescope(facts, habits)]
+    found += _of_archives(telescopes, habits)
+    found.append(_of_disk(room, wanted))
+    return found
+
+
+def _of_telescope(facts: Facts, habits: Habits) -> Iterator[Condition]:
+    yield _unreachable(facts, habits)
+    for night in facts.nights:
+        yield from _of_night(night, habits)
+
+
+def _unreachable(facts: Facts, habits: Habits) -> Condition:
+    """Judge silence: a telescope that is off by day is well; one in the dark, or with frames for us, loses time."""
+    contact = facts.contact
+    key = f"unreachable/{contact.telescope}"
+    if not contact.trouble:
+        return Condition(key, active=False)
+    missed = any(night.over and night.dark and contact.reached_us < night.begun_us for night in facts.nights)
+    why = next(
+        (
+            why
+            for why, so in (
+                ("it was there before", facts.refused),
+                ("it is night there", facts.dark),
+                (f"{facts.waiting:,} frames are still there", facts.waiting),
+                ("nobody knows whether the night was observed", missed),
+            )
+            if so
+        ),
+        "",
+    )
+    title = f"{contact.telescope} cannot be reached"
+    body = f"{contact.trouble}\nIt matters, for {why}. Carrying goes on by itself as soon as it answers."
+    return Condition(key, True if why else None, title, body, 0 if facts.refused else habits.patience)
+
+
+def _of_night(night: NightFacts, habits: Habits) -> Iterator[Condition]:
+    balance = night.line.balance
+    name, evening = balance.night.telescope, balance.night.date
+    taken = balance.seen - balance.ignored
+    many = balance.held >= FEWEST_HELD and balance.held > habits.held * taken
+    held = [one for one in night.line.reasons if one.bin is Bin.HELD]
+    yield Condition(
+        f"held/{name}/{evening}",
+        many,
+        f"{name}: {balance.held:,} of {taken:,} frames of {evening} are held",
+        "\n".join(f"{one.frames:,} at {one.stage}: {one.reason}" for one in held)
+        + f"\nTo see them: nightferry held {name}",
+    )
+    bugs = [one for one in held if one.reason.startswith(_BUG)]
+    yield Condition(
+        f"bug/{name}/{evening}",
+        bool(bugs),
+        f"{name}: a bug in nightferry stopped {sum(one.frames for one in bugs):,} frames of {evening}",
+        "\n".join(one.reason for one in bugs) + "\nThe traceback stands in: nightferry why FRAME",
+    )
+    if not night.over:
+        return
+    yield Condition(
+        f"silent/{name}/{evening}",
+        bool(taken) and not balance.delivered and not many,
+        f"{name}: observed on {evening}, but nothing arrived",
+        f"The telescope shows {taken:,} frames of the night, and none of them is delivered: {balance.held:,} held, "
+        f"{balance.failed:,} failed, {balance.pending:,} pending.\nTo see why: nightferry night {name} {evening}",
+    )
+
+
+def _of_archives(telescopes: Sequence[Facts], habits: Habits) -> Iterator[Condition]:
+    """Frames that fail at a delivery mean an archive that is out of reach, full, or refuses us."""
+    stages: dict[str, list[str]] = {}
+    archives: dict[str, int] = {}
+    for facts in telescopes:
+        for night in facts.nights:
+            for one in night.line.reasons:
+                word, _, archive = one.stage.partition(" to ")
+                if one.bin is Bin.FAILED and word == "deliver":
+                    archives[archive] = archives.get(archive, 0) + one.frames
+                    stages.setdefault(archive, []).append(one.reason)
+    for archive, frames in archives.items():
+        body = "\n".join([*dict.fromkeys(stages[archive]), "They are tried again by themselves."])
+        title = f"archive {archive} takes nothing: {frames:,} frames wait"
+        yield Condition(f"archive/{archive}", True, title, body, habits.patience)
+
+
+def _of_disk(room: int | None, wanted: int) -> Condition:
+    if room is None:
+        return Condition("disk/shelf", None)
+    return Condition(
+        "disk/shelf",
+        room <= max(wanted, 0),
+        "the shelf's disk is filling",
+        f"{max(room, 0) / 1e9:.1f} GB may still be pulled until its floor (shelf.floor); a night like the last ones "
+        f"takes {wanted / 1e9:.1f} GB. Frames that are on the shelf are still delivered; free some space.",
+    )

@@ -1,0 +1,128 @@
+"""The overview: last nights, why frames stand where they stand, contacts and proofs."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from tests.unit.conftest import THEN_US, Bench, frame_bytes, light
+
+from nightferry.core.balance import Bin, Expectation
+from nightferry.core.errors import Misconfigured, Unreachable
+from nightferry.core.frame import Sighting
+from nightferry.core.night import Night
+from nightferry.core.overview import Contact, Reason
+from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.store import StorePath
+from nightferry.ledgers import database
+from nightferry.ledgers.rows import receipt_row
+from nightferry.ledgers.schema import receipts
+from nightferry.ledgers.sql import SqlLedger, open_ledger
+
+ROUTE = Expectation(("pull", "verify"), ("eso",), {})
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
+    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    opened.expect("io", ROUTE)
+    yield opened
+    opened.close()
+
+
+def seen(day: int, number: int, telescope: str = "io") -> Sighting:
+    night = Night(telescope, date(2026, 9, day))
+    return Sighting(night, StorePath(f"{day}/{number}.fits"), 100, THEN_US, THEN_US)
+
+
+def told(
+    frame: Sighting, step: str, outcome: Outcome = Outcome.DONE, reason: str = "", at_us: int = THEN_US
+) -> Receipt:
+    target = "eso" if step in {"deliver", "audit"} else ""
+    return Receipt(frame.id, frame.night, step, "1", outcome, reason, target, started_us=at_us)
+
+
+def test_last_nights_come_newest_first_and_the_older_ones_are_counted(ledger: SqlLedger) -> None:
+    ledger.sight([seen(day, number) for day in range(1, 8) for number in range(3)])
+    overview = ledger.overview("io", 3)
+    assert [line.balance.night.date.day for line in overview.nights] == [7, 6, 5]
+    assert overview.older == {Bin.PENDING: 12}
+    assert overview.oldest_open == date(2026, 9, 1)
+
+
+def test_reasons_are_counted_by_stage_and_told_by_the_most_frequent(ledger: SqlLedger) -> None:
+    frames = [seen(1, number) for number in range(6)]
+    ledger.sight(frames)
+    for number, frame in enumerate(frames[:5]):
+        reason = "truncated" if number else "empty"
+        ledger.record([told(frame, "pull"), told(frame, "verify", Outcome.HELD, reason)])
+    ledger.record([told(frames[5], "pull", Outcome.FAILED, "cut off")])
+    (line,) = ledger.overview("io", 3).nights
+    assert line.reasons == [Reason(Bin.HELD, "verify", "truncated", 5), Reason(Bin.FAILED, "pull", "cut off", 1)]
+
+
+def test_a_telescope_that_nobody_saw_has_an_empty_overview(ledger: SqlLedger) -> None:
+    overview = ledger.overview("europa", 3)
+    assert (overview.contact, list(overview.nights), dict(overview.older)) == (Contact("europa"), [], {})
+
+
+def test_a_contact_keeps_what_a_later_one_does_not_tell(ledger: SqlLedger) -> None:
+    ledger.greet(Contact("io", looked_us=10, reached_us=10, news_us=10))
+    ledger.greet(Contact("io", looked_us=20, reached_us=20))
+    ledger.greet(Contact("io", looked_us=30, trouble="no route to host"))
+    assert ledger.contact("io") == Contact("io", 30, 20, 10, 0, "no route to host")
+    ledger.greet(Contact("io", looked_us=40, reached_us=40))
+    assert ledger.contact("io") == Contact("io", 40, 40, 10, 0, "")
+
+
+def test_the_last_proof_is_that_of_the_newest_good_delivery_or_audit(ledger: SqlLedger) -> None:
+    frame = seen(1, 1)
+    ledger.sight([frame])
+    ledger.record([told(frame, "pull", at_us=1), told(frame, "verify", at_us=2)])
+    assert ledger.contact("io").proven_us == 0
+    ledger.record([told(frame, "deliver", at_us=50), told(frame, "audit", at_us=40)])
+    assert ledger.contact("io").proven_us == 50
+    ledger.record([told(frame, "audit", Outcome.FAILED, at_us=60), told(frame, "audit", at_us=70)])
+    ledger.record([told(frame, "audit", at_us=65)])
+    ledger.greet(Contact("io", looked_us=99, reached_us=99))
+    assert ledger.contact("io").proven_us == 70
+
+
+def test_a_pass_tells_how_the_telescope_answered(bench: Bench) -> None:
+    bench.telescope.plant(light(1), frame_bytes(1))
+    bench.carry()
+    first = bench.ledger.contact("vespera")
+    assert first.reached_us == first.looked_us == first.news_us > 0
+    assert first.proven_us > 0
+    bench.telescope.wire.lives = 0
+    assert isinstance(bench.carry().trouble, Unreachable)
+    assert bench.ledger.contact("vespera").trouble == "memory: is away"
+    bench.telescope.wire.lives = None
+    bench.telescope.disk.present = False
+    with pytest.raises(Misconfigured):
+        bench.carry()
+    after = bench.ledger.contact("vespera")
+    assert after.reached_us == first.reached_us
+    assert after.looked_us > first.looked_us
+    assert after.trouble
+
+
+def test_an_older_ledger_learns_the_time_of_its_last_proof(tmp_path: Path) -> None:
+    path = tmp_path / "older.db"
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations").replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        frame = seen(1, 1)
+        for seq, step in enumerate(("pull", "deliver", "deliver"), start=1):
+            row = receipt_row(seq, told(frame, step, at_us=seq * 10))
+            connection.execute(sa.insert(receipts), row)
+    engine.dispose()
+    ledger = open_ledger(f"sqlite:///{path}")
+    assert ledger.contact("io") == Contact("io", proven_us=30)
+    ledger.close()
