@@ -118,7 +118,9 @@ def fetched(command: list[str], target: Path) -> None:
 
 
 def run(command: list[str]) -> None:
-    subprocess.run(command, check=True, timeout=300)
+    # this rclone cannot load certificates of the user's own, and needs none here
+    environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
+    subprocess.run(command, check=True, timeout=300, env=environment)
 
 
 def seconds(call: Callable[[], None]) -> float:
