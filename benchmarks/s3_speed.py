@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def contestants(work: Path, port: int) -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
-    found = {
+    found: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
         "server alone": (partial(bare, work, port, "PUT"), partial(bare, work, port, "GET")),
         "nightferry": (partial(our_put, work, port), partial(our_get, port)),
     }

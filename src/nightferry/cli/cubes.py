@@ -79,7 +79,8 @@ def cube_command(
         for group in plan.groups:
             _tell_planned(group, as_json=as_json)
         raise typer.Exit(HELD if plan.left else DONE)
-    _make_folder(into)
+    if plan.groups:
+        _make_folder(into)
     raise typer.Exit(_make(plan, into, settings, as_json=as_json))
 
 
@@ -94,6 +95,8 @@ def _make_folder(into: Path) -> None:
 
 def _make(plan: Plan, into: Path, settings: CubeSettings, *, as_json: bool) -> int:
     held, failed = bool(plan.left), False
+    if not plan.groups:
+        return HELD
     with _progress(sum(group.size for group in plan.groups), quiet=as_json) as moved:
         for cubed in make_cubes(plan, into, settings, moved):
             for left in cubed.left:
@@ -129,8 +132,12 @@ def _tell_planned(group: Group, *, as_json: bool) -> None:
         say_json({"cube": None, "outcome": "planned", **_group_json(group)})
         return
     frames = group.sources
-    said = f"{len(frames):,} frames of {frames[0].axes[0]}x{frames[0].axes[1]}, {size_text(group.size)}"
+    said = f"{_count(group)} of {frames[0].axes[0]}x{frames[0].axes[1]}, {size_text(group.size)}"
     say(f"{group.kind} {group.title}: {said}, from {frames[0].start.iso(0)} to {frames[-1].start.iso(0)}")
+
+
+def _count(group: Group) -> str:
+    return f"{len(group.sources):,} frame{'s' if len(group.sources) > 1 else ''}"
 
 
 def _group_json(group: Group) -> dict[str, Json]:
@@ -162,7 +169,7 @@ def _tell_cubed(cubed: Cubed, *, as_json: bool) -> None:
         say(f"{cubed.group.kind} {cubed.group.title}: {outcome}: {cubed.error}", "red")
     else:
         there = " (was there)" if cubed.was_there else f", version {cubed.version}" if cubed.version > 1 else ""
-        say(f"{cubed.file.name}: {len(cubed.group.sources):,} frames, {size_text(cubed.size)}{there}")
+        say(f"{cubed.file.name}: {_count(cubed.group)}, {size_text(cubed.size)}{there}")
 
 
 def split_command(files: Sequence[Path], into: Path, *, dry_run: bool, as_json: bool) -> None:
