@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from astropy.io import fits
 
 from nightferry.testing.astra import astra_frame
+
+#: Real frames that lie beside some checkouts; where they do, they are put together as well.
+SEESTAR = sorted((Path(__file__).parents[2].parent / "shared/data/seestar").glob("*.fit"))
 
 
 def nightferry(*words: object, home: Path) -> subprocess.CompletedProcess[str]:
@@ -106,3 +110,24 @@ def test_a_folder_that_cannot_be_is_the_operators_affair(tmp_path: Path, night: 
     told = nightferry("cube", night[0], "--into", night[1], home=tmp_path)
     assert told.returncode == 2, told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_nothing_to_make_leaves_no_folder(tmp_path: Path, night: list[Path]) -> None:
+    told = nightferry("cube", night[5], "--into", tmp_path / "out", home=tmp_path)
+    assert (told.returncode, (tmp_path / "out").exists()) == (1, False)
+
+
+@pytest.mark.parametrize("real", [False, *([True] if SEESTAR else [])])
+def test_frames_come_back_as_they_were(tmp_path: Path, night: list[Path], real: bool) -> None:  # noqa: FBT001 - a case
+    frames = SEESTAR if real else night[:5]
+    made = nightferry("cube", *frames, "--into", tmp_path / "out", home=tmp_path)
+    assert made.returncode == 0, made.stdout
+    cubes = sorted((tmp_path / "out").iterdir())
+    judged = nightferry("validate", *cubes, "--profile", "library", home=tmp_path)
+    assert judged.returncode == 0, judged.stdout
+    nightferry("cube", "--split", *cubes, "--into", tmp_path / "back", home=tmp_path)
+    for frame in frames:
+        with fits.open(frame) as before, fits.open(tmp_path / "back" / frame.name, checksum=True) as after:
+            assert (before[0].data == after[0].data).all()
+            for key in set(before[0].header) - {"", "COMMENT", "HISTORY"}:
+                assert after[0].header[key] == before[0].header[key], key
