@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,6 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
         print_blob=True,
     )
     settings.load_profile("nightferry")
+
+
+@pytest.fixture(scope="session")
+def sky_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build index files of the fields that the simulated telescope shows, and give their folder."""
+    from nightferry.testing.fields import build_sky_index
+
+    return build_sky_index(tmp_path_factory.mktemp("sky") / "index")
 
 
 @pytest.fixture(scope="session")

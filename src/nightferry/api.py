@@ -20,18 +20,28 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from nightferry import alerts
-from nightferry.assemble import Hands, idle_hands, make_new_folders, open_ledger, open_route, telescope_names
-from nightferry.conduct import Finding, Orders, Pass, Restored, Route, Watched, run_pass
+from nightferry.assemble import (
+    Hands,
+    archive_store,
+    idle_hands,
+    make_new_folders,
+    open_ledger,
+    open_route,
+    own_ground,
+    telescope_names,
+)
+from nightferry.conduct import Finding, Orders, Pass, Restored, Route, Stranger, Watched, run_pass
 from nightferry.conduct import audit as audit_route
 from nightferry.conduct import clear as clear_route
 from nightferry.conduct import restore as restore_frame
+from nightferry.conduct import strangers as list_strangers
 from nightferry.conduct import watch as watch_route
 from nightferry.conduct.attempt import host_name
 from nightferry.conduct.route import now_us
 from nightferry.config import Config, load, loads
 from nightferry.config.secrets import read_secret
 from nightferry.core.balance import Bin
-from nightferry.core.errors import Misconfigured
+from nightferry.core.errors import Misconfigured, Unreachable
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
 from nightferry.core.receipt import Outcome, Receipt
@@ -61,6 +71,7 @@ __all__ = [
     "restore",
     "retry",
     "run",
+    "strangers",
     "telescope_names",
     "watch",
 ]
@@ -185,6 +196,28 @@ def audit(
     with _route(config, telescope, None, hands, working=False) as (route, given), route.locked():
         evenings = _nights(nights, route).evenings
         yield from audit_route(route, ledger, evenings, sample=sample, salt=salt, stop=given.stop)
+
+
+def strangers(config: Config, ledger: Ledger, telescopes: Sequence[str]) -> Iterator[Stranger]:
+    """List the telescopes' archives, each once, and yield the files that nobody delivered there.
+
+    Archives that are said to be shared with others are left out. Raises `Unreachable` when an archive is, once all
+    others were listed.
+    """
+    away: Unreachable | None = None
+    for name in dict.fromkeys(archive for telescope in telescopes for archive in config.telescope[telescope].archives):
+        section = config.archive[name]
+        if section.shared:
+            continue
+        store = archive_store(section)
+        try:
+            yield from list_strangers(name, store, ledger, own_ground(config, name))
+        except Unreachable as err:
+            away = away or err
+        finally:
+            store.close()
+    if away is not None:
+        raise away
 
 
 def alert(config: Config, title: str, body: str) -> None:

@@ -121,7 +121,13 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _belong() -> None:
-    """Have a worker leave Ctrl-C to its conductor, and end when that was killed: nobody is left to hear its answer."""
+    """Have a worker leave Ctrl-C to its conductor, and end when that was killed: nobody is left to hear its answer.
+
+    It uses one thread of algebra: sharing small sums among processors costs three times more, and there is one worker
+    for each of them.
+    """
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # numpy, which reads them, comes with the first task
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

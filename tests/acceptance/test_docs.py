@@ -12,10 +12,11 @@ Every fenced block counts:
 - ``json`` and ``ini``: are parsed. ``sh``: what a test must not do (install, set up services); the list stands below.
 
 Comments that readers do not see set the stage: ``<!-- telescope: quirks -->`` (or ``dwarf``, ``slow``),
-``<!-- astra: FOLDER -->`` (a small night as Astra writes it), ``<!-- run: COMMAND -->``, ``<!-- damage: FILE -->``,
-``<!-- mail -->`` (a mail server, whose newest mail a ``text`` block titled ``the mail`` shows), ``<!-- exits: 1 -->``
-before a block whose last command ends with that code, ``<!-- interrupt -->`` before a block whose last command gets a
-Ctrl-C.
+``<!-- astra: FOLDER KIND... -->`` (a small night as Astra writes it), ``<!-- run: COMMAND -->``,
+``<!-- damage: FILE -->``, ``<!-- mail -->`` (a mail server, whose newest mail a ``text`` block titled ``the mail``
+shows), ``<!-- exits: 1 -->`` before a block whose last command ends with that code, ``<!-- interrupt -->`` before a
+block whose last command gets a Ctrl-C, ``<!-- sky -->`` for a frame of stars, one of clouds and a catalogue in the
+home.
 
 A preset of the user's own, put in place before each page, names the simulated telescope's address and a settle
 time of 0.2 s; nothing else differs from what a reader has.
@@ -46,7 +47,10 @@ from nightferry.cli.app import main
 from nightferry.config import load, load_preset
 from nightferry.dialects import load_dialect
 from nightferry.testing.astra_night import build_astra_night
+from nightferry.testing.encode import fits_image
+from nightferry.testing.fields import draw_field, plain_wcs, vespera_frame
 from nightferry.testing.mail_server import MailServer, mail_server
+from nightferry.testing.sky import View, star_table
 from nightferry.testing.telescope import simulated_vespera
 from nightferry.testing.vespera import build_night
 
@@ -59,8 +63,8 @@ TELESCOPES = {"ftp://10.0.0.1/user": "user", "ftp://192.168.88.1/Astronomy": "As
 QUIRKS = ("img-0002-dark.fits", "02-images-stacked", "IMG-9*", "img-9*", "latest.fits")
 #: What a page may tell a reader to do and a test does not.
 NOT_RUN = (
-    "pip install ", "python3 -m venv ", "./scripts/", "sudo ", "systemctl ", "loginctl enable-linger", "journalctl ",
-    "crontab ", "chmod ", "ssh-keygen ", "sqlite3 ", "nightferry discover",
+    "pip install ", "apt-get install astrometry", "python3 -m venv ", "./scripts/", "sudo ", "systemctl ",
+    "loginctl enable-linger", "journalctl ", "crontab ", "chmod ", "ssh-keygen ", "sqlite3 ", "nightferry discover",
 )  # fmt: skip
 #: What a terminal shows as bars, and a test sees as lines.
 BARS = re.compile(r"delivered: |[\d,]+ frames to carry, ")
@@ -167,9 +171,13 @@ class Reader:
         elif piece.kind == "<run>":
             assert self.run(shlex.split(piece.title), "") == 0, self.printed
         elif piece.kind == "<astra>":
-            build_astra_night(self.home / piece.title, faults=["no-imagetyp"], kinds=["bias", "light", "light"])
+            folder, *kinds = piece.title.split()
+            faults = [] if kinds else ["no-imagetyp"]
+            build_astra_night(self.home / folder, faults=faults, kinds=kinds or ["bias", "light", "light"])
         elif piece.kind == "<damage>":
             damage(self.home / piece.title)
+        elif piece.kind == "<sky>":
+            self.sky()
         elif piece.kind == "<exits>":
             self.exits = int(piece.title)
         elif piece.kind == "<mail>":
@@ -181,6 +189,15 @@ class Reader:
             getattr(self, f"do_{kind}")(piece)
         else:
             raise AssertionError(f"nobody knows what to do with {piece.kind!r}")
+
+    def sky(self) -> None:
+        """Leave a frame of stars, one of clouds, and a catalogue of the field."""
+        stars = star_table()["M45"]
+        rows = "\n".join(f"{ra},{dec},{mag}" for ra, dec, mag in stars)
+        (self.home / "stars.csv").write_text(f"ra,dec,mag\n{rows}\n", encoding="ascii")
+        (self.home / "m45.fits").write_bytes(vespera_frame("M45", View(56.6, 24.11, 12.0)))
+        dark = draw_field(plain_wcs(56.6, 24.11, (960, 540), 5.98), stars[:0], (960, 540))
+        (self.home / "clouds.fits").write_bytes(fits_image([], dark))
 
     def do_console(self, piece: Piece) -> None:
         commands = re.split(r"^\$ ", piece.body, flags=re.MULTILINE)

@@ -68,6 +68,7 @@ STORE = model._StoreSection
 CONFIGURATION: Mapping[str, tuple[type[BaseModel], Mapping[str, object]]] = {
     "[telescope.NAME]": (model.TelescopeConfig, {"archives": ["library"]}),
     "[telescope.NAME.header]": (model.HeaderConfig, {}),
+    "[telescope.NAME.solve]": (model.SolveConfig, {}),
     "[telescope.NAME.clear]": (model.ClearConfig, {"after": "7 d"}),
     "[telescope.NAME.watch]": (model.WatchConfig, {}),
     "[archive.NAME]": (model.ArchiveConfig, {"url": "file:///a"}),
@@ -261,7 +262,9 @@ def commands() -> dict[str, list[TyperOption]]:
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     every = {"Options of every command": group.params}
-    every |= {name: command.params for name, command in group.commands.items()}
+    for name, command in group.commands.items():
+        nested = command.commands if isinstance(command, TyperGroup) else {"": command}
+        every |= {f"{name} {below}".strip(): one.params for below, one in nested.items()}
     return {name: [one for one in params if isinstance(one, TyperOption)] for name, params in every.items()}
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -56,6 +57,7 @@ class Dome:
             kind = "threads"
             [telescope.callisto]
             preset = "speculoos-callisto"
+            route = ["verify", "standardise", "validate"]
             source = "file://{(self.home / "raw").as_posix()}"
             settle = "0 s"
             archives = ["eso", "second"]
@@ -349,6 +351,42 @@ def test_a_night_with_a_frame_to_come_is_not_gathered(dome: Dome) -> None:
     done = dome.carry(change=without_second)
     assert done.balances[0].delivered == 0
     assert not (dome.home / "bundles").exists()
+
+
+@dataclass(frozen=True)
+class Reluctant:
+    """A work that fails at one frame."""
+
+    work: Work
+    path: str
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(object.__getattribute__(self, "work"), name)
+
+    def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
+        for frame in batch:
+            if frame.name == self.path:
+                yield Result(frame, Outcome.FAILED, "not today")
+            else:
+                yield from self.work([frame])
+
+
+@pytest.mark.parametrize(("deadline", "cubes"), [(None, 0), (1e12, 0), (0.0, 1)])
+def test_a_gate_opens_for_an_incomplete_night_when_its_deadline_has_passed(
+    dome: Dome, deadline: float | None, cubes: int
+) -> None:
+    dome.plant(kinds=["light"] * 3)
+
+    def late(route: Route) -> Route:
+        route = gathering(dome)(route)
+        works = (cast("Work", Reluctant(route.works[0], FIRST)),)
+        return replace(route, works=works, deadline=deadline)
+
+    done = dome.carry(change=late)
+    assert (done.balances[0].delivered, done.balances[0].failed) == (2, 1)
+    assert len([name for name in dome.files() if name.startswith("cube_")]) == cubes
+    dome.carry(change=gathering(dome))
+    assert len([name for name in dome.files() if name.startswith("cube_")]) == cubes + 1
 
 
 @pytest.mark.parametrize(("error", "kind"), [(Held("no two alike"), Held), (TryAgain("no memory"), TryAgain)])

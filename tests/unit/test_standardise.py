@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -452,7 +453,7 @@ def test_a_user_adds_a_third_profile_without_code(tmp_path: Path) -> None:
     )
     settings = Settings(CONTEXT, profile="survey", profiles=profiles)
     assert fits.getheader(made(tmp_path, settings).file)["SURVEY"] == "S1"
-    assert profile_names(profiles) == ["eso", "library", "survey"]
+    assert profile_names(profiles) == ["eso", "eso-cube", "library", "library-cube", "survey"]
 
 
 @pytest.mark.parametrize(
@@ -477,3 +478,17 @@ def test_fitscheck_agrees(tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("fitscheck")
     answer = subprocess.run([program, str(done.file)], check=False, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
+
+
+def test_a_steps_version_is_the_same_in_every_process(tmp_path: Path) -> None:
+    program = (
+        "from nightferry.profiles import load_profile, profile_names\n"
+        "print([repr(load_profile(name)) for name in profile_names()])"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(told) == 1

@@ -6,9 +6,9 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from nightferry.assemble.stores import local_path, make_store
+from nightferry.assemble.stores import local_path, make_store, tamed
 from nightferry.assemble.works import Plan, gather_of, works_of
 from nightferry.conduct.route import Route
 from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, ledger_url, load_preset
@@ -132,6 +132,29 @@ def local_folder(section: ArchiveConfig) -> Path | None:
     return local_path(address.path) if address.scheme == "file" else None
 
 
+def own_ground(config: Config, archive: str) -> Callable[[StorePath], bool]:
+    """Make the function that tells what in an archive is nightferry's own: the shelf, the ledger, another archive."""
+    section = config.archive[archive]
+    url = section.url.rstrip("/") + "/"
+    own = {unquote(other.url.rstrip("/")[len(url) :]) for other in config.archive.values() if other.url.startswith(url)}
+    beginnings: tuple[str, ...] = ()
+    folder = local_folder(section)
+    if folder is not None:
+        ledger = database_path(ledger_url(config))
+        own |= {below for path in (shelf_of(config).root,) if (below := _below(path, folder))}
+        if beginning := _below(ledger, folder):  # with its locks, and what the database keeps beside it
+            beginnings = (beginning,)
+    return lambda path: path in own or path.startswith(beginnings)
+
+
+def _below(path: Path, folder: Path) -> str:
+    """Tell where a path is below a folder; empty when it is not."""
+    try:
+        return path.expanduser().resolve().relative_to(folder.resolve()).as_posix()
+    except ValueError:
+        return ""
+
+
 def open_route(
     config: Config,
     name: str,
@@ -164,7 +187,7 @@ def open_route(
     shelf = shelf_of(config)
     plan = Plan(config, name, preset, shelf, program)
     works, gather = (works_of(plan), gather_of(plan)) if working else ((), None)
-    source = telescope_store(section, config.folder)
+    source = tamed(telescope_store(section, config.folder), section, effective_source(section, preset))
     return Route(
         telescope=telescope,
         source=source,
@@ -176,13 +199,15 @@ def open_route(
         keep=config.shelf.keep,
         works=works,
         gather=gather,
+        deadline=section.cube.deadline,
         crew=(hands.crew or crew(config.crew.kind, config.crew.workers)) if works or gather else None,
     )
 
 
 def _delivery(config: Config, archive: str, preset: Preset, layout: Layout) -> Deliver:
     section = config.archive[archive]
-    return Deliver(archive_store(section), archive, naming(section.name or preset.name, layout), section.verify)
+    store = tamed(archive_store(section), section, section.url)
+    return Deliver(store, archive, naming(section.name or preset.name, layout), section.verify)
 
 
 def naming(template: str, layout: Layout) -> Callable[[Frame], StorePath]:

@@ -5,15 +5,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import SplitResult, unquote
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from nightferry.config import ArchiveConfig, TelescopeConfig
 from nightferry.config.secrets import read_secret
-from nightferry.core.errors import Misconfigured
+from nightferry.core.errors import Misconfigured, Unreachable
 from nightferry.core.store import Store
+from nightferry.stores.wrappers import Throttle, Window, limited, retried, throttled
 
 #: A server on this port speaks TLS from the first byte (RFC 4217 speaks of the other kind only).
 IMPLICIT_TLS_PORT = 990
+#: Pauses in seconds before a store that cannot be reached is tried again: doubled each time.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _DRIVE = re.compile(r"/[A-Za-z]:(?:/|$)")
 
 
@@ -27,10 +30,35 @@ class Wanted(NamedTuple):
 
 
 def make_store(section: TelescopeConfig | ArchiveConfig, url: str, *, user: str = "", connections: int = 4) -> Store:
-    """Make the store of a URL; its secret is read now, so that a missing one is told before anything starts."""
+    """Make the bare store of a URL; its secret is read now, so that a missing one is told before anything starts."""
     address = section.address(url)
     name = section.user or unquote(address.username or "") or user
     return _MAKERS[address.scheme](Wanted(section, address, name, section.connections or connections))
+
+
+def tamed(store: Store, section: TelescopeConfig | ArchiveConfig, url: str) -> Store:
+    """Put around a store what its section asks for: first the limit of its server, so that pauses keep no place."""
+    if server := _server(section, section.address(url)):
+        store = limited(store, store.traits.connections, server)
+    if section.tries > 1:
+        pauses = [min(_FIRST_PAUSE * 2**turn, _LONGEST_PAUSE) for turn in range(section.tries - 1)]
+        store = retried(store, (Unreachable,), pauses)
+    if section.limit is not None or section.windows:
+        windows = [Window(window.start, window.end, window.limit) for window in section.windows]
+        store = throttled(store, Throttle(section.limit, windows))
+    return store
+
+
+def _server(section: TelescopeConfig | ArchiveConfig, place: SplitResult) -> str:
+    """Name the server that answers, by host and port; empty for folders of this machine.
+
+    By port, too: a telescope's FTP must not wait for uploads to a bucket that is served from the same machine.
+    """
+    if place.scheme == "file":
+        return ""
+    if place.scheme == "s3":
+        place = urlsplit(section.endpoint or "https://s3.amazonaws.com")
+    return f"{place.hostname}:{place.port or place.scheme}"
 
 
 def local_path(path: str, *, windows: bool = os.name == "nt") -> Path:
@@ -88,6 +116,28 @@ def _sftp(wanted: Wanted) -> Store:
     )
 
 
+def _s3(wanted: Wanted) -> Store:
+    """Make the store of an ``s3://BUCKET/prefix`` URL; bucket names keep their case."""
+    from nightferry.stores.s3 import S3Address, S3Store  # noqa: PLC0415
+
+    section, address = wanted.section, wanted.address
+    return S3Store(
+        S3Address(
+            bucket=address.netloc.rpartition("@")[2],
+            root=address.path.strip("/"),
+            endpoint=section.endpoint,
+            region=section.region,
+            user=wanted.user,
+            secret=read_secret(section.secret, user=wanted.user) if section.secret else None,
+            verify_tls=section.verify_tls,
+            ca=section.ca,
+            timeout=section.timeout,
+            connections=wanted.connections,
+            attest=isinstance(section, ArchiveConfig) and section.verify == "server",
+        )
+    )
+
+
 def _smb(wanted: Wanted) -> Store:
     """Make the store of an ``smb://`` URL; without a user the login is a guest's."""
     try:
@@ -119,4 +169,5 @@ _MAKERS: dict[str, Callable[[Wanted], Store]] = {
     "ftps": _ftp,
     "sftp": _sftp,
     "smb": _smb,
+    "s3": _s3,
 }

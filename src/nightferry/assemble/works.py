@@ -18,6 +18,7 @@ from nightferry.core.step import Gather, Work
 from nightferry.steps.shelf import Shelf
 
 if TYPE_CHECKING:
+    from nightferry.solving.model import Settings as SolveSettings
     from nightferry.steps.standardise import Settings
 
 
@@ -58,6 +59,36 @@ def route_of(section: TelescopeConfig, preset: Preset) -> list[str]:
     return preset.route if section.route is None else section.route
 
 
+def _solve(plan: Plan) -> Work:
+    from nightferry.solving.engines import load_engine  # noqa: PLC0415 - only the steps in use are loaded
+    from nightferry.solving.frame import shelved  # noqa: PLC0415
+    from nightferry.steps.solve import Solve  # noqa: PLC0415
+
+    settings = solve_settings(plan.section, plan.preset, plan.settings)
+    load_engine(settings.engine)
+    shelved(settings.indexes, usual=settings.usual)
+    return Solve(plan.shelf, settings, plan.section.solve.failure or plan.preset.solve.failure or "mark")
+
+
+def solve_settings(section: TelescopeConfig, preset: Preset, header: "Settings") -> "SolveSettings":
+    """Tell how a telescope's frames are solved; what the section leaves out the preset says."""
+    from nightferry.solving.model import PATIENCE, RADIUS  # noqa: PLC0415 - brings numpy
+    from nightferry.solving.model import Settings as Solving  # noqa: PLC0415
+
+    told = preset.solve.model_dump(exclude_none=True) | section.solve.model_dump(exclude_none=True)
+    scales = told.get("scales")
+    return Solving(
+        engine=told.get("engine", ""),
+        indexes=tuple(path.expanduser() for path in told.get("index", ())),
+        scales=(scales[0], scales[1]) if scales else None,
+        radius=told.get("radius", RADIUS),
+        seconds=told.get("timeout", PATIENCE),
+        dialect=header.dialect,
+        dialects=header.dialects,
+        site=header.context.site,
+    )
+
+
 def _standardise(plan: Plan) -> Work:
     from nightferry.steps.standard_frames import Standardise  # noqa: PLC0415 - only the steps in use are loaded
 
@@ -71,11 +102,24 @@ def _validate(plan: Plan) -> Work:
 
     gate = plan.section.header.fitsverify and plan.preset.header.fitsverify
     settings = plan.settings
-    return Validate(settings.loaded(), settings.context, gate=gate)
+    return Validate(settings.loaded(), settings.context, gate=gate, profiles=settings.profiles)
 
 
-WORKS: dict[str, Callable[[Plan], Work]] = {"standardise": _standardise, "validate": _validate}
-GATHERS: dict[str, Callable[[Plan], Gather]] = {}
+def _cube(plan: Plan) -> Gather:
+    from nightferry.cubes import Wishes  # noqa: PLC0415
+    from nightferry.steps.cube import CubeSettings  # noqa: PLC0415
+    from nightferry.steps.night_cubes import Cube  # noqa: PLC0415
+
+    asked = plan.section.cube
+    wishes = Wishes(max_frames=asked.max_frames or 0, max_bytes=asked.max_size or 0, odd=asked.odd)
+    header = plan.settings
+    settings = CubeSettings(header.context, header.profile, wishes=wishes, profiles=header.profiles)
+    settings.check()
+    return Cube(plan.shelf, settings)
+
+
+WORKS: dict[str, Callable[[Plan], Work]] = {"solve": _solve, "standardise": _standardise, "validate": _validate}
+GATHERS: dict[str, Callable[[Plan], Gather]] = {"cube": _cube}
 
 
 def _require_facts(settings: "Settings") -> None:

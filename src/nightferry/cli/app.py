@@ -19,6 +19,9 @@ app = typer.Typer(
     help="Carries each night's frames from a telescope to its archives, and proves that nothing was lost on the way.",
 )
 
+index_app = typer.Typer(no_args_is_help=True, help="The index files that solving needs.", rich_markup_mode=None)
+app.add_typer(index_app, name="index")
+
 Telescopes = Annotated[list[str] | None, typer.Argument(help="Names from the configuration; all when none is given.")]
 Telescope = Annotated[str, typer.Argument(help="A telescope's name from the configuration.")]
 OneNight = Annotated[str, typer.Argument(help="YYYYMMDD or YYYY-MM-DD (the evening's date), last, or latest.")]
@@ -378,6 +381,65 @@ def standardise(
 
 
 @app.command()
+def solve(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="FITS files.")],
+    telescope: Annotated[str | None, typer.Option(help="A telescope of the configuration, or a preset.")] = None,
+    engine: Annotated[str | None, typer.Option(help="astrometry, solve-field, or another; else the best here.")] = None,
+    index: Annotated[list[Path] | None, typer.Option(help="A folder of index files, or one; may be repeated.")] = None,
+    near: Annotated[str | None, typer.Option(help="Where to look first, RA,DEC, in the header's stead.")] = None,
+    radius: Annotated[str | None, typer.Option(help="How far from there, e.g. '5 deg'.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Pixel scale: '2.4 arcsec' or '2 arcsec..3 arcsec'.")] = None,
+    timeout: Annotated[str | None, typer.Option(help="The longest search for one file, e.g. '30 s'.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Solve files, too, whose own solution holds.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the solution into the file's header.")] = False,
+    into: Annotated[Path | None, typer.Option(help="Write solved copies into this folder instead.")] = None,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes; 0: up to two.")] = 0,
+    facts: Annotated[bool, typer.Option("--facts", help="Tell what the stars tell, too.")] = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find out where frames look, from their stars."""
+    from nightferry.cli.solving import Wanted, solve_command
+
+    wanted = Wanted(
+        telescope or "", engine or "", tuple(index or ()), near or "", radius or "", scale or "", timeout or "",
+        again, write, into, workers, facts, dry_run, as_json,
+    )  # fmt: skip
+    solve_command(context.obj, files, wanted)
+
+
+@index_app.command("status")
+def index_status(
+    context: typer.Context,
+    index: Annotated[list[Path] | None, typer.Option(help="A folder to look in, too; may be repeated.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which fields can be solved: engines, index files, telescopes."""
+    from nightferry.cli.indexing import index_status_command
+
+    index_status_command(context.obj, index or [], as_json=as_json)
+
+
+@index_app.command("build")
+def index_build(
+    around: Annotated[list[str], typer.Option(help="A field's centre in degrees: RA,DEC; may be repeated.")],
+    catalog: Annotated[Path, typer.Option(help="A catalogue of stars: CSV, FITS or VOTable.")],
+    radius: Annotated[str, typer.Option(help="How far around each centre.")] = "1 deg",
+    field: Annotated[str, typer.Option(help="The smaller side of the frames.")] = "12 arcmin",
+    epoch: Annotated[float | None, typer.Option(help="The year that proper motions move the stars to.")] = None,
+    name: Annotated[str, typer.Option(help="A word in the files' names.")] = "own",
+    into: Annotated[Path | None, typer.Option(help="The folder; else nightferry's own.")] = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build small index files for a few fields from a catalogue."""
+    from nightferry.cli.indexing import Build, index_build_command
+
+    index_build_command(Build(tuple(around), catalog, radius, field, epoch, name, into, dry_run, as_json))
+
+
+@app.command()
 def validate(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="FITS files.")],
@@ -392,6 +454,35 @@ def validate(
     from nightferry.cli.headers import validate_command
 
     validate_command(context.obj, files, profile=profile, telescope=telescope or "", gate=fitsverify, as_json=as_json)
+
+
+@app.command()
+def cube(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="FITS frames, in any order; with --split, cubes.")],
+    into: Annotated[Path, typer.Option(help="The folder for the new files.")],
+    split: Annotated[bool, typer.Option("--split", help="Take cubes apart into their frames.")] = False,
+    telescope: Annotated[str | None, typer.Option(help="A telescope of the configuration, or a preset.")] = None,
+    profile: Annotated[str | None, typer.Option(help="The archive's profile; else the frames' own.")] = None,
+    dialect: Annotated[
+        str | None, typer.Option(help="The program that wrote raw frames; else found by evidence.")
+    ] = None,
+    program: Annotated[str | None, typer.Option(help="The observing programme; comes before the telescope's.")] = None,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="The most frames in one cube.")] = None,
+    max_size: Annotated[str | None, typer.Option(help="The most pixels in one cube, e.g. '4 GB'.")] = None,
+    odd: Annotated[
+        str | None, typer.Option(help="Frames of another shape or number format: apart (the default) or out.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put frames of one kind together into cubes, or take cubes apart."""
+    from nightferry.cli.cubes import Wanted, cube_command, split_command
+
+    if split:
+        split_command(files, into, dry_run=dry_run, as_json=as_json)
+    wanted = Wanted(telescope, profile, dialect, program or "", max_frames, max_size, odd)
+    cube_command(context.obj, files, into, wanted, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()

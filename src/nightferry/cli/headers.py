@@ -120,12 +120,13 @@ def validate_command(
 ) -> None:
     """Judge files by a profile's rules; with a telescope, also by what the configuration says of it."""
     settings = settings_of(config, telescope) if telescope else Settings(Context(), profile)
-    rules = load_profile(profile, (config or config_path()).absolute().parent / "profiles")
+    own = (config or config_path()).absolute().parent / "profiles"
+    rules = load_profile(profile, own)
     names = Counter(file.name for file in files)
     worst = DONE
     for file in files:
         siblings = (file.name,) if names[file.name] > 1 else ()
-        findings = validate_file(file, rules, settings.context, siblings=siblings, gate=gate)
+        findings = validate_file(file, rules, settings.context, siblings=siblings, gate=gate, profiles=own)
         if any(finding.severity is Severity.ERROR for finding in findings):
             worst = HELD
         _tell_findings(file, findings, as_json=as_json)

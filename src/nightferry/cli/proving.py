@@ -10,7 +10,7 @@ from nightferry import api
 from nightferry.cli.exits import DONE, FAILED, HELD
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import Cell, say, say_json, size_text, table
-from nightferry.conduct import Finding, Verdict
+from nightferry.conduct import Finding, Stranger, Verdict
 from nightferry.config.units import percent
 from nightferry.core.errors import Misconfigured
 from nightferry.core.receipt import Outcome
@@ -71,18 +71,35 @@ def audit_command(
     size = 0
     with api.open_ledger(config) as ledger, onlooker(quiet=True) as watcher:
         hands = api.Hands(watcher, threading.Event())
-        for name in api.telescope_names(config, [telescope] if telescope else []):
+        chosen = api.telescope_names(config, [telescope] if telescope else [])
+        for name in chosen:
             for finding in api.audit(config, ledger, name, nights, sample=share, hands=hands):
                 counts[finding.verdict] += 1
                 size += finding.proof.size
                 _tell_finding(name, finding, as_json=as_json)
+        strange = 0
+        for stranger in api.strangers(config, ledger, chosen) if "all" in nights else ():
+            strange += 1
+            _tell_stranger(stranger, as_json=as_json)
     if not as_json:
         bad = sum(counts.values()) - counts[Verdict.GOOD]
         words = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items()) or "nothing to read"
         say(f"read back {sum(counts.values()):,} frames ({size_text(size)}): {words}", "red" if bad else "green")
-    if counts[Verdict.DAMAGED] or counts[Verdict.MISSING]:
+        if strange:
+            plural = "file" if strange == 1 else "files"
+            say(f"{strange:,} {plural} that nobody delivered", "red")
+    if counts[Verdict.DAMAGED] or counts[Verdict.MISSING] or strange:
         sys.exit(HELD)
     sys.exit(FAILED if counts[Verdict.UNREADABLE] else DONE)
+
+
+def _tell_stranger(stranger: Stranger, *, as_json: bool) -> None:
+    if as_json:
+        verdict, reason = str(Verdict.FOREIGN), stranger.reason
+        empty = {"telescope": "", "night": "", "frame": ""}
+        say_json({**empty, "archive": stranger.archive, "name": stranger.name, "verdict": verdict, "reason": reason})
+    else:
+        say(f"{Verdict.FOREIGN}: {stranger.reason}", "red")
 
 
 def _tell_finding(telescope: str, finding: Finding, *, as_json: bool) -> None:

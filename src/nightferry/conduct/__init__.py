@@ -3,7 +3,7 @@
 Only the conductor writes to the ledger; workers get frames and give back results.
 """
 
-from nightferry.conduct.audit import Finding, Verdict, audit
+from nightferry.conduct.audit import Finding, Stranger, Verdict, audit, strangers
 from nightferry.conduct.clearing import clear
 from nightferry.conduct.passes import Orders, Pass, Planned, run_pass
 from nightferry.conduct.restoring import Restored, restore
@@ -17,11 +17,13 @@ __all__ = [
     "Planned",
     "Restored",
     "Route",
+    "Stranger",
     "Verdict",
     "Watched",
     "audit",
     "clear",
     "restore",
     "run_pass",
+    "strangers",
     "watch",
 ]

@@ -1,8 +1,8 @@
-"""Audit: read again what was delivered, and compare it with the ledger."""
+"""Audit: read again what was delivered, compare it with the ledger, and tell what nobody delivered."""
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -10,11 +10,12 @@ from itertools import islice
 
 from nightferry.conduct.attempt import host_name
 from nightferry.conduct.route import Route, now_us
-from nightferry.core.errors import Gone, NightferryError
+from nightferry.core.display import display
+from nightferry.core.errors import Gone, NightferryError, Unreachable
 from nightferry.core.frame import Digest
 from nightferry.core.ledger import Ledger, Proof
 from nightferry.core.receipt import Outcome, Receipt
-from nightferry.core.store import StorePath
+from nightferry.core.store import Entry, Store, StorePath
 from nightferry.steps.readback import read_back
 
 _BATCH = 32
@@ -27,6 +28,7 @@ class Verdict(StrEnum):
     DAMAGED = "damaged"
     MISSING = "missing"
     UNREADABLE = "unreadable"
+    FOREIGN = "foreign"  #: nobody delivered it; see `strangers`
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,37 @@ class Finding:
     proof: Proof
     verdict: Verdict
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A file in an archive that nobody delivered; ``size`` in bytes."""
+
+    archive: str
+    name: StorePath
+    size: int
+
+    @property
+    def reason(self) -> str:
+        """Say what it is, and what to do."""
+        return (
+            f"{self.archive}: nobody delivered {display(self.name)} ({self.size:,} bytes); move it away, or say "
+            f"'shared = true' in [archive.{self.archive}] if others keep files there"
+        )
+
+
+def strangers(archive: str, store: Store, ledger: Ledger, ours: Callable[[StorePath], bool]) -> Iterator[Stranger]:
+    """List an archive and yield what nobody ever delivered there, in order of names.
+
+    ``ours`` says which files and folders belong to nightferry itself. Raises `Unreachable` when the archive is.
+    """
+    known = ledger.delivered_names(archive)
+    found = [
+        Stranger(archive, item.path, item.size)
+        for item in store.list(lambda folder: not ours(folder))
+        if isinstance(item, Entry) and item.path not in known and not ours(item.path)
+    ]
+    yield from sorted(found, key=lambda stranger: stranger.name)
 
 
 def audit(
@@ -52,20 +85,25 @@ def audit(
 
     ``sample`` is the share of frames, from 0 to 1, chosen by a digest of identity and ``salt``: another salt
     (the date, say) chooses others, so that small samples reach all frames in time. Raises `Unreachable` when an
-    archive is.
+    archive is, once all others were audited.
     """
+    away: Unreachable | None = None
     for archive, delivery in route.deliveries.items():
         chosen = (
             proof for proof in ledger.proofs(route.telescope.name, archive, evenings) if _chosen(proof, sample, salt)
         )
         while (batch := list(islice(chosen, _BATCH))) and not stop.is_set():
             names = [StorePath(proof.name) for proof in batch]
-            found = [
-                _judge(archive, proof, answer)
-                for proof, answer in zip(batch, read_back(delivery.store, names), strict=True)
-            ]
+            try:
+                answers = list(read_back(delivery.store, names))
+            except Unreachable as err:
+                away = away or err
+                break
+            found = [_judge(archive, proof, answer) for proof, answer in zip(batch, answers, strict=True)]
             ledger.record([_receipt(finding) for finding in found])
             yield from found
+    if away is not None:
+        raise away
 
 
 def _chosen(proof: Proof, sample: float, salt: str) -> bool:

@@ -1,8 +1,8 @@
 """Gathering: the one barrier of a route, where a night's frames become products of many, such as cubes.
 
-The gate opens when nothing of a night is left to do for the machine, and in a watch only when the night is over. What
-is gathered answers for itself under its own identity, with the same steps, back-offs and outcomes as a frame; the
-balance of the night counts raw frames only. Members are told in their own histories.
+The gate opens when nothing of a night is left to do for the machine, or a deadline has passed, and in a watch only when
+the night is over. What is gathered answers for itself under its own identity, with the same steps, back-offs and
+outcomes as a frame; the balance of the night counts raw frames only. Members are told in their own histories.
 """
 
 import threading
@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 from nightferry.conduct.attempt import attempt, host_name, receipt_of
 from nightferry.conduct.route import Route, now_us
@@ -19,6 +19,7 @@ from nightferry.core.balance import Bin, Expectation, OpenStage, open_stages, st
 from nightferry.core.errors import Held, NightferryError, TryAgain
 from nightferry.core.frame import Fact, Frame, FrameId, fingerprint
 from nightferry.core.ledger import Account, Ledger
+from nightferry.core.night import evening_at
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Gather, Group, Grouping, Lane, Work
@@ -45,7 +46,8 @@ def gather(
     if route.gather is None:
         return None
     for balance in ledger.balances(route.telescope.name, evenings):
-        if not balance.closed or (patient and _goes_on(route, balance.night.date)):
+        whole = balance.closed or _is_overdue(route, balance.night.date)
+        if not whole or (patient and _goes_on(route, balance.night.date)):
             continue
         accounts = ledger.accounts(route.telescope.name, [balance.night.date], [Bin.DELIVERED])
         for item in _items(route, route.gather, ledger, accounts):
@@ -58,6 +60,17 @@ def gather(
 def _goes_on(route: Route, evening: date) -> bool:
     """Whether the sun has not risen yet after the night; without a site the machine's noon ends it."""
     return now_us() < night_hours(evening, route.telescope.site).end_us
+
+
+_LONGEST_WAIT = 3e9  # seconds: a century, which dates can still be reckoned with
+
+
+def _is_overdue(route: Route, evening: date) -> bool:
+    """Whether a night ended, at noon, longer ago than its gate waits; what comes later makes the next edition."""
+    if route.deadline is None:
+        return False
+    ended = datetime.now(UTC) - timedelta(seconds=min(route.deadline, _LONGEST_WAIT))
+    return evening_at(ended, route.telescope.layout.longitude) > evening
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ class Route:
     """From one telescope to its archives. ``keep`` is how many seconds the shelf keeps what is delivered.
 
     ``works`` are the computing steps between verify and deliver, in order; ``crew`` does them, and is let go when the
-    route is closed. ``gather`` makes products of a whole night's frames, which are delivered beside them.
+    route is closed. ``gather`` makes products of a whole night's frames, which are delivered beside them; it waits
+    ``deadline`` seconds after the end of a night for frames that are still to come, for ever where that is None.
     """
 
     telescope: Telescope
@@ -40,6 +41,7 @@ class Route:
     keep: float
     works: tuple[Work, ...] = ()
     gather: Gather | None = None
+    deadline: float | None = None
     crew: Executor | None = field(default=None, repr=False)
 
     @property

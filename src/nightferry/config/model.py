@@ -12,15 +12,29 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from nightferry.config.secrets import check_reference
-from nightferry.config.units import Duration, Height, Latitude, Longitude, Share, Size
+from nightferry.config.units import (
+    Duration,
+    FieldSide,
+    Height,
+    Hour,
+    Latitude,
+    Longitude,
+    PixelScale,
+    Radius,
+    Rate,
+    Share,
+    Size,
+)
 from nightferry.core.layout import KINDS
 from nightferry.core.night import NightRule
 
-_SCHEMES = ("file", "ftp", "ftps", "sftp", "smb")
+_SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
+#: The schemes of stores whose servers can say by a digest of their own what they hold.
+_ATTESTING = ("s3",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LAST_PORT = 65535
 #: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
-ROUTE_STEPS = ("pull", "verify", "standardise", "validate", "deliver")
+ROUTE_STEPS = ("pull", "verify", "solve", "standardise", "validate", "cube", "deliver")
 #: The fields that a name template may use; see `nightferry.core.layout`.
 TEMPLATE_FIELDS = ("object", "date", "time", "night", "stem", "file", "suffix", "folder", "index", "telescope", "role")
 
@@ -56,6 +70,8 @@ def _check_route(route: list[str]) -> list[str]:
         raise ValueError(f"the steps of a route stand once and in this order: {', '.join(ROUTE_STEPS)}")
     if "verify" not in route:
         raise ValueError("a route without verify would deliver what is not whole: expected it first")
+    if "cube" in route and "standardise" not in route:
+        raise ValueError("cubes are made of standard frames: expected standardise in a route that has cube")
     return route
 
 
@@ -74,6 +90,8 @@ def check_url(url: str, schemes: Sequence[str] = _SCHEMES) -> str:
     if parts.scheme == "file":
         if parts.netloc or not parts.path.strip("/"):
             raise ValueError(f"{url!r}: a folder is written as file:///path, with three slashes")
+    elif parts.scheme == "s3" and (not parts.hostname or ":" in parts.netloc.rpartition("@")[2]):
+        raise ValueError(f"{url!r}: expected s3://BUCKET/prefix; the server is named by 'endpoint'")
     elif not parts.hostname:
         raise ValueError(f"{url!r}: the host is missing, as in {parts.scheme}://10.0.0.1/user")
     elif parts.scheme == "smb" and not parts.path.strip("/"):
@@ -83,6 +101,15 @@ def check_url(url: str, schemes: Sequence[str] = _SCHEMES) -> str:
     except ValueError as err:
         raise ValueError(f"{url!r}: the port is not a number from 1 to 65535") from err
     return url
+
+
+def _check_endpoint(endpoint: str) -> str:
+    parts = urlsplit(endpoint)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{endpoint!r}: expected the URL of an S3 server, such as 'https://s3.example.org:9000'")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(f"the endpoint {parts.hostname} holds a user or password: they belong in 'user' and 'secret'")
+    return endpoint
 
 
 def _check_name(name: str) -> str:
@@ -95,12 +122,27 @@ Template = Annotated[str, AfterValidator(_check_template)]
 Url = Annotated[str, AfterValidator(check_url)]
 Secret = Annotated[str, AfterValidator(check_reference)]
 Name = Annotated[str, AfterValidator(_check_name)]
+Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 StepNames = Annotated[list[str], AfterValidator(_check_route)]
 Take = Annotated[list[str], BeforeValidator(_check_take)]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class WindowConfig(_Section):
+    """One of a store's ``windows``: hours of the day in which another speed counts."""
+
+    start: Hour = Field(alias="from")
+    end: Hour = Field(alias="to")
+    limit: Rate  #: the greatest speed then; "none" for any
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.start == self.end:
+            raise ValueError(f"a window from {self.start:%H:%M} to {self.end:%H:%M} never begins: correct one of them")
+        return self
 
 
 class _StoreSection(_Section):
@@ -115,6 +157,11 @@ class _StoreSection(_Section):
     encrypt: bool = False  #: encrypt the session even where the server does not ask for it (smb)
     timeout: Duration = 30.0  #: longest wait for any answer
     connections: Annotated[int, Field(ge=1, le=16)] | None = None
+    endpoint: Endpoint | None = None  #: the S3 server that is not Amazon's (s3)
+    region: str = ""  #: the region of the bucket (s3)
+    tries: Annotated[int, Field(ge=1, le=10)] = 1  #: how often a call is tried while the store cannot be reached
+    limit: Rate = None  #: the greatest speed, all connections together
+    windows: list[WindowConfig] = Field(default_factory=list)  #: hours with another limit
     mount: bool | Path | None = None  #: what must be mounted before a folder counts as there
 
     def address(self, url: str) -> SplitResult:
@@ -130,6 +177,7 @@ class ArchiveConfig(_StoreSection):
     name: Template | None = None  #: how frames are named there; the preset's template is the default
     verify: Literal["reread", "server"] = "reread"  #: how the proof is obtained
     conflict: Literal["hold"] = "hold"  #: what other bytes under the same name mean
+    shared: bool = False  #: others keep files there, too: an audit does not tell of them
 
 
 class ClearConfig(_Section):
@@ -160,6 +208,35 @@ class HeaderConfig(_Section):
     fitsverify: bool = True  #: have fitsverify judge each product, too, where it is installed
 
 
+class CubeConfig(_Section):
+    """``[telescope.NAME.cube]``: how a night's frames are put together, where the route has ``cube``."""
+
+    max_frames: Annotated[int, Field(ge=1)] | None = None  #: the most frames in one cube
+    max_size: Annotated[Size, Field(ge=1)] | None = None  #: the most pixels in one cube
+    odd: Literal["apart", "out"] = "apart"  #: frames of another shape or number format: a cube of their own, or none
+    deadline: Duration | None = None  #: after the end of the night, cubes are made of what there is
+
+
+class SolveConfig(_Section):
+    """``[telescope.NAME.solve]``: how its frames are solved; the preset fills what is left out."""
+
+    engine: str | None = None  #: astrometry, solve-field, or another that is installed
+    index: list[Path] | None = None  #: folders or index files beside the usual ones
+    field: FieldSide | None = None  #: smaller side of the field, for what ``index status`` tells
+    scales: Annotated[list[PixelScale], Field(min_length=2, max_length=2)] | None = None  #: limits, for one pixel
+    radius: Radius | None = None  #: how far from the header's place a frame is looked for first
+    timeout: Duration | None = None  #: the longest search for one frame
+    failure: Literal["hold", "mark"] | None = None  #: what becomes of frames without a solution
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.scales is not None and self.scales[0] > self.scales[1]:
+            raise ValueError("solve.scales: expected the smaller limit first")
+        if self.timeout is not None and self.timeout < 1:
+            raise ValueError("solve.timeout: expected a second or more")
+        return self
+
+
 class TelescopeConfig(_StoreSection):
     """``[telescope.NAME]``: one telescope."""
 
@@ -175,6 +252,8 @@ class TelescopeConfig(_StoreSection):
     require: list[Literal["night", "program"]] = Field(default_factory=list)  #: what each run must name
     log: Path | None = None  #: a log of its own, kept apart from the others'
     header: HeaderConfig = HeaderConfig()
+    solve: SolveConfig = SolveConfig()
+    cube: CubeConfig = CubeConfig()
     clear: ClearConfig | None = None
     watch: WatchConfig = WatchConfig()
 
@@ -309,11 +388,22 @@ class Config(_Section):
                 raise ValueError(f"books.copies names {archive!r}, but there is no [archive.{archive}]")
         if self.books.copies and self.books.path is None:
             raise ValueError("books.copies asks for copies of books that are not written: set books.path")
+        return self
+
+    @model_validator(mode="after")
+    def _stores_can_do_it(self) -> Self:
         for name, telescope in self.telescope.items():
             _require_secure(f"telescope.{name}", telescope, telescope.source)
             _require_folder(f"telescope.{name}", telescope, telescope.source)
         for name, place in self.archive.items():
             _require_secure(f"archive.{name}", place, place.url)
+            scheme = urlsplit(place.url).scheme
+            if place.verify == "server" and scheme not in _ATTESTING:
+                raise ValueError(
+                    f'archive.{name}: verify = "server" needs a server that tells digests of what it holds, and '
+                    f"{scheme}:// stores have none ({', '.join(f'{known}://' for known in _ATTESTING)} do): "
+                    'say verify = "reread"'
+                )
             _require_folder(f"archive.{name}", place, place.url)
         return self
 
@@ -325,6 +415,17 @@ def _require_folder(name: str, section: _StoreSection, url: str | None) -> None:
 
 def _require_secure(name: str, section: _StoreSection, url: str | None) -> None:
     parts = urlsplit(url or "")
+    server = urlsplit(section.endpoint or "")
+    if (
+        parts.scheme == "s3"
+        and server.scheme == "http"
+        and not section.insecure
+        and not _is_near(server.hostname or "")
+    ):
+        raise ValueError(
+            f"{name}: plain HTTP to {server.hostname} would send frames in clear text over a public network: use "
+            "https://, or say 'insecure = true' if you accept that"
+        )
     if parts.scheme == "ftp" and not section.insecure and not _is_near(parts.hostname or ""):
         raise ValueError(
             f"{name}: plain FTP to {parts.hostname} would send passwords and frames in clear text over a public "

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nightferry.config.model import HeaderConfig, SiteConfig, StepNames, Take, Template, check_url
+from nightferry.config.model import HeaderConfig, SiteConfig, SolveConfig, StepNames, Take, Template, check_url
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
 from nightferry.core.naming import frame_name
@@ -118,6 +118,7 @@ class Preset(_Section):
     site: SiteConfig | None = None  #: where the telescope stands, where the preset is one telescope's
     program: str | None = None
     header: HeaderConfig = HeaderConfig()
+    solve: SolveConfig = SolveConfig()
 
     def as_layout(self, take: list[str] | None, longitude: float | None, night: NightRule | None = None) -> Layout:
         """Make the layout, with the user's choice of files and of the night's rule in place of the preset's."""

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from datetime import time
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
 _QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([A-Za-z%/]*)\s*")
+_HOUR = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
 _SECONDS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {
     "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -36,10 +38,48 @@ def size_bytes(value: object) -> int:
     return found
 
 
+def rate(value: object) -> float | None:
+    """Read a speed such as ``20 MB/s``; bytes a second inside, and None for ``none``: any speed."""
+    if value == "none":
+        return None
+    found = _read(value, {f"{unit}/s": factor for unit, factor in _BYTES.items()}, "20 MB/s")
+    if found <= 0:
+        raise ValueError(f"a speed must be positive, or 'none' for any, found {value!r}")
+    return found
+
+
+def hour(value: object) -> time:
+    """Read a time of the day such as ``20:00``."""
+    if isinstance(value, str) and _HOUR.fullmatch(value):
+        return time.fromisoformat(value)
+    raise ValueError(f"expected a time of the day such as '20:00', found {value!r}")
+
+
 def _degrees(value: object, limit: float) -> float:
     found = _read(value, {"deg": 1}, "70.39 deg")
     if abs(found) > limit:
         raise ValueError(f"expected an angle between -{limit} deg and {limit} deg, found {value!r}")
+    return found
+
+
+def arcminutes(value: object) -> float:
+    """Read an angle on the sky such as ``54 arcmin``; arcminutes inside."""
+    return _positive(_read(value, {"deg": 60, "arcmin": 1, "arcsec": 1 / 60}, "54 arcmin"), value)
+
+
+def arcseconds(value: object) -> float:
+    """Read a pixel's angle on the sky such as ``0.35 arcsec``."""
+    return _positive(_read(value, {"arcmin": 60, "arcsec": 1}, "0.35 arcsec"), value)
+
+
+def degrees(value: object) -> float:
+    """Read a radius on the sky such as ``5 deg``."""
+    return _positive(_degrees(value, 180), value)
+
+
+def _positive(found: float, value: object) -> float:
+    if found <= 0:
+        raise ValueError(f"expected more than 0, found {value!r}")
     return found
 
 
@@ -56,9 +96,14 @@ def percent(value: object) -> float:
     return found
 
 
+Rate = Annotated[float | None, BeforeValidator(rate)]
+Hour = Annotated[time, BeforeValidator(hour)]
 Duration = Annotated[float, BeforeValidator(seconds)]
 Share = Annotated[float, BeforeValidator(percent)]
 Size = Annotated[int, BeforeValidator(size_bytes)]
 Latitude = Annotated[float, BeforeValidator(lambda value: _degrees(value, 90))]
 Longitude = Annotated[float, BeforeValidator(lambda value: _degrees(value, 360))]
+Radius = Annotated[float, BeforeValidator(degrees)]
+FieldSide = Annotated[float, BeforeValidator(arcminutes)]
+PixelScale = Annotated[float, BeforeValidator(arcseconds)]
 Height = Annotated[float, BeforeValidator(metres)]

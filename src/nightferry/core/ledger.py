@@ -170,6 +170,10 @@ class Ledger(Protocol):
         """Yield the proof of each frame that was delivered to the archive, ordered by night and path."""
         ...
 
+    def delivered_names(self, archive: str) -> frozenset[StorePath]:
+        """Tell every name that anything was ever delivered under in an archive, whichever telescope it came from."""
+        ...
+
     def balances(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> Sequence[Balance]:
         """Tell the balance of each night, oldest first."""
         ...

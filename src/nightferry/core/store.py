@@ -11,7 +11,7 @@ slash; bytes that are not UTF-8 travel as surrogate escapes, so that every name 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NewType, Protocol, TypeAlias
 
@@ -114,10 +114,15 @@ class Arrival(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A local file to put under a name in the store."""
+    """A local file to put under a name in the store.
+
+    A store that has sent some of its bytes tells ``pace`` how many, which may keep it waiting; a store that does not
+    is kept waiting between files.
+    """
 
     source: Path
     target: StorePath
+    pace: Callable[[int], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +130,19 @@ class Linked:
     """The answer of a put that gave the local file itself a second name, instead of copying its bytes."""
 
 
-#: None: stored as a copy; `Linked`: stored as a link; an error: not stored.
-PutAnswer: TypeAlias = NightferryError | Linked | None
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """The answer of a put whose server says by a digest of its own what it holds, and was seen to refuse wrong ones.
+
+    ``digest`` is the BLAKE3 of the bytes that were sent, as they were read here; ``word`` is what the server said.
+    """
+
+    digest: str
+    word: str
+
+
+#: None: stored as a copy; `Linked`: stored as a link; `Attested`: stored, on the server's word; an error: not stored.
+PutAnswer: TypeAlias = NightferryError | Linked | Attested | None
 
 
 class Store(Protocol):
@@ -161,9 +177,9 @@ class Store(Protocol):
     def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
         """Store local files under their names, whole and durable or not at all; answer in order.
 
-        Folders are made as needed. None or `Linked` means stored; `Occupied` that the name is taken (whatever bytes are
-        under it, nothing was changed); other errors as everywhere. An answer may be held back until several
-        files were made durable together.
+        Folders are made as needed. None, `Linked` or `Attested` mean stored; `Occupied` that the name is taken
+        (whatever bytes are under it, nothing was changed); other errors as everywhere. An answer may be held back
+        until several files were made durable together.
         """
         ...
 

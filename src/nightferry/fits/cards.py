@@ -49,6 +49,8 @@ class Card:
     @property
     def commentary(self) -> bool:
         """Whether the card carries text from column 9 on instead of a value."""
+        if self.raw[8:10] == b"= ":  # by far the most; a header asks this of each card
+            return self.keyword in COMMENTARY
         return _field_of(self.raw[:CARD].decode("latin-1")) is None
 
     @property

@@ -189,6 +189,17 @@ def _named(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
     return and_(column.is_not(None), or_(column == name, ends))
 
 
+def delivered_names(connection: Connection, archive: str) -> frozenset[StorePath]:
+    """Tell every name that anything was ever delivered under in an archive."""
+    asked = select(receipts.c.stored).where(
+        receipts.c.stored.is_not(None),
+        receipts.c.step == "deliver",
+        receipts.c.outcome == Outcome.DONE.value,
+        receipts.c.target == archive,
+    )
+    return frozenset(StorePath(read_text(name)) for name in connection.execute(asked).scalars())
+
+
 def nights(connection: Connection, telescope: str) -> list[Night]:
     """Tell the evenings of the frames that count, oldest first."""
     evening = standings.c.evening

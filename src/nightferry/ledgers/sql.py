@@ -142,6 +142,11 @@ class SqlLedger:
             if proof is not None:
                 yield proof
 
+    def delivered_names(self, archive: str) -> frozenset[StorePath]:
+        """Tell every name that anything was ever delivered under in an archive, whichever telescope it came from."""
+        with self.database.reading() as connection:
+            return queries.delivered_names(connection, archive)
+
     def balances(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> list[Balance]:
         """Tell the balance of each night, oldest first."""
         with self.database.reading() as connection:

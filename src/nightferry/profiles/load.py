@@ -57,7 +57,13 @@ def _joined(below: object, above: object) -> list[object]:
     """Lay one list of cards over another, by keyword."""
     cards = {str(card.get("key")): card for card in below if isinstance(card, dict)} if isinstance(below, list) else {}
     for card in above if isinstance(above, list) else []:
-        cards[str(card.get("key"))] = card
+        key, after = str(card.get("key")), str(card.get("after", ""))
+        fresh = key not in cards
+        cards[key] = card
+        if fresh and after in cards:
+            order = [name for name in cards if name != key]
+            order.insert(order.index(after) + 1, key)
+            cards = {name: cards[name] for name in order}
     return list(cards.values())
 
 

@@ -10,7 +10,7 @@ from nightferry.core.errors import Held
 from nightferry.dialects.header import Header, meant
 from nightferry.fits.cards import CARD, Card, Value, format_card
 from nightferry.profiles.model import CardRule, Profile
-from nightferry.profiles.values import FUNCTIONS, Facts
+from nightferry.profiles.values import FUNCTIONS, Facts, Span
 
 #: Cards that describe how the data lie; they open the header, in this order (FITS 4.0, section 4.4.1).
 _STRUCTURE = re.compile(r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|BZERO|BSCALE|BLANK|GROUPS|PCOUNT|GCOUNT|CHECKSUM|DATASUM|END")
@@ -37,17 +37,25 @@ class Made:
 
 
 def make_header(
-    header: Header, canonical: Canonical, context: Context, profile: Profile, *, dialect: str = "", bump: int = 0
+    header: Header,
+    canonical: Canonical,
+    context: Context,
+    profile: Profile,
+    *,
+    dialect: str = "",
+    bump: int = 0,
+    span: Span | None = None,
 ) -> Made:
     """Make the header that a profile asks for. A pure function of its arguments: it reads no clock and no file.
 
-    ``bump`` moves the name (and nothing else) so many milliseconds on, because another frame has it already.
+    ``bump`` moves the name (and nothing else) so many milliseconds on, because another frame has it already. With a
+    ``span`` the header is that of a cube; ``header`` and ``canonical`` are then what its frames have in common.
     """
-    maker = _Maker(header, canonical, context, profile)
+    maker = _Maker(header, canonical, context, profile, span)
     maker.check_type()
     cards = [*maker.structure(), *(maker.table() if profile.layout == "table" else maker.inplace())]
     cards += maker.closing(dialect, bump)
-    name = "" if profile.name.keep else maker.name(bump)
+    name = "" if profile.name.keep or span is not None else maker.name(bump)
     return Made(tuple(cards), name, tuple(maker.findings))
 
 
@@ -67,14 +75,17 @@ def card_of(keyword: str, value: Value, comment: str = "", *, long: bool = False
 class _Maker:
     """Makes one header; keeps what it finds on the way."""
 
-    def __init__(self, header: Header, canonical: Canonical, context: Context, profile: Profile) -> None:
+    def __init__(
+        self, header: Header, canonical: Canonical, context: Context, profile: Profile, span: Span | None
+    ) -> None:
         self.header = header
+        self.span = span
         self.canonical = canonical
         self.context = context
         self.profile = profile
         self.findings: list[Finding] = []
         kind = canonical.image_type
-        self.facts = Facts(canonical, context, profile.dpr.get(kind) if kind is not None else None)
+        self.facts = Facts(canonical, context, profile.dpr.get(kind) if kind is not None else None, span)
         self.ours = {rule.key for rule in profile.cards}
 
     def find(self, rule: str, severity: Severity, keyword: str, got: object, expected: str) -> None:
@@ -93,11 +104,10 @@ class _Maker:
         if self.canonical.start_resolution is not None and self.canonical.start_resolution >= 1:
             told = self.header.value("DATE-OBS")
             self.find("V43", Severity.WARNING, "DATE-OBS", told, "a fraction of a second: names may have to give way")
-        axes = self.header.value("NAXIS")
+        axes = self.header.value("NAXIS") if self.span is None else 3
         if self.profile.naxis and axes not in self.profile.naxis:
-            self.find(
-                "V01", Severity.ERROR, "NAXIS", axes, f"{self.profile.naxis[0]}: a raw frame is one plane, uncompressed"
-            )
+            what = "a raw frame is one plane, uncompressed" if self.span is None else "this profile is none for cubes"
+            self.find("V01", Severity.ERROR, "NAXIS", axes, f"{self.profile.naxis[0]}: {what}")
 
     def structure(self) -> Iterator[Card]:
         """Write what describes the data: as it is, in the order that the standard asks for."""
@@ -106,9 +116,12 @@ class _Maker:
         bitpix = self.header.value("BITPIX")
         yield card_of("SIMPLE", value=True, comment="conforms to FITS standard")
         yield card_of("BITPIX", bitpix, "array data type")
-        yield card_of("NAXIS", count, "number of array dimensions")
+        yield card_of("NAXIS", count + bool(self.span), "number of array dimensions")
         for axis in range(1, count + 1):
             yield card_of(f"NAXIS{axis}", self.header.value(f"NAXIS{axis}"))
+        if self.span is not None:
+            yield card_of(f"NAXIS{count + 1}", self.span.frames, "one plane for each frame")
+            yield from _plain_axes(count + 1)  # nothing may stand between NAXISn and WCSAXES, archives say
         yield card_of("EXTEND", value=True)
         integer = isinstance(bitpix, int) and bitpix > 0
         for keyword in ("BZERO", "BSCALE", "BLANK"):
@@ -195,21 +208,17 @@ class _Maker:
     def wcs(self) -> list[Card]:
         """Write the solution as a CD matrix, WCSAXES first; plain pixels where there is none and the table asks."""
         wcs = self.canonical.wcs
+        if self.span is not None:
+            return []  # they stand behind NAXISn already
         if wcs is not None and (
             self.canonical.image_type in {ImageType.SCIENCE, None} or self.profile.layout != "table"
         ):
-            return _celestial(wcs)
+            return celestial_cards(wcs)
         if self.profile.layout != "table":
             return []
         if self.canonical.image_type is ImageType.SCIENCE:
             self.find("V45", Severity.WARNING, "CTYPE1", "a science frame without a solution", "RA---TAN and DEC--TAN")
-        ones = [card_of(f"{key}{axis}", 1.0) for axis in "12" for key in ("CRPIX", "CRVAL")]
-        return [
-            card_of("WCSAXES", 2, "number of world coordinate axes"),
-            *(card_of(f"CTYPE{axis}", "PIXEL", "no celestial solution") for axis in "12"),
-            *ones,
-            *(card_of(f"CD{i}_{j}", float(i == j)) for i in "12" for j in "12"),
-        ]
+        return _plain_axes(2)
 
     def kept(self, *, ours: bool = False) -> Iterator[Card]:
         """Give the source's cards that are carried over as they are; tell what is dropped."""
@@ -250,7 +259,8 @@ class _Maker:
             for card in self.header.cards:
                 if card.commentary and card.keyword in {"COMMENT", "HISTORY"} and not card.flaw:
                     yield card
-        yield from _history(f"{self.context.software}: header of dialect {dialect}, profile {self.profile.id}")
+        made = "header of" if self.span is None else f"cube of {self.span.frames} frames,"
+        yield from _history(f"{self.context.software}: {made} dialect {dialect}, profile {self.profile.id}")
         if bump:
             yield from _history(f"nightferry: name moved by {bump} ms, for another frame has that of DATE-OBS")
 
@@ -260,6 +270,18 @@ class _Maker:
         if name and not _NAME.fullmatch(name):
             self.find("V18", Severity.ERROR, "", name, "at most 68 of A-Z a-z 0-9 _ . : -")
         return name
+
+
+def _plain_axes(axes: int) -> list[Card]:
+    """Write coordinates that are pixels and nothing else; FITS 4.0, section 8.2: CDi_j that are not there are 0."""
+    ones = [card_of(f"{key}{axis}", 1.0) for axis in range(1, axes + 1) for key in ("CRPIX", "CRVAL")]
+    pairs = [(i, j) for i in range(1, axes + 1) for j in range(1, axes + 1) if i == j or axes == 2]  # noqa: PLR2004 - the whole matrix of a picture
+    return [
+        card_of("WCSAXES", axes, "number of world coordinate axes"),
+        *(card_of(f"CTYPE{axis}", "PIXEL", "no celestial solution") for axis in range(1, axes + 1)),
+        *ones,
+        *(card_of(f"CD{i}_{j}", float(i == j)) for i, j in pairs),
+    ]
 
 
 def _history(text: str) -> Iterable[Card]:
@@ -275,7 +297,7 @@ def _agree(mine: Card, theirs: Card) -> bool:
     return mine.value == theirs.value
 
 
-def _celestial(wcs: Wcs) -> list[Card]:
+def celestial_cards(wcs: Wcs) -> list[Card]:
     """Write a solution; FITS 4.0, section 8.3."""
     cards = [card_of("WCSAXES", 2, "number of world coordinate axes")]
     for axis in (0, 1):

@@ -49,6 +49,7 @@ class CardRule(_Section):
     longest: int = 68
     digits: int | None = None
     comment: str = ""
+    after: str = ""  #: in a profile that extends another: the card of that one behind which this stands
 
     @model_validator(mode="before")
     @classmethod
@@ -79,6 +80,7 @@ class NameSection(_Section):
     keep: bool = False
     separator: Literal["_", ":"] = "_"
     bump: bool = True  #: a name that is taken gives way to the next free millisecond, with a HISTORY card
+    short: dict[str, str] = Field(default_factory=dict)  #: how names of cubes shorten the beginning of INSTRUME
 
 
 class Profile(_Section):
@@ -98,7 +100,8 @@ class Profile(_Section):
     name: NameSection = NameSection()
     drop: tuple[Pattern, ...] = ()
     drop_with_wcs: tuple[Pattern, ...] = ()
-    skip: frozenset[str] = frozenset()  #: rules that do not apply
+    skip: tuple[str, ...] = ()  #: rules that do not apply; no set, for a step's version is made of how this reads
     cards: tuple[CardRule, ...] = ()
     long_text: bool = False
+    cube: str = ""  #: the profile of cubes of such frames
     id: str = ""

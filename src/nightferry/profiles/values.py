@@ -20,12 +20,31 @@ _CALIBRATION = {
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """What the frames of a cube span.
+
+    ``exposure`` is the sum of their exposures in seconds, ``end`` the end of the last; ``key`` names what they have in
+    common, ``set`` the same as digits that no other group shares, ``id`` the very frames. ``part`` counts from 1.
+    """
+
+    frames: int
+    exposure: float | None = None
+    end: Instant | None = None
+    key: str = ""
+    set: str = ""
+    id: str = ""
+    version: int = 1
+    part: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a value may be made of."""
+    """All that a value may be made of; ``span`` for cubes."""
 
     canonical: Canonical
     context: Context
     dpr: tuple[str, str, str] | None
+    span: Span | None = None
 
 
 def longitude_of(canonical: Canonical, context: Context) -> float | None:
@@ -46,7 +65,11 @@ def _object(facts: Facts) -> Value:
 
 
 def _end(facts: Facts) -> Instant | None:
-    canonical = facts.canonical
+    return end_of(facts.canonical) if facts.span is None else facts.span.end
+
+
+def end_of(canonical: Canonical) -> Instant | None:
+    """Tell the end of an exposure."""
     if canonical.start is None or canonical.exptime is None:
         return None
     end = canonical.start.plus(canonical.exptime)
@@ -79,6 +102,19 @@ def _equinox(facts: Facts) -> Value:
     return 2000.0 if facts.canonical.frame == "FK5" else facts.canonical.equinox
 
 
+def _of_span(name: str) -> Callable[[Facts], Value]:
+    def value(facts: Facts) -> Value:
+        found: Value = None if facts.span is None else getattr(facts.span, name)
+        return found
+
+    return value
+
+
+def _cube_type(facts: Facts) -> Value:
+    kind = facts.canonical.image_type
+    return None if kind is None or facts.span is None else kind.value.upper()
+
+
 #: Every function by the name that a profile file uses.
 FUNCTIONS: Mapping[str, Callable[[Facts], Value]] = {
     "written": _written,
@@ -89,9 +125,18 @@ FUNCTIONS: Mapping[str, Callable[[Facts], Value]] = {
     "utc": _start(lambda start: round(start.seconds, 3)),
     "lst": _lst,
     "date_end": _ending(lambda end: end.iso(3)),
+    "date_end_full": _ending(lambda end: end.iso(6)),
     "mjd_end": _ending(lambda end: round(end.mjd, 8)),
     "equinox": _equinox,
     "dpr_catg": _dpr(0),
     "dpr_type": _dpr(1),
     "dpr_tech": _dpr(2),
+    "cube_type": _cube_type,
+    "cube_key": _of_span("key"),
+    "cube_set": _of_span("set"),
+    "cube_id": _of_span("id"),
+    "cube_version": _of_span("version"),
+    "cube_part": _of_span("part"),
+    "frames": _of_span("frames"),
+    "exposure": _of_span("exposure"),
 }

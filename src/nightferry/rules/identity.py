@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from nightferry.core.canonical import Finding, Severity
+from nightferry.core.canonical import Finding, ImageType, Severity
 from nightferry.dialects.header import Header
 from nightferry.dialects.load import load_dialect
 from nightferry.dialects.translate import translate
@@ -14,6 +14,7 @@ _DPR = "HIERARCH ESO DPR "
 #: ESO programme identifiers, of the old and of the new style.
 _PROGRAM = re.compile(r"\d{2,3}\.[A-Z]-\d{4}\([A-Z]\)|\d{3}\.[0-9A-Z]{4}\.\d{3}")
 _NAME = re.compile(r"(?P<prefix>[A-Za-z0-9-]+)\.(?P<date>\d{4}-\d\d-\d\d)T(?P<time>\d\d([_:])\d\d\4\d\d\.\d{3})\.fits")
+_CUBE_NAME = re.compile(r"[A-Za-z0-9.+~-]+\.(?P<stamp>\d{8}T\d{6})_(?P<label>[SC])_[A-Za-z0-9.+~_-]+\.fits")
 _BUMP = re.compile(r"nightferry: name moved by (\d+) ms")
 _GROUPS = ("DPR", "OBS", "TPL", "GEN", "TEL", "ADA", "INS", "DET")
 _LONGEST_OBJECT, _LONGEST_NAME = 30, 68
@@ -70,6 +71,7 @@ def v18_name(subject: Subject) -> Iterator[Finding]:
     if len(subject.name) > _LONGEST_NAME:
         yield found("V18", ERROR, "", subject.name, f"at most {_LONGEST_NAME} characters")
     if subject.is_cube:
+        yield from _cube_name(subject)
         return
     parts = _NAME.fullmatch(subject.name)
     if parts is None:
@@ -83,6 +85,23 @@ def v18_name(subject: Subject) -> Iterator[Finding]:
     right = subject.start.cut(3).plus(moved / 1000).iso(3)
     if f"{parts['date']}T{parts['time'].replace('_', ':')}" != right:
         yield found("V18", ERROR, "DATE-OBS", subject.header.value("DATE-OBS"), f"the time in the name {subject.name}")
+
+
+def _cube_name(subject: Subject) -> Iterator[Finding]:
+    """Ask for a cube's name of instrument, first start, kind and what the frames have in common."""
+    parts = _CUBE_NAME.fullmatch(subject.name)
+    if parts is None:
+        yield found(
+            "V18", ERROR, "", subject.name, "PREFIX.YYYYMMDDThhmmss_S_key.fits, C instead of S for calibrations"
+        )
+        return
+    if subject.start is not None and parts["stamp"] != re.sub("[-:]", "", subject.start.iso(0)):
+        yield found("V18", ERROR, "DATE-OBS", subject.header.value("DATE-OBS"), f"the time in the name {subject.name}")
+    science = subject.image_type is ImageType.SCIENCE
+    if subject.image_type is not None and (parts["label"] == "S") is not science:
+        yield found(
+            "V18", ERROR, "", subject.name, f"{'S' if science else 'C'} in the name, for it is {subject.image_type}"
+        )
 
 
 def v19_collision(subject: Subject) -> Iterator[Finding]:

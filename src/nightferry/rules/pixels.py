@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass, field
 
+from nightferry.fits.datasum import Datasum
 from nightferry.fits.layout import Layout
 
 #: One pixel in so many is looked at.
@@ -15,7 +16,8 @@ _TOP = int.from_bytes(b"\x7f\xff", sys.byteorder)
 class Pixels:
     """What was seen of the primary data: sampled pixels of 16-bit pictures, and whether planes are constant.
 
-    ``constant`` says that no two pixels differ; ``saturated`` is the share of sampled pixels at the top of the range.
+    ``constant`` says that no two pixels differ; ``saturated`` is the share of sampled pixels at the top of the range;
+    ``sums`` are those of a cube's planes, from 0.
     """
 
     sampled: int = 0
@@ -23,6 +25,7 @@ class Pixels:
     first: bytes = b""
     differing: bool = False
     planes: dict[int, tuple[bytes, bool]] = field(default_factory=dict)
+    sums: dict[int, Datasum] = field(default_factory=dict)
     _passed: int = 0
 
     @property
@@ -58,9 +61,10 @@ class Pixels:
         at = 0
         while plane and at < len(view):
             number, inside = divmod(self._passed + at, plane)
-            piece = bytes(view[at : at + plane - inside])
-            first, differing = self.planes.get(number, (piece[:width], False))
+            piece = view[at : at + plane - inside]
+            self.sums.setdefault(number, Datasum()).add(piece)
+            first, differing = self.planes.get(number, (bytes(piece[:width]), False))
             if not differing:
-                differing = piece != (first * (len(piece) // width + 1))[: len(piece)]
+                differing = bytes(piece) != (first * (len(piece) // width + 1))[: len(piece)]
             self.planes[number] = first, differing
             at += len(piece)

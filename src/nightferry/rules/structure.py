@@ -160,27 +160,40 @@ def v24_cube(subject: Subject) -> Iterator[Finding]:
 _MILLISECOND = 2e-3  # seconds: eight decimals of a day are 0.9 ms
 
 
-def _column(hdu: Hdu, name: str) -> list[float]:
-    """Read a column of doubles from a binary table (FITS 4.0, section 7.3); empty where it cannot be told."""
+def _column(hdu: Hdu, name: str, form: str = "D") -> list[float]:
+    """Read a column of doubles or whole numbers from a binary table (FITS 4.0, section 7.3); empty where it is none."""
     widths = {"L": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8}
     offset, fields = 0, hdu.header.value("TFIELDS")
     for number in range(1, (fields if isinstance(fields, int) else 0) + 1):
-        form = re.fullmatch(r"(\d*)([A-Z]).*", str(hdu.header.value(f"TFORM{number}")).strip())
-        if form is None or form[2] not in widths:
+        shape = re.fullmatch(r"(\d*)([A-Z]).*", str(hdu.header.value(f"TFORM{number}")).strip())
+        if shape is None or shape[2] not in widths:
             return []
         if hdu.header.value(f"TTYPE{number}") == name:
             row, rows = hdu.unit.layout.axes[:2]
-            if form[2] != "D" or form[1] not in {"", "1"} or len(hdu.table) < row * rows:
+            if shape[2] != form or shape[1] not in {"", "1"} or len(hdu.table) < row * rows:
                 return []
-            return [struct.unpack_from(">d", hdu.table, at * row + offset)[0] for at in range(rows)]
-        offset += int(form[1] or 1) * widths[form[2]]
+            code = ">d" if form == "D" else ">q"
+            return [struct.unpack_from(code, hdu.table, at * row + offset)[0] for at in range(rows)]
+        offset += int(shape[1] or 1) * widths[shape[2]]
     return []
 
 
 def v25_planes(subject: Subject) -> Iterator[Finding]:
-    """Ask for no plane of a cube is empty while others are not."""
+    """Ask for planes that are their frames, by the sums in the table; without those, for no empty one among others."""
+    if not subject.is_cube:
+        return
+    tables = [hdu for hdu in subject.hdus[1:] if hdu.header.value("EXTNAME") == "METADATA"]
+    told = _column(tables[0], "DATASUM", "K") if tables else []
+    sums = subject.pixels.sums
+    wrong = [row + 1 for row, wanted in enumerate(told) if row in sums and sums[row].value != wanted]
+    if wrong:
+        first = f"{sums[wrong[0] - 1].value} in plane {wrong[0]}"
+        yield found(
+            "V25", ERROR, "DATASUM", f"planes {', '.join(map(str, wrong[:8]))} are not their frames: {first}",
+            f"{told[wrong[0] - 1]}, as the table says",
+        )  # fmt: skip
     constant = subject.pixels.constant_planes
-    if subject.is_cube and constant and len(constant) < len(subject.pixels.planes):
+    if constant and not told and len(constant) < len(subject.pixels.planes):
         yield found(
             "V25", ERROR, "", f"planes {', '.join(map(str, constant[:8]))} are constant", "pictures in every plane"
         )

@@ -106,7 +106,7 @@ class Clear:
     archives: Mapping[str, Store]
     scratch: Path | None = None
     name: str = "clear"
-    version: str = "2"
+    version: str = "1"
 
     def __call__(self, batch: Sequence[Candidate], *, dry_run: bool = False) -> Iterator[Clearance]:
         """Prove each candidate anew and delete it; ``dry_run`` does all but delete.

@@ -12,7 +12,7 @@ from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, N
 from nightferry.core.frame import Digest, Fact, Frame
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.step import Grouping, Lane
-from nightferry.core.store import BUFFER_SIZE, Linked, Load, Store, StorePath
+from nightferry.core.store import BUFFER_SIZE, Attested, Linked, Load, PutAnswer, Store, StorePath
 from nightferry.steps.pull import SHELVED
 from nightferry.steps.readback import read_back
 from nightferry.steps.shelf import translated
@@ -23,9 +23,12 @@ class Deliver:
     """The step that stores frames in one archive.
 
     ``naming`` tells a frame's name there. ``verify`` says how the proof is obtained: ``reread`` reads every
-    byte back from the archive. Where the archive is on the shelf's own disk a frame is linked, not copied: the
-    bytes are those that were digested in flight and synced, and reading them back at once would only ask the
-    page cache. The receipt then says ``linked``, and `nightferry.steps.clear` reads them back before it deletes.
+    byte back from the archive; ``server`` takes the word of a server that tells by a digest of its own what it holds
+    (`Attested`), and reads back where there is no such word. The receipt says which it was.
+
+    Where the archive is on the shelf's own disk a frame is linked, not copied: the bytes are those that were digested
+    in flight and synced, and reading them back at once would only ask the page cache. The receipt then says
+    ``linked``, and `nightferry.steps.clear` reads them back before it deletes.
     """
 
     store: Store
@@ -56,19 +59,18 @@ class Deliver:
         started = time.perf_counter()
         names = [self.naming(frame) for frame in batch]
         answers = list(self.store.put([Load(frame.file, name) for frame, name in zip(batch, names, strict=True)]))
-        # a taken name may hold these very bytes: a crash came between delivery and receipt
-        doubtful = [
-            name for name, answer in zip(names, answers, strict=True) if answer is None or isinstance(answer, Occupied)
-        ]
+        doubtful = [name for name, answer in zip(names, answers, strict=True) if self._to_reread(answer)]
         found = read_back(self.store, doubtful) if doubtful else iter(())
         share = (time.perf_counter() - started) / len(batch)
         for frame, name, answer in zip(batch, names, answers, strict=True):
             proof: dict[str, Fact] = {"name": name, "archive": self.store.traits.label}
             if isinstance(answer, Linked):
                 yield Result(frame, Outcome.DONE, "", proof | {"how": "linked"}, frame, share)
-            elif answer is None or isinstance(answer, Occupied):
+            elif isinstance(answer, Attested) and not self._to_reread(answer):
+                yield Result(frame, *self._believe(frame, name, answer, proof), frame, share)
+            elif answer is None or isinstance(answer, Attested | Occupied):
                 began = time.perf_counter()
-                result = self._judge(frame, name, next(found), proof, answer)
+                result = self._judge(frame, name, next(found), proof, answer if isinstance(answer, Occupied) else None)
                 yield Result(frame, *result, frame, share + time.perf_counter() - began)
             else:
                 yield _refused(frame, answer, proof, share)
@@ -76,6 +78,20 @@ class Deliver:
         for answer in answers:
             if isinstance(answer, (Unreachable, NoSpace, Misconfigured)):
                 raise answer
+
+    def _to_reread(self, answer: PutAnswer) -> bool:
+        """Whether only reading back can prove this; a taken name may hold these very bytes after a crash."""
+        return (
+            answer is None or isinstance(answer, Occupied) or (isinstance(answer, Attested) and self.verify != "server")
+        )
+
+    def _believe(
+        self, frame: Frame, name: StorePath, word: Attested, proof: dict[str, Fact]
+    ) -> tuple[Outcome, str, dict[str, Fact]]:
+        """Take a server's word, if the bytes that it speaks of were the frame's."""
+        if word.digest == frame.digest:
+            return Outcome.DONE, "", proof | {"how": "server", "attested": word.word, "was_there": False}
+        return self._judge(frame, name, Digest(word.digest), proof, None)
 
     def _judge(
         self,

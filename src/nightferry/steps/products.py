@@ -10,6 +10,8 @@ from nightferry.steps.shelf import Shelf
 
 #: The folders of a night on the shelf: its products, and the names that they have in archives.
 PRODUCTS, NAMES = "standard", "names"
+#: The fact that tells which cube a product goes into (`nightferry.cubes.Traits`); empty for one that goes into none.
+TRAITS = "traits"
 
 
 def product_of(shelf: Shelf, raw: Frame, receipt: Receipt) -> Frame | None:
@@ -18,7 +20,7 @@ def product_of(shelf: Shelf, raw: Frame, receipt: Receipt) -> Frame | None:
     product, size, name = told.get("product"), told.get("size"), told.get("name")
     if not isinstance(product, str) or not isinstance(size, int) or receipt.digest is None:
         return None
-    facts: dict[str, Fact] = {key: told.get(key) for key in ("datasum", "dialect", "name")}
+    facts: dict[str, Fact] = {key: told.get(key) for key in ("datasum", "dialect", "name", TRAITS)}
     return Frame(
         FrameId(product),
         receipt.digest,

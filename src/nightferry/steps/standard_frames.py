@@ -21,11 +21,13 @@ from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
 from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.cubes import Settings as Reading
+from nightferry.cubes import read_source
 from nightferry.dialects import load_dialects
 from nightferry.fits.rewrite import Rewritten, rewrite
 from nightferry.profiles import Made
 from nightferry.steps.claims import claim
-from nightferry.steps.products import NAMES, named_beside, place_of, product_of
+from nightferry.steps.products import NAMES, TRAITS, named_beside, place_of, product_of
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf, land, part_of, translated
 from nightferry.steps.standardise import MOST_BUMPS, Draft, Settings, changes_between, draft_of, made_of
@@ -161,6 +163,7 @@ class Standardise:
         began = time.perf_counter()
         frame, name = made.frame, made.made.name or made.draft.raw_name
         digest = digest_of(made.place)
+        traits = _traits(made.place, name)
         product = Frame(
             self._product(frame, version),
             digest,
@@ -169,7 +172,7 @@ class Standardise:
             named_beside(frame, name),
             Role.STANDARD,
             made.place,
-            {"datasum": _sums(made.written), "dialect": made.draft.dialect, "name": name},
+            {"datasum": _sums(made.written), "dialect": made.draft.dialect, "name": name, TRAITS: traits},
             (frame.id,),
         )
         findings = (*made.draft.reading.findings, *made.made.findings)
@@ -183,6 +186,7 @@ class Standardise:
             "datasum": _sums(made.written),
             "written": made.stamp.iso(6),
             "bump": made.bump,
+            TRAITS: traits,
             "warnings": "; ".join(warnings),
             "changes": json.dumps([[change.keyword, change.before, change.after] for change in changes]),
             "recipe": made.written.recipe,
@@ -192,6 +196,14 @@ class Standardise:
     def _product(self, frame: Frame, version: str) -> FrameId:
         """Tell a product's identity: it follows from its parent's and the step's version."""
         return FrameId(fingerprint(self.name, version, frame.id))
+
+
+def _traits(product: Path, name: str) -> str:
+    """Tell a product's traits; nothing where it can be no plane of a cube, which is no fault of its own."""
+    try:
+        return read_source(product, Reading(), name=name).traits.text()
+    except Held:
+        return ""
 
 
 def _sums(written: Rewritten) -> str:

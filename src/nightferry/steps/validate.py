@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,8 +27,9 @@ def validate_file(
     sources: tuple[int, ...] = (),
     siblings: tuple[str, ...] = (),
     gate: bool = True,
+    profiles: Path | None = None,
 ) -> list[Finding]:
-    """Judge one file, read once; ``gate`` has fitsverify judge it too.
+    """Judge one file, read once; ``gate`` has fitsverify judge it too. Cubes have a profile of their own.
 
     ``name`` is what it is called in the archive, where that is not its own; ``sources`` are the data sums of the
     frame that it was made of. Raises `Misconfigured` for a file that is not there.
@@ -40,6 +41,8 @@ def validate_file(
         subject = read_subject(
             path, profile, context or Context(), now, name=name or path.name, sources=sources, siblings=siblings
         )
+    if subject.is_cube and profile.cube:
+        subject = replace(subject, profile=load_profile(profile.cube, profiles))
     findings = list(judge(subject))
     if gate and not subject.problem:
         findings += fitsverify(path)
@@ -53,6 +56,7 @@ class Validate:
     profile: Profile
     context: Context = field(default_factory=Context)
     gate: bool = True
+    profiles: Path | None = None
     name: str = "validate"
     target: str = ""
     lane: Lane = Lane.CPU
@@ -84,6 +88,7 @@ class Validate:
                     name=frame.name.rpartition("/")[2],
                     sources=tuple(int(text) for text in sums),
                     gate=self.gate,
+                    profiles=self.profiles,
                 )
             except (TryAgain, Misconfigured) as err:
                 yield Result(frame, Outcome.FAILED, str(err), {}, None, time.perf_counter() - began)

@@ -167,7 +167,7 @@ def _link(folder: Folder, source: io.FileIO, path: Path, name: str) -> bool:
 def _copy(source: io.FileIO, target: int, load: Load) -> None:
     """Write all of a file's bytes and its times, and see to it that they came to lie there."""
     before = os.fstat(source.fileno())
-    copied = pour(source, target)
+    copied = pour(source, target, load.pace)
     after, kept = os.fstat(source.fileno()), os.fstat(target).st_size
     if (copied, after.st_size, after.st_mtime_ns) != (before.st_size, before.st_size, before.st_mtime_ns):
         raise Changed(f"the working file {load.source} changed while it was copied")
@@ -178,8 +178,8 @@ def _copy(source: io.FileIO, target: int, load: Load) -> None:
             os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def pour(source: io.FileIO, target: int) -> int:
-    """Copy from one open file to the other and tell how many bytes that were."""
+def pour(source: io.FileIO, target: int, pace: Callable[[int], None] | None = None) -> int:
+    """Copy from one open file to the other and tell how many bytes that were; ``pace`` is told of each piece."""
     size = os.fstat(source.fileno()).st_size
     buffer = memoryview(bytearray(min(size + 1, BUFFER_SIZE)))  # zeroing a megabyte costs more than a small file
     copied = 0
@@ -188,6 +188,8 @@ def pour(source: io.FileIO, target: int) -> int:
         while rest:
             rest = rest[os.write(target, rest) :]
         copied += count
+        if pace is not None:
+            pace(count)
     return copied
 
 

@@ -169,6 +169,8 @@ class MemoryStore:
         with load.source.open("rb") as source:
             while chunk := source.read(BUFFER_SIZE):
                 kept += chunk[: self._wire.keep(len(kept), len(chunk))]
+                if load.pace is not None:
+                    load.pace(len(chunk))
         return bytes(kept)
 
     def _refuse_taken(self, target: StorePath) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from nightferry.core.errors import Changed, NightferryError
-from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Linked, Load, Oddity, Store, StorePath, Want
+from nightferry.core.store import BUFFER_SIZE, Arrival, Attested, Entry, Linked, Load, Oddity, Store, StorePath, Want
 
 T = TypeVar("T")
 
@@ -203,12 +203,13 @@ def carry(store: Store, want: Want) -> bytes:
 def put_all(store: Store, loads: Sequence[Load]) -> list[NightferryError | None]:
     """Put files in one call; tell each answer, with an error that was raised shared by the loads left.
 
-    Whether a file was linked or copied makes no difference to the suite: both are None here.
+    Whether a file was linked or copied, and what its server says of it, makes no difference to the suite: all are None
+    here.
     """
     answers: list[NightferryError | None] = []
     replies = store.put(loads)
     try:
-        answers.extend(None if isinstance(reply, Linked) else reply for reply in replies)
+        answers.extend(None if isinstance(reply, (Attested, Linked)) else reply for reply in replies)
         assert len(answers) == len(loads), f"{len(loads)} loads got {len(answers)} answers"
     except NightferryError as err:
         answers.extend([err] * (len(loads) - len(answers)))

@@ -7,6 +7,7 @@ only known once it was read back, which is the deliver step's part.
 """
 
 import os
+from collections.abc import Callable
 from typing import BinaryIO
 
 from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, Occupied, TryAgain
@@ -33,9 +34,11 @@ class Putter:
         self._line = line
         self._label = line.pool.address.label
         self._names: dict[StorePath, set[str]] = {}
+        self._pace: Callable[[int], None] | None = None
 
     def put(self, load: Load) -> NightferryError | None:
         """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
+        self._pace = load.pace
         try:
             folder, name = _split(checked(load.target))
             source, size = _opened(load)
@@ -74,7 +77,7 @@ class Putter:
         self._line.pool.leftovers.add(part)
         broken: TryAgain | None = None
         try:
-            pipe.send(source)
+            pipe.send(source, self._pace)
         except TryAgain as err:  # a server that breaks off says why
             broken = err
         finally:

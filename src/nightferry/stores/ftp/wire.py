@@ -183,20 +183,20 @@ class Pipe:
     def _silence(self) -> TryAgain:
         return TryAgain(f"{self._label}: the data stopped coming for {self._timeout:g} s; tried again later")
 
-    def send(self, source: BinaryIO) -> None:
-        """Send a local file from its start to its end, and say farewell.
+    def send(self, source: BinaryIO, pace: Callable[[int], None] | None = None) -> None:
+        """Send a local file from its start to its end, and say farewell; ``pace`` is told of bytes that went out.
 
         Raises `TryAgain` when the receiver is silent or breaks off; its reply may tell why.
         """
         try:
             self.sock.settimeout(self._timeout)
             if isinstance(self.sock, ssl.SSLSocket):
-                _copy(source, self.sock)
+                _copy(source, self.sock, pace)
                 _part(self.sock)
-            elif hasattr(os, "sendfile"):
+            elif hasattr(os, "sendfile") and pace is None:
                 self.sock.sendfile(source)
             else:
-                _copy(source, self.sock)
+                _copy(source, self.sock, pace)
         except TimeoutError as err:
             raise TryAgain(f"{self._label}: no data were taken for {self._timeout:g} s; tried again later") from err
         except OSError as err:
@@ -212,11 +212,13 @@ def _is_ragged(err: OSError) -> bool:
     return isinstance(err, ssl.SSLEOFError) or getattr(err, "reason", "") == "UNEXPECTED_EOF_WHILE_READING"
 
 
-def _copy(source: BinaryIO, sock: Socket) -> None:
+def _copy(source: BinaryIO, sock: Socket, pace: Callable[[int], None] | None) -> None:
     piece = memoryview(bytearray(_PIECE))
     with open(source.fileno(), "rb", buffering=0, closefd=False) as raw:
         while count := raw.readinto(piece):
             sock.sendall(piece[:count])
+            if pace is not None:
+                pace(count)
 
 
 def _part(sock: ssl.SSLSocket) -> None:

@@ -7,6 +7,7 @@ its folder are synced (``fsync@openssh.com``) before the answer, where the serve
 
 import os
 from collections import deque
+from collections.abc import Callable
 from typing import BinaryIO
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, NoSpace, Occupied, TryAgain
@@ -41,9 +42,11 @@ class Putter:
         self._label = line.label
         self._folders: dict[StorePath, bytes | None] = {}
         self._session: Session | None = None
+        self._pace: Callable[[int], None] | None = None
 
     def put(self, load: Load) -> NightferryError | None:
         """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
+        self._pace = load.pace
         try:
             folder = _split(checked(load.target))[0]
             source, size = _opened(load)
@@ -137,6 +140,8 @@ class Putter:
             under_way.append((session.ask(Kind.WRITE, handle, number(sent), text(data)), len(data)))
             sent += len(data)
             flying += len(data)
+            if self._pace is not None:
+                self._pace(len(data))
             while flying > _WINDOW and trouble is None:
                 trouble, flying = _taken(session, under_way, flying)
         while under_way:

@@ -1,4 +1,4 @@
-"""Stores around stores: the same protocol, with one thing more."""
+"""Limited: only so many calls at once on one host."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence

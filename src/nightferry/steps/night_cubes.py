@@ -1,0 +1,217 @@
+"""The step that gathers a night's standard frames into cubes, on the shelf.
+
+Frames are sorted by the traits that standardise left in their facts, so a group is known long after its frames left
+the shelf. A cube lies under its identity; its name in archives is claimed for it, and tells its edition. What was made
+once is made alike again, with the same DATE and name, when the shelf lost it.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nightferry.core.canonical import ImageType, Severity
+from nightferry.core.errors import Changed, Held
+from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
+from nightferry.core.instant import Instant, instant_of, parse_instant
+from nightferry.core.receipt import Outcome, Receipt, Result
+from nightferry.core.step import Group
+from nightferry.cubes import Group as Planes
+from nightferry.cubes import Source, Traits, Wishes, read_source, sort_out, traits_from, write_cube
+from nightferry.cubes.head import Head, make_head
+from nightferry.cubes.names import MOST_DIGITS, cube_name
+from nightferry.cubes.write import Damaged, Written
+from nightferry.profiles import Profile
+from nightferry.steps.claims import claim
+from nightferry.steps.cube import CubeSettings
+from nightferry.steps.products import NAMES, TRAITS, named_beside
+from nightferry.steps.rebuild import digest_of
+from nightferry.steps.shelf import Shelf, sync_folder, translated
+
+#: The folder of a night on the shelf where its cubes are.
+CUBES = "cubes"
+#: The key of the frames that the settings leave out.
+LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True, slots=True)
+class Cube:
+    """The step. Its input are a night's standard frames, its products cubes beside them."""
+
+    shelf: Shelf
+    settings: CubeSettings
+    name: str = "cube"
+    target: str = ""
+    form: str = field(default="1", repr=False)
+
+    @property
+    def version(self) -> str:
+        """Changes with the step, its settings and the file of the profile."""
+        context = replace(self.settings.context, written=None, hints={}, software="")
+        wishes = replace(self.settings.wishes, longitude=None, night=None)
+        return f"{self.form}-{fingerprint(repr(context), repr(self._profile), repr(wishes))[:12]}"
+
+    @property
+    def _profile(self) -> Profile:
+        return self.settings.loaded(self.settings.profile)
+
+    def groups(self, frames: Sequence[Frame]) -> Sequence[Group]:
+        """Sort a night's frames into groups; those without traits (focus frames, sidecars) belong to none.
+
+        Frames that the settings leave out of every cube are a group of their own, which is held with the reason.
+        """
+        known = [(traits, frame) for frame in frames if (traits := _traits_of(frame)) is not None]
+        if not known:
+            return []
+        bunches, left = sort_out(known, _of_night(self.settings.wishes, known[0][1]))
+        made = [
+            Group(_key(bunch.key, bunch.set, bunch.part), tuple(frame for _, frame in bunch.members))
+            for bunch in bunches
+        ]
+        return [*made, Group(LEFT_OUT, tuple(frame for frame, _ in left))] if left else made
+
+    def __call__(self, group: Group, identity: FrameId) -> Result:
+        """Make one cube of members that all lie on the shelf.
+
+        Raises `Held` with every error of its header, `Changed` for a member that is damaged (it is fetched anew).
+        """
+        if group.key == LEFT_OUT:
+            raise Held(
+                f"{len(group.members)} frames have another shape or number format than most of their kind, and are in "
+                f"no cube, as cube.odd says; the first is {group.members[0].name}"
+            )
+        planes = self._planes(group)
+        folder = self.shelf.folder(group.members[0].night)
+        self.shelf.require_room(planes.size)
+        stamp = _stamp(group)
+        context = replace(self.settings.context, written=stamp)
+        head = make_head(planes, self._profile, context, version=group.edition)
+        name = self._name(planes, group, identity, folder)
+        place = folder / CUBES / identity
+        done = _written(place, planes.sources, head)
+        digest = digest_of(place)
+        product = Frame(
+            identity, digest, done.size, group.members[0].night, named_beside(group.members[0], name), Role.CUBE, place,
+            {"datasum": _sums(done), "name": name}, tuple(frame.id for frame in group.members),
+        )  # fmt: skip
+        warnings = [str(finding) for finding in head.findings if finding.severity is Severity.WARNING]
+        proof: dict[str, Fact] = {
+            "name": name, "product": identity, "size": done.size, "digest": digest, "datasum": _sums(done),
+            "frames": len(group.members), "key": group.key, "edition": group.edition, "written": stamp.iso(6),
+            "warnings": "; ".join(warnings),
+        }  # fmt: skip
+        return Result(group.members[0], Outcome.DONE, "", proof, product)
+
+    def recall(self, group: Group, receipt: Receipt) -> Frame | None:
+        """Tell the cube that an earlier call left on the shelf; None when it is there no more."""
+        first, told = group.members[0], receipt.proof
+        identity, size, name = told.get("product"), told.get("size"), told.get("name")
+        if receipt.digest is None or not (
+            isinstance(identity, str) and isinstance(size, int) and isinstance(name, str)
+        ):
+            return None
+        place = self.shelf.folder(first.night) / CUBES / identity
+        if not place.is_file() or place.stat().st_size != size:
+            return None
+        facts: dict[str, Fact] = {"datasum": told.get("datasum"), "name": name}
+        return Frame(
+            FrameId(identity), receipt.digest, size, first.night, named_beside(first, name), Role.CUBE, place, facts,
+            tuple(frame.id for frame in group.members),
+        )  # fmt: skip
+
+    def _planes(self, group: Group) -> Planes:
+        """Read the members' headers; the group is what `groups` made of them."""
+        sources = []
+        for frame in group.members:
+            try:
+                with translated(frame.file, "the frame"):
+                    sources.append(
+                        read_source(frame.file, self.settings.reading, name=_base(frame), digest=str(frame.digest))
+                    )
+            except Held as err:
+                raise _spoilt(frame, str(err)) from err
+        key, digits, part = _parts(group.key)
+        return Planes(sources[0].kind, key, digits, tuple(sources), part)
+
+    def _name(self, planes: Planes, group: Group, identity: FrameId, folder: Path) -> str:
+        """Name the cube: as it was named before, else by the first name that is not another's."""
+        before = group.memory.get("name")
+        if isinstance(before, str):
+            return before
+        first = planes.sources[0]
+        label = "S" if planes.kind is ImageType.SCIENCE else "C"
+        taken: set[str] = set()
+        while len(taken) <= MOST_DIGITS:
+            name = cube_name(
+                self.settings.context.instrume or first.instrument, first.start, label, planes.key,
+                version=group.edition, short=self._profile.name.short, taken=taken, whole=group.key,
+            )  # fmt: skip
+            if claim(folder / NAMES, name, identity):
+                return name
+            taken.add(name.lower())
+        raise Held(f"V19 {group.key}: every name that it could have is another cube's")
+
+
+def _written(place: Path, sources: Sequence[Source], head: Head) -> Written:
+    """Write a cube under its identity, whole and durable or not at all; what a kill left of others is taken away."""
+    part = place.with_name(f"{place.name}.part")
+    with translated(place, "the shelf"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for left in place.parent.glob("*.part"):  # one route makes one cube at a time, under its lock
+            left.unlink(missing_ok=True)
+        try:
+            with part.open("wb", buffering=0) as out:
+                done = write_cube(out, sources, head)
+                os.fsync(out.fileno())
+            part.replace(place)
+        except Damaged as err:
+            err.source.file.unlink(missing_ok=True)
+            raise Changed(f"{err.source.archive_name}: {err.reason}; it is fetched anew") from err
+        finally:
+            part.unlink(missing_ok=True)
+        sync_folder(place.parent)
+    return done
+
+
+def _spoilt(frame: Frame, reason: str) -> Changed:
+    """Take away a working file that is not what was delivered, so that it is fetched anew."""
+    frame.file.unlink(missing_ok=True)
+    return Changed(f"{frame.name}: its working file is not what was delivered: {reason}; it is fetched anew")
+
+
+def _traits_of(frame: Frame) -> Traits | None:
+    text = frame.facts.get(TRAITS)
+    return traits_from(text) if isinstance(text, str) else None
+
+
+def _of_night(wishes: Wishes, frame: Frame) -> Wishes:
+    return replace(wishes, night=frame.night.date)
+
+
+def _key(key: str, digits: str, part: int) -> str:
+    """Write a group's key: what it is, what parts it from others, which part it is."""
+    return f"{key} {digits}" + (f" part {part}" if part > 1 else "")
+
+
+def _parts(text: str) -> tuple[str, str, int]:
+    """Read what `_key` wrote."""
+    whole, _, part = text.rpartition(" part ")
+    if not whole:
+        whole, part = text, "1"
+    key, _, digits = whole.rpartition(" ")
+    return key, digits, int(part)
+
+
+def _stamp(group: Group) -> Instant:
+    """Tell the time of writing: now, or when the cube was made that is made again."""
+    told = group.memory.get("written")
+    return parse_instant(told)[0] if isinstance(told, str) else instant_of(datetime.now(UTC))
+
+
+def _base(frame: Frame) -> str:
+    return frame.name.rpartition("/")[2]
+
+
+def _sums(done: Written) -> str:
+    return " ".join(map(str, done.datasums))

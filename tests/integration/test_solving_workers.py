@@ -1,0 +1,133 @@
+"""Engines that crash, hang, lie or fail, as third parties might bring them: the frame is lost, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+
+from nightferry.crews import SturdyProcesses
+from nightferry.solving.indexes import _tables
+from nightferry.solving.model import Answer, Settings
+from nightferry.solving.solve_field import _run
+from nightferry.solving.worker import lost, solve_task
+from nightferry.testing.fields import vespera_frame
+from nightferry.testing.sky import View
+
+ENGINE = """
+import ctypes, time
+from nightferry.core.canonical import Wcs
+from nightferry.core.errors import TryAgain
+from nightferry.solving.model import Guess
+
+class Made:
+    def __init__(self, name, guess):
+        self.name = name
+        self.guess = guess
+
+def crash():
+    return Made("crash", lambda *_: ctypes.string_at(0))
+
+def hang():
+    def wait(*_):
+        ctypes.PyDLL(None).usleep(60_000_000)  # C code that keeps Python's lock
+    return Made("hang", wait)
+
+def lie():
+    wrong = Wcs(("RA---TAN", "DEC--TAN"), (480.5, 270.5), (57.5, 24.0), (-0.00166, 0.0, 0.0, 0.00166))
+    return Made("lie", lambda *_: Guess(wrong, "made up"))
+
+def fail():
+    def fail(*_):
+        raise TryAgain("the licence server is out for lunch")
+    return Made("fail", fail)
+"""
+M45 = View(56.60, 24.11, 12.0)
+
+
+@pytest.fixture
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install a package with engines, where worker processes find it as any other."""
+    place = tmp_path / "site"
+    told = place / "odd_engines-1.0.dist-info"
+    told.mkdir(parents=True)
+    (place / "odd_engines.py").write_text(ENGINE, encoding="utf-8")
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-engines\nVersion: 1.0\n", encoding="utf-8")
+    names = "\n".join(f"{name} = odd_engines:{name}" for name in ("crash", "hang", "lie", "fail"))
+    (told / "entry_points.txt").write_text(f"[nightferry.solvers]\n{names}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(place)  # spawned workers get the path of whoever spawns them
+    return place
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> Path:
+    path = tmp_path / "frame.fits"
+    path.write_bytes(vespera_frame("M45", M45))
+    return path
+
+
+def settings(index: Path, engine: str, seconds: float = 10.0) -> Settings:
+    return Settings(engine=engine, indexes=(index,), usual=False, seconds=seconds)
+
+
+def test_an_engine_that_crashes_costs_its_frame_and_no_other(engines: Path, frame: Path, sky_index: Path) -> None:
+    with SturdyProcesses(1) as crew:
+        bad = crew.submit(solve_task, frame, settings(sky_index, "crash"))
+        good = crew.submit(solve_task, frame, settings(sky_index, ""))
+        with pytest.raises(BrokenProcessPool):
+            bad.result(60)
+        assert good.result(60).solution is not None
+
+
+def test_an_engine_that_hangs_is_ended_at_the_limit(engines: Path, frame: Path, sky_index: Path) -> None:
+    began = time.monotonic()
+    with SturdyProcesses(1) as crew:
+        with pytest.raises(BrokenProcessPool):
+            crew.submit(solve_task, frame, settings(sky_index, "hang", 2.0)).result(50)
+        assert crew.submit(solve_task, frame, settings(sky_index, "")).result(60).solution is not None
+    assert time.monotonic() - began < 50, "the engine would have slept for a minute"
+    assert "within 3 s, twice" in lost(2.0)
+
+
+def test_an_engine_that_lies_or_fails_is_told(engines: Path, frame: Path, sky_index: Path) -> None:
+    with SturdyProcesses(1) as crew:
+        lie: Answer = crew.submit(solve_task, frame, settings(sky_index, "lie")).result(60)
+        fail: Answer = crew.submit(solve_task, frame, settings(sky_index, "fail")).result(60)
+    assert lie.solution is None
+    assert "a solution was found and refused: " in lie.reason
+    assert not lie.world
+    assert fail.reason == "the licence server is out for lunch"
+    assert fail.world
+
+
+def test_index_files_with_flipped_bits_end_no_run(frame: Path, sky_index: Path, tmp_path: Path) -> None:
+    """Whatever the search makes of them: no crew dies, and what is solved is solved right."""
+    bad = tmp_path / "bad"
+    shutil.copytree(sky_index, bad)
+    for number, path in enumerate(sorted(bad.glob("*.fits"))):
+        raw = bytearray(path.read_bytes())
+        for name, table in _tables(path).items():
+            if "stars" not in name or number:
+                for at in range(table.start + number, table.start + table.size, 97):
+                    raw[at] ^= 0x55
+        path.write_bytes(raw)
+    with SturdyProcesses(1) as crew:
+        try:
+            answer = crew.submit(solve_task, frame, settings(bad, "", 5.0)).result(60)
+        except BrokenProcessPool:
+            answer = Answer(None, lost(5.0), world=True)
+        assert crew.submit(solve_task, frame, settings(sky_index, "")).result(60).solution is not None
+    if answer.solution is not None:
+        assert abs(answer.solution.wcs.crval[0] - 56.6) < 0.01
+    else:
+        assert answer.reason
+
+
+def test_a_program_that_hangs_is_ended_with_its_children() -> None:
+    began = time.monotonic()
+    assert _run(["sh", "-c", "echo started; sleep 61 & sleep 62"], 1.0) is None
+    assert time.monotonic() - began < 30
+    assert _run(["sh", "-c", "echo done"], 30.0) == "done\n"
