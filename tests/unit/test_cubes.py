@@ -31,6 +31,7 @@ from nightferry.dialects.header import Header
 from nightferry.fits.cards import Value, parse_cards
 from nightferry.profiles import load_profile
 from nightferry.steps.cube import Cubed, CubeSettings, Input, make_cubes, plan_cubes, split_file
+from nightferry.steps.parts import part_beside
 from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.steps.validate import validate_file
 from nightferry.testing.astra import START, astra_cards, astra_frame
@@ -167,7 +168,10 @@ def test_the_header_keeps_what_is_equal_and_the_table_what_differs(tmp_path: Pat
         assert "DOMEAZ" not in header
         assert table.data["CCD_TEMP"].tolist() == [-60.0, -59.99, -59.98, -59.97]
         assert table.data["DOMEAZ"].tolist() == [0, 1, 2, 3]
-        assert table.columns["CCD_TEMP"].unit == "Celsius"
+        assert table.columns["CCD_TEMP"].unit is None  # FITS has none for degrees Celsius; the comment tells
+        assert table.header.comments[next(key for key, value in table.header.items() if value == "CCD_TEMP")] == (
+            "[Celsius] CCD temperature at start"
+        )
         numbered = table.columns.names.index("CCD_TEMP") + 1
         assert table.header[f"TCOMM{numbered}"] == "CCD-TEMP"
         assert "NOTE" not in table.columns.names
@@ -570,8 +574,29 @@ def test_a_process_that_dies_half_way_leaves_nothing_under_the_final_name(tmp_pa
     (tmp_path / "out").mkdir()
     command = [sys.executable, "-c", KILLED, str(tmp_path), str(tmp_path / "out")]
     assert subprocess.run(command, check=False).returncode == 9
-    assert [file.suffix for file in (tmp_path / "out").iterdir()] == [".part"]
-    assert cubes(files, tmp_path / "out")[0].version == 1
+    (part,) = (tmp_path / "out").iterdir()
+    assert part.suffix == ".part"
+    (made,) = cubes(files, tmp_path / "out")
+    assert (made.version, list((tmp_path / "out").iterdir())) == (1, [made.file])
+
+
+def test_parts_of_others_are_left_alone(tmp_path: Path) -> None:
+    out = mkdir(tmp_path / "out")
+    ours = part_beside(out / "cube.fits").name
+    running = ours.replace(f".{os.getpid()}.", f".{os.getppid()}.")
+    elsewhere = "nightferry-cube.another-machine.1." + ours.rpartition(".")[0].rpartition(".")[2] + ".part"
+    for name in (running, elsewhere, "film.part", "SPECU4.20260223T010203_S_x.fits.part", "nightferry-cube.mine.part"):
+        (out / name).write_text("not ours")
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    (out / ours.replace(f".{os.getpid()}.", f".{dead.stdout.strip()}.")).write_text("left by a kill")
+    made = one(frames(tmp_path), out)
+    assert {path.name for path in out.iterdir()} == {
+        made.name, running, elsewhere, "film.part", "SPECU4.20260223T010203_S_x.fits.part", "nightferry-cube.mine.part",
+    }  # fmt: skip
+    list(split_file(made, out, durable=False))
+    assert (out / running).exists()
 
 
 # again, and later

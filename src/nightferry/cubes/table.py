@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nightferry.core.errors import Held
+from nightferry.cubes.units import unit_of
 from nightferry.fits.cards import BLOCK, Card, Value, format_card, parse_card
 from nightferry.fits.datasum import datasum_of
 from nightferry.fits.rewrite import sealed
@@ -20,12 +21,7 @@ NULL = -(2**63)
 _MOST_COLUMNS = 999
 _EXACT = 2**53
 _UNFIT = re.compile(r"[^A-Z0-9_]")
-_UNIT = re.compile(r"\[([^\]]{1,24})\]")
 _UNPRINTABLE = re.compile(r"[^ -~]")
-#: Words that comments use for units, as FITS writes them (FITS 4.0, section 4.3).
-_UNITS = {"sec": "s", "seconds": "s", "degrees": "deg", "days": "d", "ADU": "adu", "pixels": "pixel", "meters": "m"}
-#: Words that stand where a unit would, and are none.
-_NO_UNITS = re.compile(r"ISO.*|.*[+].*|.*\d{4}.*")
 #: Characters of a commentary card.
 NOTE = 72
 
@@ -85,10 +81,9 @@ def _token(value: Value) -> str:
 
 
 def keyword_column(card: Card, values: Sequence[Value]) -> Column:
-    """Make the column of a keyword; its unit is what its comment begins with in brackets."""
-    unit = found[1].split(",")[0].strip() if (found := _UNIT.match(card.comment)) else ""
-    unit = "" if _NO_UNITS.fullmatch(unit) else _UNITS.get(unit, unit)
-    return column_of(column_name(card.keyword), values, unit=unit, comment=card.comment, origin=card.keyword)
+    """Make the column of a keyword; its unit is what its comment begins with in brackets, where FITS knows it."""
+    name, unit = column_name(card.keyword), unit_of(card.comment)
+    return column_of(name, values, unit=unit, comment=card.comment, origin=card.keyword)
 
 
 def note_column(keyword: str, texts: Sequence[tuple[str, ...]]) -> Column:
