@@ -1,6 +1,7 @@
 """Cubes: what goes into which, what they say, and that their planes are their frames."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -691,6 +692,25 @@ def test_a_cube_comes_apart_into_its_frames(tmp_path: Path) -> None:
         assert {key: told.get(key) for key in before} == before
         assert not {"NFRAMES", "TEXPTIME", "CUBEKEY", "SELDOM", "RARE"} - set(before) & set(told)
         fits.open(again.file, checksum=True).close()
+
+
+def test_cards_come_back_in_their_order_with_their_whole_comments(tmp_path: Path) -> None:
+    comment = "[deg] a comment that's as long as one may be"
+    files = frames(tmp_path, 3)
+    for at, file in enumerate(files):
+        with fits.open(file, mode="update") as hdus:
+            hdus[0].header.insert("OBJECT", ("HIERARCH ESO TEL AMBI WIND", at + 0.5, comment), after=True)
+            hdus[0].header.insert("OBJECT", ("DOMETEMP", at, comment), after=True)
+    cube = one(files, tmp_path / "out")
+    for file, again in zip(files, split_file(cube, mkdir(tmp_path / "back"), durable=False), strict=True):
+        before, after = (cards_of(one) for one in (file, again.file))
+        assert after == before
+
+
+def cards_of(file: Path) -> list[tuple[str, object, str]]:
+    """Tell all cards but those of the data's layout, which come first in a frame from a cube."""
+    layout = re.compile(r"SIMPLE|BITPIX|NAXIS\d?|EXTEND|BZERO|BSCALE|CHECKSUM|DATASUM")
+    return [tuple(card) for card in fits.getheader(file).cards if not layout.fullmatch(card.keyword)]
 
 
 def mkdir(folder: Path) -> Path:

@@ -17,8 +17,8 @@ _FITS_UNIT = re.compile(rf"{_TERM}(?:[ .*/]{_TERM})*")
 _WORDS = {
     "sec": "s", "secs": "s", "second": "s", "seconds": "s", "minute": "min", "minutes": "min", "hour": "h",
     "hours": "h", "day": "d", "days": "d", "degree": "deg", "degrees": "deg", "arcseconds": "arcsec",
-    "arcminutes": "arcmin", "ADU": "adu", "pixels": "pixel", "counts": "count", "meter": "m", "meters": "m", "metres": "m",
-    "micron": "um", "microns": "um", "kelvin": "K", "Kelvin": "K", "volts": "V", "Volts": "V",
+    "arcminutes": "arcmin", "ADU": "adu", "pixels": "pixel", "counts": "count", "meter": "m", "meters": "m",
+    "metres": "m", "micron": "um", "microns": "um", "kelvin": "K", "Kelvin": "K", "volts": "V", "Volts": "V",
 }  # fmt: skip
 
 
