@@ -45,7 +45,7 @@ from nightferry.core.balance import Bin
 from nightferry.core.errors import Misconfigured, Unreachable
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
-from nightferry.core.product import Product
+from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.steps.clear import Clearance
 from nightferry.steps.rebuild import digest_of
@@ -284,6 +284,11 @@ def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Acco
         raise Misconfigured(f"{name} is not held; it is {standing.bin}")
     if standing.stage == "list" and not drop:
         raise Misconfigured(f"{name} can never be carried ({standing.reason}); it can be dropped")
+    if isinstance(meant, Product) and not drop and meant not in latest_editions(ledger.products(night.telescope)):
+        raise Misconfigured(
+            f"{name} is not made again, for a later version took its place: put the file back from another archive or "
+            "a backup, or drop it"
+        )
     receipt = Receipt(
         frame=frame_id,
         night=night,

@@ -198,7 +198,7 @@ def test_an_audit_finds_a_flipped_byte_in_a_cube_and_a_cube_that_is_gone(callist
     whole = callisto.nightferry("audit", "callisto")
     assert whole.returncode == 0, whole.stdout
     assert f"read back {len(frames)} frames and {len(cubes)} cubes" in whole.stdout
-    spoilt, gone = cubes[0], cubes[-1]
+    spoilt, gone = max(cubes[:-1], key=lambda cube: int(fits.getval(cube, "CUBEVER"))), cubes[-1]
     kept = {path: path.read_bytes() for path in (spoilt, gone)}
     data = bytearray(kept[spoilt])
     data[len(data) // 2] ^= 1
@@ -220,10 +220,5 @@ def test_an_audit_finds_a_flipped_byte_in_a_cube_and_a_cube_that_is_gone(callist
     for cube in (spoilt, gone):
         assert callisto.nightferry("release", cube.name, "--why", "another disk").returncode == 0
     callisto.run()
-    latest = [path for path in (spoilt, gone) if path.exists()]
-    assert spoilt in latest
-    for path in latest:
-        assert path.read_bytes() == kept[path]
-    for path in {*kept} - {*latest}:  # an earlier version is not made again: it comes from a backup
-        path.write_bytes(kept[path])
+    assert {path: path.read_bytes() for path in (spoilt, gone)} == kept
     assert callisto.nightferry("audit", "callisto").returncode == 0

@@ -16,7 +16,7 @@ from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.store import StorePath
 from nightferry.cubes import Settings as Reading
-from nightferry.cubes import Wishes, read_source
+from nightferry.cubes import Wishes, no_traits, read_source
 from nightferry.profiles import load_profile
 from nightferry.steps.cube import CubeSettings
 from nightferry.steps.night_cubes import Cube
@@ -93,8 +93,8 @@ def test_frames_are_grouped_by_their_facts_when_their_files_are_gone(place: Plac
 
 def test_a_frame_without_traits_belongs_to_no_group(place: Place) -> None:
     frames = place.frames(["light", "light"])
-    bare = [replace(frames[0], facts={}), replace(frames[1], facts={TRAITS: ""})]
-    assert place.step().groups(bare) == ([], [])
+    bare = [replace(frames[0], facts={}), replace(frames[1], facts={TRAITS: no_traits("it is a focus frame")})]
+    assert place.step().groups(bare) == ([], [(bare[1], "it is a focus frame")])
     assert len(place.step().groups([*bare, *place.frames(["light"], first=5)])[0]) == 1
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from nightferry import api
 from nightferry.assemble import open_route
+from nightferry.cli.products import held_products
 from nightferry.conduct import Orders, Pass, Route, Verdict, audit, run_pass, strangers
 from nightferry.config import loads
 from nightferry.core.balance import Bin
@@ -453,6 +454,21 @@ def test_an_audit_reads_products_back_and_a_release_makes_them_again(
     assert dome.files()["cube_1.fits"] == sound
     assert audited(dome) == good
     assert dome.ledger.products()[0].standing.bin is Bin.DELIVERED
+
+
+def test_an_earlier_edition_that_is_damaged_is_told_and_not_made_again(dome: Dome) -> None:
+    dome.plant(kinds=["light"] * 2)
+    dome.carry(change=gathering(dome))
+    dome.plant(kinds=["light"] * 3)
+    dome.carry(change=gathering(dome))
+    flip(next((dome.home / "eso").rglob("cube_1.fits")))
+    audited(dome)
+    assert [product.name for product in held_products(dome.ledger, None)] == ["20260222/cube_1.fits"]
+    with pytest.raises(Misconfigured, match="a later version took its place"):
+        api.release(dome.ledger, "cube_1.fits", "another disk")
+    api.release(dome.ledger, "cube_1.fits", "the second has all of it", drop=True)
+    assert held_products(dome.ledger, None) == []
+    assert dome.carry(change=gathering(dome)).trouble is None
 
 
 def test_a_member_that_an_audit_finds_damaged_makes_no_new_edition(dome: Dome) -> None:

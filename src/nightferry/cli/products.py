@@ -10,8 +10,15 @@ from nightferry.core.product import Product, latest_editions
 
 
 def held_products(ledger: Ledger, telescope: str | None) -> list[Product]:
-    """List the products that wait for a person, but those that a later edition took the place of."""
-    return [product for product in latest_editions(ledger.products(telescope)) if product.standing.bin is Bin.HELD]
+    """List the products that wait for a person.
+
+    An edition that was never delivered waits for nobody once a later one took its place.
+    """
+    products = ledger.products(telescope)
+    latest = latest_editions(products)
+    return [
+        product for product in products if product.standing.bin is Bin.HELD and (product in latest or product.delivered)
+    ]
 
 
 def product_json(product: Product) -> dict[str, Json]:

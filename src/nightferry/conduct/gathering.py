@@ -105,7 +105,8 @@ def _items(
 
 def _leave_out(step: Gather, ledger: Ledger, onlooker: Onlooker, left: Sequence[tuple[Account, str]]) -> None:
     """Tell frames' histories, once, that the settings leave them out of every product of many."""
-    told = []
+    told: list[Receipt] = []
+    names: dict[str, list[str]] = {}
     for account, reason in left:
         last = next((receipt for receipt in reversed(account.receipts) if receipt.step == step.name), None)
         said = f"left out: {reason}"
@@ -113,8 +114,11 @@ def _leave_out(step: Gather, ledger: Ledger, onlooker: Onlooker, left: Sequence[
             seen = account.sighting
             receipt = Receipt(seen.id, seen.night, step.name, step.version, Outcome.DONE, said)
             told.append(replace(receipt, proof={"left_out": True}, started_us=now_us(), host=host_name()))
-            onlooker.note(f"{seen.path}: {step.name}: {said}")
+            names.setdefault(said, []).append(seen.path)
     ledger.record(told)
+    for said, paths in names.items():
+        more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+        onlooker.note(f"{step.name}: {paths[0]}{more}: {said}")
 
 
 def _member(route: Route, account: Account) -> Frame | None:

@@ -55,19 +55,21 @@ class Cube:
         return self.settings.loaded(self.settings.profile)
 
     def groups(self, frames: Sequence[Frame]) -> tuple[Sequence[Group], Sequence[tuple[Frame, str]]]:
-        """Sort a night's frames into groups; those without traits (focus frames, sidecars) belong to none.
+        """Sort a night's standard frames into groups; what has no picture, such as sidecars, belongs to none.
 
-        Second come frames that ``odd`` leaves out, each with the reason.
+        Second come frames that can be no plane (focus frames) and those that ``odd`` leaves out, each with the reason.
         """
-        known = [(traits, frame) for frame in frames if (traits := _traits_of(frame)) is not None]
+        told = [(_traits_of(frame), frame) for frame in frames]
+        known = [(traits, frame) for traits, frame in told if isinstance(traits, Traits)]
+        unfit = [(frame, traits) for traits, frame in told if isinstance(traits, str)]
         if not known:
-            return [], []
-        bunches, left = sort_out(known, _of_night(self.settings.wishes, known[0][1]))
+            return [], unfit
+        bunches, odd = sort_out(known, _of_night(self.settings.wishes, known[0][1]))
         made = [
             Group(_key(bunch.key, bunch.set, bunch.part), tuple(frame for _, frame in bunch.members))
             for bunch in bunches
         ]
-        return made, left
+        return made, [*unfit, *odd]
 
     def __call__(self, group: Group, identity: FrameId) -> Result:
         """Make one cube of members that all lie on the shelf.
@@ -173,7 +175,7 @@ def _spoilt(frame: Frame, reason: str) -> Changed:
     return Changed(f"{frame.name}: its working file is not what was delivered: {reason}; it is fetched anew")
 
 
-def _traits_of(frame: Frame) -> Traits | None:
+def _traits_of(frame: Frame) -> Traits | str | None:
     text = frame.facts.get(TRAITS)
     return traits_from(text) if isinstance(text, str) else None
 
