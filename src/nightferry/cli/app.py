@@ -519,11 +519,12 @@ def cube(
 def demo(
     into: Annotated[Path | None, typer.Option(help="A new folder for telescope, library and ledger.")] = None,
     quirks: Annotated[bool, typer.Option("--quirks/--no-quirks", help="With awkward and damaged files.")] = True,
+    solve: Annotated[bool, typer.Option("--solve", help="Solve its frames, too.")] = False,
 ) -> None:
     """Carry a night from a simulated Vespera, on this machine alone."""
     from nightferry.cli.demo import demo_command
 
-    demo_command(into, quirks=quirks)
+    demo_command(into, quirks=quirks, solve=solve)
 
 
 def main() -> None:

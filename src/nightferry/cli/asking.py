@@ -8,6 +8,7 @@ from pathlib import Path
 from nightferry import api
 from nightferry.assemble import longitude_of
 from nightferry.cli.exits import HELD
+from nightferry.cli.seen import SOLVE, night_lines, seen_lines, seen_of, solve_text
 from nightferry.cli.show import (
     COLOURS,
     Cell,
@@ -64,6 +65,9 @@ def night_command(place: Path | None, telescope: str, word: str, *, as_json: boo
         table(
             ("frame", "size", "standing", "reason"), [_account_row(account) for account in accounts], numbers=("size",)
         )
+    if told := night_lines([seen_of(account) for account in accounts]):
+        for line in told:
+            say(line)
     show_balances([balance])
 
 
@@ -111,6 +115,7 @@ def _account_json(account: Account) -> dict[str, Json]:
         "stage": standing.stage,
         "reason": standing.reason,
         "delivered": delivered,
+        "stars": seen_of(account) or None,
     }
 
 
@@ -139,6 +144,12 @@ def why_command(place: Path | None, text: str, *, as_json: bool) -> None:
     if rows:
         say("")
         table(("when", "step", "outcome", "took", "what was found"), rows, numbers=("took",))
+    told = seen_of(account)
+    if told:
+        say("")
+        say("what its stars tell", "bold")
+        for line in seen_lines(told):
+            say(f"  {line}")
     changes = _changes(account)
     if changes:
         say("")
@@ -164,6 +175,8 @@ def _receipt_row(receipt: Receipt) -> list[Cell]:
     found = receipt.reason or ", ".join(
         f"{key} {value}" for key, value in receipt.proof.items() if _is_told(key, value)
     )
+    if receipt.step == SOLVE and not receipt.reason:
+        found = solve_text(receipt.proof)  # the rest stands below the table
     outcome = (str(receipt.outcome), _OUTCOMES[receipt.outcome])
     return [instant_text(receipt.started_us), step, outcome, span_text(receipt.seconds), found]
 
