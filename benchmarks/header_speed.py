@@ -79,6 +79,7 @@ def night(files: list[Path], out: Path) -> int:
         floor = "1 MB"
         [telescope.callisto]
         preset = "speculoos-callisto"
+        route = ["verify", "standardise", "validate"]
         source = "{files[0].parents[1].as_uri()}"
         settle = "0 s"
         program = "60.A-9009(D)"

@@ -37,6 +37,7 @@ def test_a_standardising_night_killed_again_and_again_delivers_every_frame_once(
         f"""{text}
 [telescope.vespera]
 preset = "speculoos-callisto"
+route = ["verify", "standardise", "validate"]
 source = "{(desk.home / "raw").as_uri()}"
 program = "60.A-9009(D)"
 settle = "0 s"

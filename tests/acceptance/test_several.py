@@ -57,7 +57,7 @@ def test_two_conductors_on_one_ledger_neither_lose_nor_double_a_frame(domes: Des
     assert [sheet.delivered for sheet in sheets] == [FRAMES] * 4
     assert len(domes.carried()) == len(set(domes.carried().values())) == 4 * FRAMES
     receipts = domes.receipts(min(name for name in domes.carried() if name.startswith("callisto")))
-    assert [receipt["step"] for receipt in receipts] == ["pull", "verify", "deliver"]
+    assert [receipt["step"] for receipt in receipts if receipt["step"] != "sight"] == ["pull", "verify", "deliver"]
 
 
 def test_a_run_must_name_what_the_telescope_asks_for(domes: Desk) -> None:

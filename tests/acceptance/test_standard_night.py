@@ -59,6 +59,7 @@ def configure(desk: Desk, source: Path, sections: str = "", program: str = PROGR
         f"""{text}
 [telescope.vespera]
 preset = "speculoos-callisto"
+route = ["verify", "standardise", "validate"]
 source = "{source.as_uri()}"
 program = "{program}"
 settle = "0 s"
@@ -211,6 +212,8 @@ def test_a_telescope_without_a_program_is_told_before_anything_is_pulled(desk: D
     configure(desk, desk.home / "raw", program="")
     ended = desk.nightferry("run", "vespera", "--night", "all")
     assert (ended.code, "--program" in ended.err) == (2, True)
+    checked = {str(line["check"]): line for line in desk.nightferry("check", "--json").json()}
+    assert (checked["route of vespera"]["ok"], "PROG ID" in str(checked["route of vespera"]["found"])) == (False, True)
     assert desk.nightferry("run", "vespera", "--night", "all", "--program", PROGRAM).code == 0
 
 

@@ -183,7 +183,7 @@ def test_a_working_file_that_changes_while_it_is_copied_is_not_stored(
 ) -> None:
     true_pour = local_put.pour
 
-    def pour_and_grow(opened: FileIO, target: int) -> int:
+    def pour_and_grow(opened: FileIO, target: int, pace: Callable[[int], None] | None = None) -> int:
         copied = true_pour(opened, target)
         with source.open("ab") as file:
             file.write(b"more")

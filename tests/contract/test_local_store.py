@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -99,7 +99,7 @@ class LocalStage:
     def full(self, after: int) -> Iterator[None]:
         left = after
 
-        def pour(source: FileIO, target: int) -> int:
+        def pour(source: FileIO, target: int, pace: Callable[[int], None] | None = None) -> int:
             nonlocal left
             data = source.readall()
             os.write(target, data[:left])
@@ -114,7 +114,7 @@ class LocalStage:
 
     @contextmanager
     def stores_short(self, after: int) -> Iterator[None]:
-        def pour(source: FileIO, target: int) -> int:
+        def pour(source: FileIO, target: int, pace: Callable[[int], None] | None = None) -> int:
             data = source.readall()
             os.write(target, data[:after])
             return len(data)

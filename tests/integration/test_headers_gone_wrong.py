@@ -54,6 +54,7 @@ def carry(home: Path, sections: str = "", telescopes: tuple[str, ...] = ("callis
         f"""
         [telescope.{name}]
         preset = "speculoos-{name}"
+        route = ["verify", "standardise", "validate"]
         source = "{(home / name).as_uri()}"
         settle = "0 s"
         program = "60.A-9009(D)"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from nightferry import api
 from nightferry.alerts import known_url
-from nightferry.assemble import archive_store, is_unused, local_folder, mount_of, shelf_of, telescope_store
-from nightferry.assemble.works import route_of
+from nightferry.assemble import archive_store, is_unused, local_folder, mount_of, open_route, shelf_of, telescope_store
+from nightferry.assemble.works import WORKS, route_of
 from nightferry.cli.exits import DONE, FAILED, MISCONFIGURED
 from nightferry.cli.serving import find_services
 from nightferry.cli.show import Cell, say, say_json, size_text, table
@@ -67,7 +67,10 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
         yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section, config.folder)))  # type: ignore[misc] # mypy cannot type a bound default
     for name in telescopes:
         section = config.telescope[name]
-        if "solve" in route_of(section, load_preset(section.preset, config.folder)):
+        steps = route_of(section, load_preset(section.preset, config.folder))
+        if set(steps) & set(WORKS):
+            yield _try(f"route of {name}", lambda name=name: _route(config, name))  # type: ignore[misc] # as above
+        if "solve" in steps:
             yield _try(f"solver of {name}", lambda name=name: _solver(config, name))  # type: ignore[misc] # as above
     for name in archives:
         yield _try(f"archive {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above
@@ -124,6 +127,13 @@ def _shelf(config: Config) -> str:
     shelf = shelf_of(config)
     shelf.require_room(0)
     return f"{shelf.root}: {size_text(shutil.disk_usage(shelf.root).free)} free, floor {size_text(shelf.floor)}"
+
+
+def _route(config: Config, name: str) -> str:
+    """Make a route whose steps compute, which says what only the configuration can tell and does not."""
+    route = open_route(config, name)
+    route.close()
+    return " -> ".join(route.steps)
 
 
 def _solver(config: Config, name: str) -> str:

@@ -35,6 +35,14 @@ class PutConformance(Suite):
         assert stage.everything() == {b"a.fits"}
         assert source.read_bytes() == generated(size)
 
+    def test_pace_is_told_of_each_byte_once(self, stage: StoreStage, store: Store, tmp_path: Path) -> None:
+        """Or of none, by a store that cannot tell; those are paced between files."""
+        told: list[int] = []
+        source = write(tmp_path / "source", generated(BIG))
+        assert put_all(store, [Load(source, StorePath("a.fits"), told.append)]) == [None]
+        assert sum(told) in {0, BIG}
+        assert stage.content(b"a.fits") == generated(BIG)
+
     def test_put_makes_the_folders_it_needs(self, stage: StoreStage, store: Store, tmp_path: Path) -> None:
         """New ones, nested ones, ones that are there, and the same new one twice in a batch."""
         stage.plant(b"old/there.fits", b"x")

@@ -7,6 +7,7 @@ does not do over a name that is taken; and then it is synced once more, so that 
 
 import os
 from collections import deque
+from collections.abc import Callable
 from typing import BinaryIO
 
 from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, Occupied, TryAgain
@@ -31,9 +32,11 @@ class Putter:
         self._label = line.label
         self._folders: set[StorePath] = set()
         self._session: Session | None = None
+        self._pace: Callable[[int], None] | None = None
 
     def put(self, load: Load) -> NightferryError | None:
         """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
+        self._pace = load.pace
         try:
             folder = _split(fitting(load.target))[0]
             source, size = _opened(load)
@@ -104,6 +107,8 @@ class Putter:
                 under_way.append((session.ask(wire.write(sent, data, file.handle)), len(data)))
                 sent += len(data)
                 flying += len(data)
+                if self._pace is not None:
+                    self._pace(len(data))
                 while flying > _WINDOW:
                     flying -= self._taken(session, *under_way.popleft(), target)
             while under_way:
