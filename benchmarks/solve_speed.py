@@ -1,11 +1,13 @@
 """How fast and how right frames are solved, beside solve-field as people call it: one command, prints tables.
 
     python benchmarks/solve_speed.py --index DIR [--frames 8] [--real DIR] [--theirs 2] [--workers]
+    python benchmarks/solve_speed.py --only-workers
 
 ``--index`` is a folder with Tycho-2's index file 07 (Debian: astrometry-data-tycho2-07-littleendian). Frames are drawn
 with a known truth: real stars and a lens' distortion of two pixels at the corners for the wide fields, made-up stars
-for the narrow one, whose index is built here. Times are processor time of a warm process, one thread; theirs is that
-of the whole command, its output file included. ``--real`` is a folder of real frames.
+for the narrow one, whose index is built here, as is that of ``--only-workers`` without ``--index``. Times are
+processor time of a warm process, one thread; theirs is that of the whole command, its output file included. ``--real``
+is a folder of real frames.
 """
 
 import os
@@ -36,7 +38,7 @@ from nightferry.solving.sphere import separation, sky_of
 from nightferry.solving.warp import Warp
 from nightferry.solving.worker import solve_task
 from nightferry.testing.encode import Card, fits_image
-from nightferry.testing.fields import Pixels, draw_field, made_up_stars, plain_wcs, write_catalogue
+from nightferry.testing.fields import Pixels, build_sky_index, draw_field, made_up_stars, plain_wcs, write_catalogue
 from nightferry.testing.sky import TARGETS, star_table
 
 
@@ -229,12 +231,19 @@ def crowd(folder: Path, index: Path, frames: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--index", type=Path)
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--theirs", type=int, default=2, help="frames of each kind that solve-field gets as it is")
     parser.add_argument("--real", type=Path)
     parser.add_argument("--workers", action="store_true", help="measure two workers against one")
+    parser.add_argument("--only-workers", action="store_true", help="measure that alone: a minute, on an idle machine")
     chosen = parser.parse_args()
+    if chosen.only_workers:
+        with tempfile.TemporaryDirectory() as name:
+            crowd(Path(name), chosen.index or build_sky_index(Path(name) / "index"), min(chosen.frames, 4))
+        return
+    if chosen.index is None:
+        parser.error("--index is needed for all but --only-workers")
     columns = (
         "frames", "solved", "CPU ms, median (max)", "asked", "with engine solve-field", "solve-field as called: CPU ms",
         "theirs : ours", "rms arcsec", "corners", "corners, learnt",

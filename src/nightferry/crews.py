@@ -1,13 +1,13 @@
 """Crews: who does the work of a lane. The only contract is `concurrent.futures.Executor`."""
 
 import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Literal, ParamSpec, TypeVar
+
+from nightferry.core.workers import belong
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -117,23 +117,4 @@ def _answer(outer: Future[T], done: Future[T], error: BaseException | None) -> N
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_belong)
-
-
-def _belong() -> None:
-    """Have a worker leave Ctrl-C to its conductor, and end when that was killed: nobody is left to hear its answer.
-
-    It uses one thread of algebra: sharing small sums among processors costs three times more, and there is one worker
-    for each of them.
-    """
-    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
-        os.environ.setdefault(variable, "1")  # numpy, which reads them, comes with the first task
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_wait_and_die, args=(parent.join,), daemon=True).start()
-
-
-def _wait_and_die(join: Callable[[], None]) -> None:
-    join()
-    os._exit(1)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=belong)

@@ -65,6 +65,7 @@ QUIRKS = ("img-0002-dark.fits", "02-images-stacked", "IMG-9*", "img-9*", "latest
 NOT_RUN = (
     "pip install ", "apt-get install astrometry", "python3 -m venv ", "./scripts/", "sudo ", "systemctl ",
     "loginctl enable-linger", "journalctl ", "crontab ", "chmod ", "ssh-keygen ", "sqlite3 ", "nightferry discover",
+    "nightferry index download", "nightferry demo --solve",
 )  # fmt: skip
 #: What a terminal shows as bars, and a test sees as lines.
 BARS = re.compile(r"delivered: |[\d,]+ frames to carry, ")

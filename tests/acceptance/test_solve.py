@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -231,6 +232,33 @@ def test_a_night_of_frames_teaches_one_distortion(desk: Desk, sky_index: Path, t
     code, lines = solve(desk, sky_index, *paths)
     assert code == DONE
     assert all(float(str(line["rms_arcsec"])) < 3 for line in lines)
+
+
+def test_the_demo_s_night_is_solved_and_can_be_asked_about(desk: Desk) -> None:
+    """With index files of the very stars that its telescope shows."""
+    home = desk.home / "demo"
+    answer = desk.nightferry("demo", "--solve", "--into", str(home))
+    assert answer.code == DONE, answer.err
+    found = re.search(r"(\d+) of (\d+) frames of the sky solved, [\d,]+ stars, FWHM", answer.out)
+    assert found is not None, answer.out
+    assert found[1] == found[2]
+    assert int(found[2]) > 50
+    config = ["--config", str(home / "nightferry.toml")]
+    lines = desk.nightferry(*config, "night", "vespera", "latest", "--json").json()
+    seen = {str(line["frame"]): line["stars"] for line in lines if line["stars"]}
+    solved = {frame: stars for frame, stars in seen.items() if isinstance(stars, dict) and stars["solved"]}
+    assert len(solved) == int(found[1])
+    frame, stars = next(iter(solved.items()))
+    assert {"ra", "dec", "fwhm", "background", "pointing_offset", "rotation", "stars", "chance"} <= set(stars)
+    assert "solution" not in stars
+    assert "what its stars tell (medians): " in desk.nightferry(*config, "night", "vespera", "latest").out
+    told = desk.nightferry(*config, "why", frame)
+    assert f"{stars['stars']} stars found, {stars['matched']} of them in the catalogue" in told.out
+    assert f"stars are {stars['fwhm']:.2f} pixels wide (FWHM)" in told.out
+    (line,) = desk.nightferry(*config, "why", frame, "--json").json()
+    receipts = line["receipts"]
+    assert isinstance(receipts, list)
+    assert [receipt["proof"]["fwhm"] for receipt in receipts if receipt["step"] == "solve"] == [stars["fwhm"]]
 
 
 if SOLVABLE:

@@ -65,6 +65,8 @@ def frame(number: int, kind: str = "light", *, clouds: bool = False) -> bytes:
 class Dome:
     """An observatory in a folder."""
 
+    crew = "processes"
+
     def __init__(self, home: Path, ledger: SqlLedger, index: Path) -> None:
         self.home, self.ledger, self.index = home, ledger, index
 
@@ -79,6 +81,8 @@ class Dome:
         for archive in ("eso", "second"):
             (self.home / archive).mkdir(exist_ok=True)
         text = f"""
+            [crew]
+            kind = "{self.crew}"
             [shelf]
             path = '{(self.home / "shelf").as_posix()}'
             floor = "1 MB"
@@ -160,6 +164,14 @@ def test_a_night_with_clouds_arrives_solved_where_it_can_be(dome: Dome) -> None:
     before = len(dome.accounts()["light-1.fits"].receipts)
     dome.carry()
     assert len(dome.accounts()["light-1.fits"].receipts) == before, "nothing is left to do"
+
+
+def test_a_crew_of_threads_solves_alike(dome: Dome) -> None:
+    dome.crew = "threads"
+    dome.plant({f"light-{number}.fits": frame(number) for number in range(6)})
+    (balance,) = dome.carry().balances
+    assert (balance.seen, balance.delivered) == (6, 6)
+    assert all(dome.receipt(f"light-{number}.fits", "solve").proof["solved"] is True for number in range(6))
 
 
 def test_frames_without_a_solution_are_held_where_the_route_says_so(dome: Dome, index: Path) -> None:

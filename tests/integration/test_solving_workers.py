@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
+from nightferry.core.errors import Misconfigured
 from nightferry.crews import SturdyProcesses
-from nightferry.solving.indexes import _tables
+from nightferry.solving.frame import shelved
+from nightferry.solving.indexes import _tables, star_table
 from nightferry.solving.model import Answer, Settings
 from nightferry.solving.solve_field import _run
-from nightferry.solving.worker import lost, solve_task
+from nightferry.solving.worker import lost, solve_beside, solve_task
 from nightferry.testing.fields import vespera_frame
 from nightferry.testing.sky import View
 
@@ -90,6 +93,52 @@ def test_an_engine_that_hangs_is_ended_at_the_limit(engines: Path, frame: Path, 
         assert crew.submit(solve_task, frame, settings(sky_index, "")).result(60).solution is not None
     assert time.monotonic() - began < 50, "the engine would have slept for a minute"
     assert "within 3 s, twice" in lost(2.0)
+
+
+@pytest.mark.parametrize("engine", ["hang", "crash"])
+def test_threads_have_the_same_limit(engines: Path, frame: Path, sky_index: Path, engine: str) -> None:
+    """Each of them has a child that is ended in its stead, and its neighbour goes on."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as crew:
+        bad = crew.submit(solve_beside, frame, settings(sky_index, engine, 2.0), {})
+        good = [crew.submit(solve_beside, frame, settings(sky_index, ""), {}) for _ in range(3)]
+        assert all(future.result(60).solution is not None for future in good)
+        answer = bad.result(50)
+        assert crew.submit(solve_beside, frame, settings(sky_index, ""), {}).result(60).solution is not None
+    assert answer.solution is None
+    assert answer.reason == lost(2.0)
+    assert time.monotonic() - began < 50, "the engine would have slept for a minute"
+
+
+def test_index_files_that_came_later_are_seen(frame: Path, sky_index: Path, tmp_path: Path) -> None:
+    """A night that is being watched goes on with them: nothing is started anew."""
+    place = tmp_path / "later"
+    place.mkdir()
+    with SturdyProcesses(1) as crew:
+        with pytest.raises(Misconfigured, match="no index file"):
+            crew.submit(solve_task, frame, settings(place, "")).result(60)
+        for path in sky_index.glob("*.fits"):
+            (place / path.name).write_bytes(path.read_bytes()[:50_000])  # half of it came by now
+        with pytest.raises(Misconfigured, match="none is whole"):
+            crew.submit(solve_task, frame, settings(place, "")).result(60)
+        for path in sky_index.glob("*.fits"):
+            with (place / path.name).open("ab") as file:
+                file.write(path.read_bytes()[50_000:])
+        assert crew.submit(solve_task, frame, settings(place, "")).result(60).solution is not None
+
+
+def test_an_index_file_that_became_another_is_read_anew(sky_index: Path, tmp_path: Path) -> None:
+    first, second = sorted(sky_index.glob("*.fits"))
+    path = tmp_path / "index.fits"
+    shutil.copyfile(first, path)
+    before = (shelved((tmp_path,), usual=False)[0].low, len(star_table(path).rank))
+    assert shelved((tmp_path,), usual=False) is shelved((tmp_path,), usual=False), (
+        "looked at once, while nothing changes"
+    )
+    shutil.copyfile(second, tmp_path / "index.part")
+    (tmp_path / "index.part").replace(path)
+    after = (shelved((tmp_path,), usual=False)[0].low, len(star_table(path).rank))
+    assert before != after
 
 
 def test_an_engine_that_lies_or_fails_is_told(engines: Path, frame: Path, sky_index: Path) -> None:

@@ -439,6 +439,36 @@ def index_build(
     index_build_command(Build(tuple(around), catalog, radius, field, epoch, name, into, dry_run, as_json))
 
 
+@index_app.command("download")
+def index_download(
+    context: typer.Context,
+    telescopes: Annotated[list[str] | None, typer.Argument(help="For the fields of these; else of all.")] = None,
+    field: Annotated[list[str] | None, typer.Option(help="Smaller side of other frames; may be repeated.")] = None,
+    scales: Annotated[str | None, typer.Option(help="Scales of the series, such as 3,4, in place of fields.")] = None,
+    series: Annotated[str | None, typer.Option(help="4100, 4200 or 5200-LITE; else the best for each scale.")] = None,
+    source: Annotated[str | None, typer.Option(help="Another address that has the series' files.")] = None,
+    into: Annotated[Path | None, typer.Option(help="The folder; else nightferry's own.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Fetch without asking.")] = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch public index files for fields of view, after telling what and how much, and asking."""
+    from nightferry.cli.downloading import Wanted, index_download_command
+
+    wanted = Wanted(
+        tuple(telescopes or ()),
+        tuple(field or ()),
+        scales or "",
+        series or "",
+        source or "",
+        into,
+        yes,
+        dry_run,
+        as_json,
+    )
+    index_download_command(context.obj, wanted)
+
+
 @app.command()
 def validate(
     context: typer.Context,
@@ -489,11 +519,12 @@ def cube(
 def demo(
     into: Annotated[Path | None, typer.Option(help="A new folder for telescope, library and ledger.")] = None,
     quirks: Annotated[bool, typer.Option("--quirks/--no-quirks", help="With awkward and damaged files.")] = True,
+    solve: Annotated[bool, typer.Option("--solve", help="Solve its frames, too.")] = False,
 ) -> None:
     """Carry a night from a simulated Vespera, on this machine alone."""
     from nightferry.cli.demo import demo_command
 
-    demo_command(into, quirks=quirks)
+    demo_command(into, quirks=quirks, solve=solve)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from nightferry import api
 from nightferry.assemble import longitude_of
 from nightferry.cli.exits import HELD
 from nightferry.cli.products import held_products, members_of, product_json, show_product, show_products, show_totals
+from nightferry.cli.seen import SOLVE, night_lines, seen_lines, seen_of, solve_text
 from nightferry.cli.show import (
     COLOURS,
     Cell,
@@ -73,6 +74,9 @@ def night_command(place: Path | None, telescope: str, word: str, *, as_json: boo
         )
     if products:
         show_products(products)
+    if told := night_lines([seen_of(account) for account in accounts]):
+        for line in told:
+            say(line)
     show_balances([balance])
 
 
@@ -120,6 +124,7 @@ def _account_json(account: Account) -> dict[str, Json]:
         "stage": standing.stage,
         "reason": standing.reason,
         "delivered": delivered,
+        "stars": seen_of(account) or None,
     }
 
 
@@ -149,6 +154,12 @@ def why_command(place: Path | None, text: str, *, as_json: bool) -> None:
     say(f"  at source  {sighting.size:,} bytes, changed {changed}, first seen {instant_text(sighting.seen_us)}")
     say(f"  standing   {standing.bin}{f': {standing.reason}' if standing.reason else ''}", COLOURS[standing.bin])
     _show_receipts(account.receipts)
+    told = seen_of(account)
+    if told:
+        say("")
+        say("what its stars tell", "bold")
+        for line in seen_lines(told):
+            say(f"  {line}")
     changes = _changes(account)
     if changes:
         say("")
@@ -199,6 +210,8 @@ def _receipt_row(receipt: Receipt) -> list[Cell]:
     found = receipt.reason or ", ".join(
         f"{key} {value}" for key, value in receipt.proof.items() if _is_told(key, value)
     )
+    if receipt.step == SOLVE and not receipt.reason:
+        found = solve_text(receipt.proof)  # the rest stands below the table
     outcome = (str(receipt.outcome), _OUTCOMES[receipt.outcome])
     return [instant_text(receipt.started_us), step, outcome, span_text(receipt.seconds), found]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from nightferry import api
 from nightferry.cli.carrying import summary
 from nightferry.cli.progress import onlooker
+from nightferry.cli.seen import night_lines, seen_of
 from nightferry.cli.setup import Wishes, write_config
 from nightferry.cli.show import say, show_balances, size_text
 from nightferry.config import Config, load_preset, loads
@@ -17,19 +18,20 @@ from nightferry.core.errors import Misconfigured
 from nightferry.core.ledger import Ledger
 
 
-def demo_command(into: Path | None, *, quirks: bool) -> None:
+def demo_command(into: Path | None, *, quirks: bool, solve: bool = False) -> None:
     """Build the telescope, carry its night twice, and show what happened."""
     from nightferry.testing.telescope import simulated_vespera  # noqa: PLC0415 - says itself what it lacks
     from nightferry.testing.vespera import build_night  # noqa: PLC0415
 
     home = _new_folder(into)
+    index = _index(home / "indexes") if solve else None
     say(f"Building a Vespera's night in {home / 'telescope'} ...", "bold")
     evening = (datetime.now(UTC) - timedelta(days=1)).date()
     plan = build_night(home / "telescope", seed=1, evening=evening, quirks=quirks)
     size = sum(file.size for file in plan.files)
     say(f"  {len(plan.files):,} files, {size_text(size)}, with the stars of the Tycho-2 catalogue")
     with simulated_vespera(home / "telescope") as telescope:
-        config = _config(home, telescope.url)
+        config = _config(home, telescope.url, index)
         say(f"It serves them at {telescope.url}. Carrying the night:", "bold")
         with api.open_ledger(config) as ledger:
             _carry(config, ledger)
@@ -37,6 +39,8 @@ def demo_command(into: Path | None, *, quirks: bool) -> None:
                 _tell_held(ledger)
             say("A second pass finds everything known and moves nothing:", "bold")
             _carry(config, ledger)
+        if solve:
+            _tell_solved(ledger)
     say("The library:", "bold")
     for folder in sorted((home / "library").iterdir()):
         frames = [path for path in folder.rglob("*") if path.is_file()]
@@ -55,7 +59,17 @@ def _new_folder(into: Path | None) -> Path:
     return into.absolute()
 
 
-def _config(home: Path, url: str) -> Config:
+def _index(folder: Path) -> Path:
+    """Build index files of the fields that the telescope shows, from the same stars."""
+    from nightferry.solving.engines import load_engine  # noqa: PLC0415 - says itself what it lacks
+    from nightferry.testing.fields import build_sky_index  # noqa: PLC0415 - as above
+
+    engine = load_engine().name
+    say(f"Building index files of its fields in {folder}, for the engine {engine} ...", "bold")
+    return build_sky_index(folder)
+
+
+def _config(home: Path, url: str, index: Path | None = None) -> Config:
     """Write the configuration that ``nightferry init`` would, with its ledger beside it."""
     wishes = Wishes(preset="vespera", name="vespera", source=url, library=home / "library")
     text = write_config(wishes, load_preset("vespera"))
@@ -63,6 +77,10 @@ def _config(home: Path, url: str) -> Config:
         str(home / "library" / ".nightferry"), str(home / "shelf")
     )
     text += f'\n[ledger]\nurl = "sqlite:///{(home / "ledger.db").as_posix()}"\n'
+    if index is not None:
+        route = 'route = ["verify", "solve"]'
+        text = text.replace("[telescope.vespera]\n", f"[telescope.vespera]\n{route}\n", 1)
+        text += f'\n[telescope.vespera.solve]\nindex = ["{index.as_posix()}"]\n'
     (home / "library").mkdir()
     (home / "nightferry.toml").write_text(text, encoding="utf-8")
     return loads(text, str(home / "nightferry.toml"))
@@ -84,6 +102,16 @@ def _tell_held(ledger: Ledger) -> None:
         say("Held, each with its reason (a real night has such files too):", "bold")
     for account in accounts:
         say(f"  {account.sighting.path}: {account.standing.reason}", "red")
+
+
+def _tell_solved(ledger: Ledger) -> None:
+    """Tell what became of the frames of the sky."""
+    seen = [facts for account in ledger.accounts("vespera") if (facts := seen_of(account))]
+    for line in night_lines(seen):
+        say(line, "green")
+    for facts in seen:
+        if "stars" in facts and not facts["solved"]:
+            say(f"  not solved: {facts['why']}", "yellow")
 
 
 def _some_frame(home: Path) -> str:

@@ -19,10 +19,10 @@ from nightferry.solving.frame import shelved
 from nightferry.solving.indexes import Index, Shelf, find_indexes, own_folder, star_table, usual_folders
 
 _WHOLE_SKY = 179.0
-#: Where the public series are, told and never fetched: only the person at the keyboard decides on gigabytes.
+#: Where index files come from; nothing of it is ever fetched unasked.
 _SERIES = (
     ("fields of 0.7 degrees and more", "apt-get install astrometry-data-tycho2-07-littleendian", "Debian: 88 MB"),
-    ("fields of 10 to 30 arcmin", "series 5200-LITE, scales 3 and 4, at data.astrometry.net", "3.7 GB"),
+    ("any other field", "nightferry index download --field SIDE", "tells first how much: 0.1 to 10 GB"),
     ("a few fields of any size", "nightferry index build --around RA,DEC --catalog FILE", "under 1 MB each"),
 )
 
@@ -33,7 +33,7 @@ def index_status_command(config: Path | None, places: Sequence[Path], *, as_json
     loaded = load(place) if place.is_file() else None
     more = [path for section in (loaded.telescope.values() if loaded else ()) for path in section.solve.index or ()]
     shelf = find_indexes([*places, *(path.expanduser() for path in more if path.expanduser().exists())])
-    fields = dict(_fields(loaded)) if loaded else {}
+    fields = dict(fields_of(loaded)) if loaded else {}
     if as_json:
         say_json({"engines": engine_names(), "folders": [str(folder) for folder in shelf.folders]})
         for index in shelf.indexes:
@@ -93,7 +93,7 @@ def _where(index: Index) -> str:
     return "the whole sky" if radius > _WHOLE_SKY else f"within {radius:.1f} degrees of {ra:.2f} {dec:+.2f}"
 
 
-def _fields(config: Config) -> Iterator[tuple[str, float]]:
+def fields_of(config: Config) -> Iterator[tuple[str, float]]:
     """Tell the smaller side of each telescope's field in arcminutes, where configuration or preset says it."""
     for name, section in config.telescope.items():
         side = section.solve.field or load_preset(section.preset, config.folder).solve.field
@@ -114,7 +114,7 @@ def solver_told(config: Config, name: str) -> str:
     settings = settings_of(config, section, name)
     engine = load_engine(settings.engine).name
     indexes = shelved(settings.indexes, usual=settings.usual)
-    side = dict(_fields(config)).get(name)
+    side = dict(fields_of(config)).get(name)
     if side is None:
         return f"engine {engine}, {len(indexes)} index files; the field's size is not told (solve.field)"
     serving = [index.path.name for index in indexes if index.serves(side)]

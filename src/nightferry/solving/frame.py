@@ -15,7 +15,7 @@ from nightferry.profiles.sidereal import lst_seconds
 from nightferry.solving.engines import load_engine
 from nightferry.solving.gate import LEAST_MATCHES, chance, judge
 from nightferry.solving.hints import Told, read_hints
-from nightferry.solving.indexes import Index, find_indexes, star_table
+from nightferry.solving.indexes import Index, find_indexes, star_table, state_of
 from nightferry.solving.model import Answer, Engine, Hints, Settings, Solution, Stars
 from nightferry.solving.pixels import read_picture
 from nightferry.solving.refine import Sky, measured, refine
@@ -85,9 +85,13 @@ def _solve(path: Path, settings: Settings, warps: Mapping[str, Warp], name: str)
     return Answer(solution, reason, facts, told.instrument, size, hdu=picture.unit.number)
 
 
-@lru_cache(maxsize=4)
 def shelved(places: tuple[Path, ...], *, usual: bool) -> tuple[Index, ...]:
-    """List the index files, once for each process; raise `Misconfigured` when there are none."""
+    """List the index files; the folders are read again only when they changed. Raises `Misconfigured` for none."""
+    return _shelved(places, usual, state_of(places, usual=usual))
+
+
+@lru_cache(maxsize=4)
+def _shelved(places: tuple[Path, ...], usual: bool, _state: tuple[str, ...]) -> tuple[Index, ...]:  # noqa: FBT001 - what it is remembered by
     shelf = find_indexes(places, usual=usual)
     if not shelf.indexes:
         wrong = f" Of those that lie there, none is whole: {'; '.join(shelf.damaged)}." if shelf.damaged else ""

@@ -12,6 +12,7 @@ from threading import Lock
 
 from nightferry.core.canonical import Wcs
 from nightferry.core.errors import Misconfigured, TryAgain
+from nightferry.solving.indexes import signature
 from nightferry.solving.model import Guess, Hints, Stars
 
 #: Stars that are tried: more make a search longer, not better.
@@ -45,7 +46,7 @@ class InProcess:
         )
         places = list(zip(stars.x[:_MOST_STARS].tolist(), stars.y[:_MOST_STARS].tolist(), strict=True))
         with _ONE:
-            answer = _solver(tuple(indexes)).solve(places, size, place, wanted)
+            answer = _solver(tuple(indexes), _states(indexes)).solve(places, size, place, wanted)
         if not answer.has_match():
             return None
         best = answer.best_match()
@@ -68,8 +69,16 @@ def _wcs(fields: dict[str, tuple[object, str]]) -> Wcs:
     )
 
 
+def _states(indexes: Sequence[Path]) -> tuple[str, ...]:
+    """Tell the files' states: one that became another under its name is opened again."""
+    try:
+        return tuple(map(signature, indexes))
+    except OSError as err:
+        raise TryAgain(f"the engine cannot open its index files: {err}") from err
+
+
 @lru_cache(maxsize=2)
-def _solver(indexes: tuple[Path, ...]) -> "astrometry.Solver":  # type: ignore[name-defined] # noqa: F821 - imported late
+def _solver(indexes: tuple[Path, ...], _state: tuple[str, ...]) -> "astrometry.Solver":  # type: ignore[name-defined] # noqa: F821 - imported late
     """Open index files; they are mapped, not read, so this is quick."""
     try:
         import astrometry  # noqa: PLC0415 - an extra

@@ -9,6 +9,7 @@ is refined with comes with the index that it was found with, whatever the engine
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -116,6 +117,24 @@ def _files(places: Iterable[Path]) -> Iterable[Path]:
             yield place
         elif place.is_dir():
             yield from sorted(path for path in place.iterdir() if path.suffix in _SUFFIXES and path.is_file())
+
+
+def state_of(places: Sequence[Path], *, usual: bool = True) -> tuple[str, ...]:
+    """Tell the state of all files that `find_indexes` would look at: another state may hold other index files.
+
+    Sizes and times count: a file that is being copied there is damaged until it is whole.
+    """
+    state = []
+    for path in _files((*places, *(usual_folders() if usual else ()))):
+        with suppress(OSError):  # it is gone since it was listed
+            state.append(f"{path} {signature(path)}")
+    return tuple(state)
+
+
+def signature(path: Path) -> str:
+    """Tell a file's size, time and identity, which change when it becomes another. Raises OSError."""
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
 
 
 def read_index(path: Path) -> Index | None:
@@ -232,9 +251,16 @@ def _vector(ra: float, dec: float) -> Floats:
     return np.array([math.cos(height) * math.cos(turn), math.cos(height) * math.sin(turn), math.sin(height)])
 
 
-@lru_cache(maxsize=64)
 def star_table(path: Path) -> StarTable:
     """Read the stars of an index file; once for each file and process. Raises `Held` for a damaged one."""
+    try:
+        return _star_table(path, signature(path))
+    except OSError as err:
+        raise Held(f"{path}: the index file cannot be read: {err}") from err
+
+
+@lru_cache(maxsize=64)
+def _star_table(path: Path, _state: str) -> StarTable:
     tables = _tables(path)
     try:
         with path.open("rb") as file:

@@ -9,38 +9,74 @@ when another did), it is tried apart.
 import faulthandler
 import multiprocessing
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
+from nightferry.core.workers import belong
 from nightferry.solving.frame import solve_frame
 from nightferry.solving.model import Answer, Settings
+from nightferry.solving.warp import Warp
 
 #: A frame that takes so many times the limit that its engine was given is taken as hanging.
 SLACK = 1.5
+#: How often a frame may be under way when its worker ends: `nightferry.crews.SturdyProcesses` gives two chances, too.
+CHANCES = 2
 
 
-def solve_task(path: Path, settings: Settings, name: str = "") -> Answer:
+def solve_task(path: Path, settings: Settings, name: str = "", warps: Mapping[str, Warp] | None = None) -> Answer:
     """Solve a frame in a worker process; beyond the limit the process ends."""
     with alarm(SLACK * settings.seconds):
-        return solve_frame(path, settings, name=name)
+        return solve_frame(path, settings, warps, name=name)
 
 
 def solve_apart(path: Path, settings: Settings, name: str = "") -> Answer:
     """Solve a frame that ended a worker before, in a process of its own whose end harms nobody."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as lone:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=belong) as lone:
         try:
             return lone.submit(solve_task, path, settings, name).result()
         except BrokenProcessPool:
             return Answer(None, lost(settings.seconds))
 
 
+def is_worker() -> bool:
+    """Whether this process was started to work for another, and may be ended without harm to anyone's terminal."""
+    return multiprocessing.parent_process() is not None
+
+
+def solve_beside(path: Path, settings: Settings, warps: Mapping[str, Warp], name: str = "") -> Answer:
+    """Solve a frame in a child process that this thread keeps for the purpose, twice at most.
+
+    What a crew of threads does, for nothing in a thread can be ended: the limit ends the child, and the next frame gets
+    another one.
+    """
+    for _ in range(CHANCES):
+        try:
+            return _child().submit(solve_task, path, settings, name, warps).result()
+        except BrokenProcessPool:
+            _BESIDE.child = None
+    return Answer(None, lost(settings.seconds))
+
+
+#: Each thread's own child: a child that ends is nobody else's loss, and it ends with its thread.
+_BESIDE = threading.local()
+
+
+def _child() -> ProcessPoolExecutor:
+    child: ProcessPoolExecutor | None = getattr(_BESIDE, "child", None)
+    if child is None:
+        context = multiprocessing.get_context("spawn")
+        child = _BESIDE.child = ProcessPoolExecutor(1, mp_context=context, initializer=belong)
+    return child
+
+
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
     """End this process when the block takes longer; only ever a worker process, never the one that people started."""
-    if multiprocessing.parent_process() is None:
+    if not is_worker():
         yield
         return
     with open(os.devnull, "w", encoding="ascii") as nowhere:  # noqa: PTH123 - faulthandler wants a file number

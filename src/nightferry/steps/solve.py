@@ -1,13 +1,14 @@
 """Solve: tell where a frame looks, and keep what its stars tell. The raw frame stays as it is.
 
 The solution's cards go on with the frame as a fact, into the one header that `standardise` writes. The work is done in
-the crew's processes; what one frame teaches the next (place, scale, distortion) lies in a folder of the night on the
-shelf, and so does a mark of the frame in work: one that was under way when its worker ended is tried once more in a
-process of its own, and then given up.
+the crew's processes, or in children of its threads; what one frame teaches the next (place, scale, distortion) lies in
+a folder of the night on the shelf, and so does a mark of the frame in work: one that was under way when its worker
+ended is tried once more in a process of its own, and then given up.
 """
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,8 +26,6 @@ from nightferry.steps.standard_frames import SOLUTION
 if TYPE_CHECKING:
     from nightferry.solving.warp import Warp
 
-#: How often a frame may be under way when its worker ends: `nightferry.crews.SturdyProcesses` gives two chances.
-_CHANCES = 2
 _FOLDER = "solving"
 
 
@@ -98,11 +97,19 @@ class Solve:
 
     def _one(self, frame: Frame, notes: "Notes") -> Answer:
         from nightferry.solving.frame import solve_frame  # noqa: PLC0415 - as above
-        from nightferry.solving.worker import SLACK, alarm, lost, solve_apart  # noqa: PLC0415 - as above
+        from nightferry.solving.worker import (  # noqa: PLC0415 - as above
+            CHANCES,
+            SLACK,
+            alarm,
+            is_worker,
+            lost,
+            solve_apart,
+            solve_beside,
+        )
 
         began = time.perf_counter()
         mark = notes.folder / f"{frame.id}.tries"
-        if (tries := _tries(mark)) >= _CHANCES:
+        if (tries := _tries(mark)) >= CHANCES:
             mark.unlink(missing_ok=True)
             return Answer(None, lost(self.settings.seconds), seconds=time.perf_counter() - began)
         with translated(mark, "the shelf"):
@@ -113,6 +120,8 @@ class Solve:
         try:
             if tries:  # it ended a worker, or was under way when another frame did
                 answer = solve_apart(frame.file, settings, name)
+            elif not is_worker():
+                answer = solve_beside(frame.file, settings, notes.warps(), name)
             else:
                 with alarm(SLACK * self.settings.seconds):
                     answer = solve_frame(frame.file, settings, notes.warps(), name=name)
@@ -137,14 +146,14 @@ class Solve:
 
 
 class Notes:
-    """What a night's frames taught, as the worker processes leave it to each other: one file for each process."""
+    """What a night's frames taught, as the workers leave it to each other: one file for each process, or thread."""
 
     def __init__(self, folder: Path) -> None:
         from nightferry.solving.learning import Lesson, read_lesson  # noqa: PLC0415 - as above
 
         self.folder = folder
         self.earlier: Hints | None = None
-        self._mine = folder / f"notes-{os.getpid()}.json"
+        self._mine = folder / f"notes-{os.getpid()}-{threading.get_native_id()}.json"
         self._own: dict[str, Lesson] = {}
         self._others: dict[str, Lesson] = {}
         for path in sorted(folder.glob("notes-*.json")) if folder.is_dir() else ():
