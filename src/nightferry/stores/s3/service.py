@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from nightferry.core.errors import Misconfigured, NightferryError, Unreachable
 from nightferry.stores.s3.address import S3Address
 from nightferry.stores.s3.complaint import Refusal, error_of, trouble_of
+from nightferry.stores.s3.rows import instant, take_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,9 +193,9 @@ def _client(address: S3Address) -> "BaseClient":
         warnings.filterwarnings("ignore", message="Unverified HTTPS request")
     try:
         session = botocore.session.get_session()
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_instant)
+        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=instant)
         region = address.region or session.get_config_variable("region") or "us-east-1"
-        return session.create_client(
+        client: BaseClient = session.create_client(
             "s3",
             region_name=region,
             endpoint_url=address.endpoint,
@@ -212,18 +213,10 @@ def _client(address: S3Address) -> "BaseClient":
                 user_agent_extra="nightferry",
             ),
         )
+        client.meta.events.register_first("before-parse.s3.*", take_rows)  # before others read the whole body
     except (botocore.exceptions.BotoCoreError, ValueError, OSError) as err:
         raise trouble_of(err, "connecting", address) from err
-
-
-def _instant(said: object) -> datetime:
-    """Read a time; the SDK's own way costs a listing more than all the rest of it."""
-    text = str(said)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = parsedate_to_datetime(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return client
 
 
 def raised(call: Callable[[], T]) -> T | NightferryError:
