@@ -93,7 +93,7 @@ def shelved(places: tuple[Path, ...], *, usual: bool) -> tuple[Index, ...]:
         wrong = f" Of those that lie there, none is whole: {'; '.join(shelf.damaged)}." if shelf.damaged else ""
         raise Misconfigured(
             f"there is no index file of astrometry.net, so no field can be looked up.{wrong} "
-            "See: nightferry index status"
+            "See: nightferry index status; a route without solve carries frames as they are"
         )
     return shelf.indexes
 
