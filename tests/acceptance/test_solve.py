@@ -25,6 +25,8 @@ PLACE: list[Card] = [("RA", 56.6, "[deg]"), ("DEC", 24.1, "[deg]")]
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 REAL = sorted(SHARED.glob("seestar/*.fit"))
 TYCHO = sorted(Path("/usr/share/astrometry").glob("index-tycho2-07*.fits"))
+#: Frames that can be solved here: one field with our own index, the others where Tycho-2's index files are.
+SOLVABLE = [path for path in REAL if TYCHO or "NGC 7023" in path.name]
 
 
 def plant(desk: Desk, name: str = "frame.fits", data: bytes | None = None) -> Path:
@@ -231,23 +233,23 @@ def test_a_night_of_frames_teaches_one_distortion(desk: Desk, sky_index: Path, t
     assert all(float(str(line["rms_arcsec"])) < 3 for line in lines)
 
 
-@pytest.mark.parametrize("path", REAL, ids=[path.name for path in REAL])
-def test_a_real_frame_is_solved_where_another_solver_saw_it(desk: Desk, sky_index: Path, path: Path) -> None:
-    """Without its own solution, where it has one; the field of M 94 needs the index files of Tycho-2."""
-    index = sky_index if "NGC 7023" in path.name else next(iter(TYCHO), None)
-    if index is None:
-        return
-    copy = Path(shutil.copy(path, desk.home / path.name))
-    copy.chmod(0o644)
-    code, (line,) = solve(desk, index, copy, "--again", "--into", desk.home / "solved")
-    assert code == DONE, line
-    assert float(str(line["rms_arcsec"])) < 1.2
-    theirs, ours = fits.getheader(copy), fits.getheader(desk.home / "solved" / copy.name)
-    if "CTYPE1" not in theirs:
-        return
-    x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(0, 1079, 9), np.linspace(0, 1919, 9)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        one, other = (WCS(header).all_pix2world(x, y, 0) for header in (theirs, ours))
-    off = np.hypot((one[0] - other[0]) * np.cos(np.radians(one[1])), one[1] - other[1]) * 3600
-    assert np.sqrt(np.mean(off**2)) < 1.0
+if SOLVABLE:
+
+    @pytest.mark.parametrize("path", SOLVABLE, ids=[path.name for path in SOLVABLE])
+    def test_a_real_frame_is_solved_where_another_solver_saw_it(desk: Desk, sky_index: Path, path: Path) -> None:
+        """Without its own solution, where it has one; the field of M 94 needs the index files of Tycho-2."""
+        index = sky_index if "NGC 7023" in path.name else TYCHO[0]
+        copy = Path(shutil.copy(path, desk.home / path.name))
+        copy.chmod(0o644)
+        code, (line,) = solve(desk, index, copy, "--again", "--into", desk.home / "solved")
+        assert code == DONE, line
+        assert float(str(line["rms_arcsec"])) < 1.2
+        theirs, ours = fits.getheader(copy), fits.getheader(desk.home / "solved" / copy.name)
+        if "CTYPE1" not in theirs:
+            return
+        x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(0, 1079, 9), np.linspace(0, 1919, 9)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            one, other = (WCS(header).all_pix2world(x, y, 0) for header in (theirs, ours))
+        off = np.hypot((one[0] - other[0]) * np.cos(np.radians(one[1])), one[1] - other[1]) * 3600
+        assert np.sqrt(np.mean(off**2)) < 1.0

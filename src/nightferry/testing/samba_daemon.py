@@ -165,7 +165,11 @@ def smbd(*lines: str, share: tuple[str, ...] = (), inside: Path | None = None) -
 def environment() -> dict[str, str]:
     """Tell the environment in which unpacked programs find their libraries."""
     root = servers()
-    folders = [*root.glob("usr/lib/*-linux-*"), *root.glob("usr/lib/*-linux-*/samba")]
+    folders = [
+        found
+        for where in ("usr/lib/*-linux-*", "usr/lib/*-linux-*/samba", "lib/*-linux-*")
+        for found in root.glob(where)
+    ]
     library = next(iter([*root.glob("usr/lib/*/libnss_wrapper.so"), *Path("/usr/lib").glob("*/libnss_wrapper.so")]))
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, folders)), "LD_PRELOAD": str(library)}
 

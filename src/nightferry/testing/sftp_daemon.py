@@ -69,7 +69,7 @@ class Sshd:
         environment = {
             **os.environ,
             "LD_PRELOAD": str(library),
-            "LD_LIBRARY_PATH": ":".join(map(str, root.glob("usr/lib/*-linux-*"))),
+            "LD_LIBRARY_PATH": ":".join(map(str, [*root.glob("usr/lib/*-linux-*"), *root.glob("lib/*-linux-*")])),
             "NSS_WRAPPER_PASSWD": str(self.shop / "passwd"),
             "NSS_WRAPPER_GROUP": str(self.shop / "group"),
         }
