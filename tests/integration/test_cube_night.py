@@ -77,6 +77,7 @@ def observatory(home: Path, kind: str) -> Observatory:
         kind = "threads"
         [telescope.callisto]
         preset = "speculoos-callisto"
+        route = ["verify", "standardise", "validate", "cube"]
         source = "file://{raw.as_posix()}"
         settle = "0 s"
         program = "60.A-9009(D)"

@@ -97,7 +97,7 @@ def _shelved(places: tuple[Path, ...], usual: bool, _state: tuple[str, ...]) -> 
         wrong = f" Of those that lie there, none is whole: {'; '.join(shelf.damaged)}." if shelf.damaged else ""
         raise Misconfigured(
             f"there is no index file of astrometry.net, so no field can be looked up.{wrong} "
-            "See: nightferry index status"
+            "See: nightferry index status; a route without solve carries frames as they are"
         )
     return shelf.indexes
 
