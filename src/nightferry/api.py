@@ -16,6 +16,7 @@ Every function raises `nightferry.core.errors.Misconfigured` for what a person m
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -44,6 +45,7 @@ from nightferry.core.balance import Bin
 from nightferry.core.errors import Misconfigured, Unreachable
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
+from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.steps.clear import Clearance
 from nightferry.steps.rebuild import digest_of
@@ -61,6 +63,7 @@ __all__ = [
     "alert",
     "audit",
     "clear",
+    "find_any",
     "find_one",
     "idle_hands",
     "keep_vigil",
@@ -238,30 +241,57 @@ def find_one(ledger: Ledger, text: str, telescope: str | None = None) -> Account
             f"the ledger knows no frame {text!r}: give its path at the telescope, its file name, its name in an "
             "archive, or 8 digits or more of its digest"
         )
-    shown = "\n".join(
-        f"  {account.sighting.id[:12]}  {account.sighting.night}  {account.sighting.path}" for account in found[:20]
+    raise _unclear(
+        text, "frames", [f"{one.sighting.id[:12]}  {one.sighting.night}  {one.sighting.path}" for one in found]
     )
-    more = f"\n  ... and {len(found) - 20} more" if len(found) > 20 else ""  # noqa: PLR2004 - a screenful
-    raise Misconfigured(f"{text!r} may be any of {len(found)} frames; name one by its identity:\n{shown}{more}")
 
 
-def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Account:
-    """Release a held frame, with a person's reason; ``drop`` leaves it out of all further work instead.
+def find_any(ledger: Ledger, text: str) -> Account | Product:
+    """Find the one frame, or else the one cube, that a person means.
 
-    A frame that `verify` held goes on as it is; one that another step held is tried there again.
+    Raises `Misconfigured` when it is none or several.
     """
-    account = find_one(ledger, frame)
+    if not ledger.find(text):
+        found = [product for product in ledger.products() if product.is_meant(text)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise _unclear(text, "cubes", [f"{one.id[:12]}  {one.night}  {one.name}" for one in found])
+    return find_one(ledger, text)
+
+
+def _unclear(text: str, what: str, found: Sequence[str]) -> Misconfigured:
+    shown = "\n".join(f"  {line}" for line in found[:20])
+    more = f"\n  ... and {len(found) - 20} more" if len(found) > 20 else ""  # noqa: PLR2004 - a screenful
+    return Misconfigured(f"{text!r} may be any of {len(found)} {what}; name one by its identity:\n{shown}{more}")
+
+
+def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Account | Product:
+    """Release a held frame or cube, with a person's reason; ``drop`` leaves it out of all further work instead.
+
+    What `verify` or `validate` held goes on as it is; what another step held is tried there again.
+    """
+    meant = find_any(ledger, frame)
+    frame_id, night, name = (
+        (meant.sighting.id, meant.sighting.night, str(meant.sighting.path))
+        if isinstance(meant, Account)
+        else (meant.id, meant.night, meant.name)
+    )
+    standing = meant.standing
     if not why.strip():
         raise Misconfigured("a release needs a reason: --why TEXT")
-    if account.standing.bin is not Bin.HELD and not (drop and account.standing.bin is Bin.FAILED):
-        raise Misconfigured(f"{account.sighting.path} is not held; it is {account.standing.bin}")
-    if account.standing.stage == "list" and not drop:
+    if standing.bin is not Bin.HELD and not (drop and standing.bin is Bin.FAILED):
+        raise Misconfigured(f"{name} is not held; it is {standing.bin}")
+    if standing.stage == "list" and not drop:
+        raise Misconfigured(f"{name} can never be carried ({standing.reason}); it can be dropped")
+    if isinstance(meant, Product) and not drop and meant not in latest_editions(ledger.products(night.telescope)):
         raise Misconfigured(
-            f"{account.sighting.path} can never be carried ({account.standing.reason}); it can be dropped"
+            f"{name} is not made again, for a later version took its place: put the file back from another archive or "
+            "a backup, or drop it"
         )
     receipt = Receipt(
-        frame=account.sighting.id,
-        night=account.sighting.night,
+        frame=frame_id,
+        night=night,
         step="release",
         version="1",
         outcome=Outcome.DONE,
@@ -271,7 +301,9 @@ def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Acco
         host=host_name(),
     )
     ledger.record([receipt])
-    return ledger.account(account.sighting.id) or account
+    if isinstance(meant, Product):
+        return replace(meant, receipts=(*meant.receipts, receipt))
+    return ledger.account(frame_id) or meant
 
 
 def restore(config: Config, ledger: Ledger, frame: str, into: Path, *, dry_run: bool = False) -> Restored:

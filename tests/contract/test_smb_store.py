@@ -133,7 +133,7 @@ def faulty(plain: Smbd) -> Iterator[Relay]:
 
 class TestOnSamba(StoreConformance):
     faults = frozenset({Fault.GROWS})
-    limits = frozenset({Limit.LINKS})
+    limits = frozenset({Limit.LINKS, Limit.SHARED_PUT})
     names: ClassVar = tuple(filter(fits, AWKWARD_NAMES))
 
     @pytest.fixture
@@ -157,7 +157,7 @@ class TestOnFaultySamba(StoreConformance):
     """The same server behind a relay that makes it misbehave, which only a guest's session lets it."""
 
     faults = frozenset(Fault)
-    limits = frozenset({Limit.LINKS})
+    limits = frozenset({Limit.LINKS, Limit.SHARED_PUT})
     names: ClassVar = TestOnSamba.names[:3]
 
     @pytest.fixture

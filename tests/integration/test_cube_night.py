@@ -168,3 +168,57 @@ def test_another_pass_makes_nothing_new_and_a_late_frame_makes_version_two(calli
     assert judged.stdout.strip().endswith("good"), judged.stdout
     left = [path for path in (callisto.home / "shelf").rglob("*") if path.is_file() and "cubes" in path.parts]
     assert left == []
+
+
+def test_a_cube_tells_its_history_and_its_members(callisto: Observatory) -> None:
+    cube = callisto.cubes()[0]
+    rows = fits.getdata(cube, "METADATA")
+    told = json.loads(callisto.nightferry("why", cube.name, "--json").stdout)
+    assert sorted(Path(member["name"]).name for member in told["members"]) == sorted(rows["FILENAME"])
+    assert (told["name"], told["frames"], told["standing"]) == (cube.name, len(rows), "delivered")
+    assert [receipt["step"] for receipt in told["receipts"]] == ["cube", "validate", "deliver"]
+    shown = callisto.nightferry("why", cube.name).stdout
+    assert all(word in shown for word in ("standing   delivered", "made of", *rows["FILENAME"]))
+    assert callisto.nightferry("why", told["cube"][:12], "--json").stdout.count(cube.name) >= 1
+    assert "knows no frame" in callisto.nightferry("why", "SPECU4.no_such_cube.fits").stderr
+
+
+def test_a_night_tells_its_cubes(callisto: Observatory) -> None:
+    names = {path.name for path in callisto.cubes()}
+    told = callisto.nightferry("night", "callisto", "latest", "--json").stdout.splitlines()
+    cubes = [one for one in map(json.loads, told) if "cube" in one]
+    assert {one["name"] for one in cubes} == names
+    assert all(name in callisto.nightferry("night", "callisto", "latest").stdout for name in names)
+    latest = {(one["night"], one["key"]): one for one in cubes}
+    assert f"{len(latest)} cubes: {len(latest)} delivered" in callisto.nightferry("nights").stdout
+
+
+def test_an_audit_finds_a_flipped_byte_in_a_cube_and_a_cube_that_is_gone(callisto: Observatory) -> None:
+    cubes, frames = callisto.cubes(), callisto.frames()
+    whole = callisto.nightferry("audit", "callisto")
+    assert whole.returncode == 0, whole.stdout
+    assert f"read back {len(frames)} frames and {len(cubes)} cubes" in whole.stdout
+    spoilt, gone = max(cubes[:-1], key=lambda cube: int(fits.getval(cube, "CUBEVER"))), cubes[-1]
+    kept = {path: path.read_bytes() for path in (spoilt, gone)}
+    data = bytearray(kept[spoilt])
+    data[len(data) // 2] ^= 1
+    spoilt.unlink()
+    spoilt.write_bytes(data)
+    gone.unlink()
+    found = callisto.nightferry("audit", "callisto", "--json")
+    assert found.returncode == 1
+    bad = {
+        one["name"]: one["verdict"] for one in map(json.loads, found.stdout.splitlines()) if one["verdict"] != "good"
+    }
+    assert {name.rpartition("/")[2]: verdict for name, verdict in bad.items()} == {
+        spoilt.name: "damaged", gone.name: "missing",
+    }  # fmt: skip
+    held = callisto.nightferry("held", "--json")
+    assert held.returncode == 1
+    assert spoilt.name in {one["name"] for one in map(json.loads, held.stdout.splitlines()) if "cube" in one}
+    spoilt.unlink()
+    for cube in (spoilt, gone):
+        assert callisto.nightferry("release", cube.name, "--why", "another disk").returncode == 0
+    callisto.run()
+    assert {path: path.read_bytes() for path in (spoilt, gone)} == kept
+    assert callisto.nightferry("audit", "callisto").returncode == 0

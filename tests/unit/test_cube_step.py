@@ -10,16 +10,16 @@ from astropy.io import fits
 
 from nightferry.config import loads
 from nightferry.core.context import Context, Site
-from nightferry.core.errors import Changed, Held, Misconfigured, NoSpace
+from nightferry.core.errors import Changed, Misconfigured, NoSpace
 from nightferry.core.frame import Fact, Frame, FrameId, Role
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.store import StorePath
 from nightferry.cubes import Settings as Reading
-from nightferry.cubes import Wishes, read_source
+from nightferry.cubes import Wishes, no_traits, read_source
 from nightferry.profiles import load_profile
 from nightferry.steps.cube import CubeSettings
-from nightferry.steps.night_cubes import LEFT_OUT, Cube
+from nightferry.steps.night_cubes import Cube
 from nightferry.steps.products import TRAITS
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf
@@ -83,7 +83,7 @@ def test_frames_are_grouped_by_their_facts_when_their_files_are_gone(place: Plac
     frames = place.frames(["light", "light", "bias", "bias", "dark"])
     for frame in frames:
         frame.file.unlink()
-    groups = place.step().groups(frames[::-1])
+    groups, _ = place.step().groups(frames[::-1])
     assert [(group.key.rpartition(" ")[0], [frame.id for frame in group.members]) for group in groups] == [
         ("Sp2306-0502_I+z_10s", [frames[0].id, frames[1].id]),
         ("bias", [frames[2].id, frames[3].id]),
@@ -93,14 +93,14 @@ def test_frames_are_grouped_by_their_facts_when_their_files_are_gone(place: Plac
 
 def test_a_frame_without_traits_belongs_to_no_group(place: Place) -> None:
     frames = place.frames(["light", "light"])
-    bare = [replace(frames[0], facts={}), replace(frames[1], facts={TRAITS: ""})]
-    assert place.step().groups(bare) == []
-    assert len(place.step().groups([*bare, *place.frames(["light"], first=5)])) == 1
+    bare = [replace(frames[0], facts={}), replace(frames[1], facts={TRAITS: no_traits("it is a focus frame")})]
+    assert place.step().groups(bare) == ([], [(bare[1], "it is a focus frame")])
+    assert len(place.step().groups([*bare, *place.frames(["light"], first=5)])[0]) == 1
 
 
 def test_a_cube_is_a_frame_whose_parents_are_its_members(place: Place) -> None:
     frames = place.frames(["light"] * 3)
-    (group,) = place.step().groups(frames)
+    ((group,), _) = place.step().groups(frames)
     cube = product_of(place.step()(group, ONE))
     assert (cube.id, cube.role, cube.parents) == (ONE, Role.CUBE, tuple(frame.id for frame in frames))
     assert cube.name == "20260222/SPECU4.20260223T010203_S_Sp2306-0502_I+z_10s.fits"
@@ -112,7 +112,7 @@ def test_a_cube_is_a_frame_whose_parents_are_its_members(place: Place) -> None:
 
 def test_a_cube_that_the_shelf_lost_is_made_alike_again(place: Place) -> None:
     step, frames = place.step(), place.frames(["light"] * 3)
-    (group,) = step.groups(frames)
+    ((group,), _) = step.groups(frames)
     first = step(group, ONE)
     product = product_of(first)
     before = product.file.read_bytes()
@@ -128,21 +128,21 @@ def test_another_edition_has_another_name(place: Place) -> None:
     step, frames = place.step(), place.frames(["light"] * 3)
     names = []
     for edition, members in ((1, frames[:2]), (2, frames)):
-        (group,) = step.groups(members)
+        ((group,), _) = step.groups(members)
         names.append(product_of(step(replace(group, edition=edition), FrameId(f"{edition:032d}"))).name)
     assert names[1] == names[0].replace(".fits", "_v2.fits")
 
 
 def test_cubes_of_one_name_are_told_apart(place: Place) -> None:
     step, frames = place.step(), place.frames(["light"] * 2)
-    (group,) = step.groups(frames)
+    ((group,), _) = step.groups(frames)
     names = {product_of(step(group, identity)).name for identity in (ONE, TWO)}
     assert len(names) == 2
 
 
 def test_groups_keep_their_keys_when_they_are_split(place: Place) -> None:
     step = place.step(Wishes(max_frames=2))
-    groups = step.groups(place.frames(["light"] * 5))
+    groups, _ = step.groups(place.frames(["light"] * 5))
     assert [group.key.partition(" part ")[2] for group in groups] == ["", "2", "3"]
     cubes = [product_of(step(group, FrameId(f"{at:032d}"))) for at, group in enumerate(groups)]
     assert [fits.getval(cube.file, "CUBEPART") for cube in cubes] == [1, 2, 3]
@@ -151,7 +151,7 @@ def test_groups_keep_their_keys_when_they_are_split(place: Place) -> None:
 @pytest.mark.parametrize("spoil", [b"", b"not FITS", None])
 def test_a_damaged_member_is_taken_away_so_that_it_is_fetched_anew(place: Place, spoil: bytes | None) -> None:
     frames = place.frames(["light"] * 3)
-    (group,) = place.step().groups(frames)
+    ((group,), _) = place.step().groups(frames)
     raw = bytearray(frames[1].file.read_bytes())
     raw[-2880] ^= 1
     frames[1].file.write_bytes(bytes(raw) if spoil is None else spoil)
@@ -163,7 +163,7 @@ def test_a_damaged_member_is_taken_away_so_that_it_is_fetched_anew(place: Place,
 
 def test_what_a_kill_left_is_taken_away(place: Place) -> None:
     step, frames = place.step(), place.frames(["light"] * 2)
-    (group,) = step.groups(frames)
+    ((group,), _) = step.groups(frames)
     cube = product_of(step(group, ONE))
     (cube.file.parent / "0123.part").write_bytes(b"half")
     step(group, TWO)
@@ -171,20 +171,19 @@ def test_what_a_kill_left_is_taken_away(place: Place) -> None:
 
 
 def test_a_disk_that_is_nearly_full_is_left_alone(place: Place) -> None:
-    (group,) = place.step().groups(place.frames(["light"] * 2))
+    ((group,), _) = place.step().groups(place.frames(["light"] * 2))
     with pytest.raises(NoSpace):
         place.step(floor=1 << 60)(group, ONE)
     assert place.left() == []
 
 
-def test_frames_that_the_settings_leave_out_are_held_with_the_reason(place: Place) -> None:
+def test_frames_that_the_settings_leave_out_are_told_with_the_reason(place: Place) -> None:
     frames = [*place.frames(["light"] * 2), *place.frames(["light"], size=(16, 6), first=7)]
-    step = place.step(Wishes(odd="out"))
-    groups = step.groups(frames)
-    assert [(group.key == LEFT_OUT, len(group.members)) for group in groups] == [(False, 2), (True, 1)]
-    with pytest.raises(Held, match="another shape or number format"):
-        step(groups[1], ONE)
-    assert [len(group.members) for group in place.step().groups(frames)] == [2, 1]
+    ((group,), ((frame, reason),)) = place.step(Wishes(odd="out")).groups(frames)
+    assert (len(group.members), frame) == (2, frames[2])
+    assert "it has 16x6 pixels" in reason
+    groups, left = place.step().groups(frames)
+    assert ([len(group.members) for group in groups], left) == ([2, 1], [])
 
 
 def test_the_version_changes_with_what_would_change_a_cube(place: Place) -> None:

@@ -1,6 +1,7 @@
 """Cubes: what goes into which, what they say, and that their planes are their frames."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,13 +25,14 @@ from nightferry.core.context import Context, Site
 from nightferry.core.errors import Changed, Held, NoSpace, Occupied
 from nightferry.core.instant import instant_of, parse_instant
 from nightferry.cubes import Settings as Reading
-from nightferry.cubes import Wishes, read_source, traits_from
+from nightferry.cubes import Wishes, no_traits, read_source, traits_from
 from nightferry.cubes.names import LONGEST, cube_name, is_cube_name
 from nightferry.cubes.table import Column, column_of, read_columns, table_bytes
 from nightferry.dialects.header import Header
 from nightferry.fits.cards import Value, parse_cards
 from nightferry.profiles import load_profile
 from nightferry.steps.cube import Cubed, CubeSettings, Input, make_cubes, plan_cubes, split_file
+from nightferry.steps.parts import part_beside
 from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.steps.validate import validate_file
 from nightferry.testing.astra import START, astra_cards, astra_frame
@@ -167,7 +169,10 @@ def test_the_header_keeps_what_is_equal_and_the_table_what_differs(tmp_path: Pat
         assert "DOMEAZ" not in header
         assert table.data["CCD_TEMP"].tolist() == [-60.0, -59.99, -59.98, -59.97]
         assert table.data["DOMEAZ"].tolist() == [0, 1, 2, 3]
-        assert table.columns["CCD_TEMP"].unit == "Celsius"
+        assert table.columns["CCD_TEMP"].unit is None  # FITS has none for degrees Celsius; the comment tells
+        assert table.header.comments[next(key for key, value in table.header.items() if value == "CCD_TEMP")] == (
+            "[Celsius] CCD temperature at start"
+        )
         numbered = table.columns.names.index("CCD_TEMP") + 1
         assert table.header[f"TCOMM{numbered}"] == "CCD-TEMP"
         assert "NOTE" not in table.columns.names
@@ -570,8 +575,29 @@ def test_a_process_that_dies_half_way_leaves_nothing_under_the_final_name(tmp_pa
     (tmp_path / "out").mkdir()
     command = [sys.executable, "-c", KILLED, str(tmp_path), str(tmp_path / "out")]
     assert subprocess.run(command, check=False).returncode == 9
-    assert [file.suffix for file in (tmp_path / "out").iterdir()] == [".part"]
-    assert cubes(files, tmp_path / "out")[0].version == 1
+    (part,) = (tmp_path / "out").iterdir()
+    assert part.suffix == ".part"
+    (made,) = cubes(files, tmp_path / "out")
+    assert (made.version, list((tmp_path / "out").iterdir())) == (1, [made.file])
+
+
+def test_parts_of_others_are_left_alone(tmp_path: Path) -> None:
+    out = mkdir(tmp_path / "out")
+    ours = part_beside(out / "cube.fits").name
+    running = ours.replace(f".{os.getpid()}.", f".{os.getppid()}.")
+    elsewhere = "nightferry-cube.another-machine.1." + ours.rpartition(".")[0].rpartition(".")[2] + ".part"
+    for name in (running, elsewhere, "film.part", "SPECU4.20260223T010203_S_x.fits.part", "nightferry-cube.mine.part"):
+        (out / name).write_text("not ours")
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    (out / ours.replace(f".{os.getpid()}.", f".{dead.stdout.strip()}.")).write_text("left by a kill")
+    made = one(frames(tmp_path), out)
+    assert {path.name for path in out.iterdir()} == {
+        made.name, running, elsewhere, "film.part", "SPECU4.20260223T010203_S_x.fits.part", "nightferry-cube.mine.part",
+    }  # fmt: skip
+    list(split_file(made, out, durable=False))
+    assert (out / running).exists()
 
 
 # again, and later
@@ -666,6 +692,25 @@ def test_a_cube_comes_apart_into_its_frames(tmp_path: Path) -> None:
         assert {key: told.get(key) for key in before} == before
         assert not {"NFRAMES", "TEXPTIME", "CUBEKEY", "SELDOM", "RARE"} - set(before) & set(told)
         fits.open(again.file, checksum=True).close()
+
+
+def test_cards_come_back_in_their_order_with_their_whole_comments(tmp_path: Path) -> None:
+    comment = "[deg] a comment that's as long as one may be"
+    files = frames(tmp_path, 3)
+    for at, file in enumerate(files):
+        with fits.open(file, mode="update") as hdus:
+            hdus[0].header.insert("OBJECT", ("HIERARCH ESO TEL AMBI WIND", at + 0.5, comment), after=True)
+            hdus[0].header.insert("OBJECT", ("DOMETEMP", at, comment), after=True)
+    cube = one(files, tmp_path / "out")
+    for file, again in zip(files, split_file(cube, mkdir(tmp_path / "back"), durable=False), strict=True):
+        before, after = (cards_of(one) for one in (file, again.file))
+        assert after == before
+
+
+def cards_of(file: Path) -> list[tuple[str, object, str]]:
+    """Tell all cards but those of the data's layout, which come first in a frame from a cube."""
+    layout = re.compile(r"SIMPLE|BITPIX|NAXIS\d?|EXTEND|BZERO|BSCALE|CHECKSUM|DATASUM")
+    return [tuple(card) for card in fits.getheader(file).cards if not layout.fullmatch(card.keyword)]
 
 
 def mkdir(folder: Path) -> Path:
@@ -771,7 +816,10 @@ def test_traits_outlast_the_frame(tmp_path: Path) -> None:
     source = read_source(frame(tmp_path, 1, cards={"SET-TEMP": -60.2, "GAIN": 5}), Reading())
     assert traits_from(source.traits.text()) == source.traits
     assert source.traits.kind is ImageType.SCIENCE
-    assert [traits_from(text) for text in ("", "[]", "{}", "null", "[1,2]")] == [None] * 5
+    assert traits_from(no_traits("it is a focus frame")) == "it is a focus frame"
+    assert {traits_from(text) for text in ("", "[]", "{}", "null", "[1,2]")} == {
+        "what the ledger tells of its kind cannot be read"
+    }
 
 
 def test_memory_does_not_grow_with_the_pixels(tmp_path: Path) -> None:

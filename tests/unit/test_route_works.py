@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,8 +15,10 @@ import pytest
 
 from nightferry import api
 from nightferry.assemble import open_route
-from nightferry.conduct import Orders, Pass, Route, run_pass
+from nightferry.cli.products import held_products
+from nightferry.conduct import Orders, Pass, Route, Verdict, audit, run_pass, strangers
 from nightferry.config import loads
+from nightferry.core.balance import Bin
 from nightferry.core.errors import Held, Misconfigured, NoSpace, TryAgain
 from nightferry.core.frame import Digest, Frame, FrameId, Role
 from nightferry.core.ledger import Account
@@ -276,10 +279,13 @@ class Bundle:
     name: str = "cube"
     version: str = "1"
     target: str = ""
+    odd: str = ""
 
-    def groups(self, frames: Sequence[Frame]) -> Sequence[Group]:
-        members = tuple(sorted(frames, key=lambda frame: frame.name))
-        return [Group("Sp2306-0502", members)] if members else []
+    def groups(self, frames: Sequence[Frame]) -> tuple[Sequence[Group], Sequence[tuple[Frame, str]]]:
+        ordered = sorted(frames, key=lambda frame: frame.name)
+        members = tuple(frame for frame in ordered if self.odd not in {frame.id, *frame.parents})
+        left = [(frame, "it is odd") for frame in ordered if frame not in members]
+        return [Group("Sp2306-0502", members)] if members else [], left
 
     def __call__(self, group: Group, identity: FrameId) -> Result:
         for error in self.trouble:
@@ -304,9 +310,9 @@ class Bundle:
         return Frame(receipt.frame, digest, size, group.members[0].night, StorePath(name), Role.CUBE, file)
 
 
-def gathering(dome: Dome, *trouble: Exception) -> Callable[[Route], Route]:
-    bundle = Bundle(dome.home / "bundles", trouble)
-    return lambda route: replace(route, works=route.works[:1], gather=bundle)
+def gathering(dome: Dome, *trouble: Exception, odd: str = "", judged: bool = False) -> Callable[[Route], Route]:
+    bundle = Bundle(dome.home / "bundles", trouble, odd=odd)
+    return lambda route: replace(route, works=route.works if judged else route.works[:1], gather=bundle)
 
 
 def test_a_night_is_gathered_when_it_is_whole_and_delivered_beside_its_frames(dome: Dome) -> None:
@@ -410,4 +416,125 @@ def test_a_watch_leaves_the_present_night_alone(dome: Dome, monkeypatch: pytest.
     dome.carry(Orders(patient=True), change=gathering(dome))
     assert "cube_1.fits" not in dome.files()
     dome.carry(change=gathering(dome))
+    assert "cube_1.fits" in dome.files()
+
+
+def audited(dome: Dome) -> list[tuple[str, str, Verdict]]:
+    route = gathering(dome)(dome.route())
+    found = list(audit(route, dome.ledger, stop=threading.Event()))
+    route.close()
+    return [(finding.archive, finding.proof.path, finding.verdict) for finding in found if finding.proof.product]
+
+
+def flip(file: Path, at: int = -1) -> None:
+    data = bytearray(file.read_bytes())
+    data[at] ^= 1
+    file.unlink()  # the other archive has the same file under another name
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(("spoil", "verdict"), [(flip, Verdict.DAMAGED), (Path.unlink, Verdict.MISSING)])
+def test_an_audit_reads_products_back_and_a_release_makes_them_again(
+    dome: Dome, spoil: Callable[[Path], None], verdict: Verdict
+) -> None:
+    dome.plant()
+    dome.carry(change=gathering(dome))
+    good = [("eso", "20260222/cube_1.fits", Verdict.GOOD), ("second", "20260222/cube_1.fits", Verdict.GOOD)]
+    assert audited(dome) == good
+    (cube,), sound = (dome.home / "eso").rglob("cube_1.fits"), dome.files()["cube_1.fits"]
+    spoil(cube)
+    assert audited(dome) == [("eso", "20260222/cube_1.fits", verdict), good[1]]
+    done = dome.carry(change=gathering(dome))
+    assert isinstance(done.trouble, Held)
+    (product,) = dome.ledger.products()
+    assert (product.standing.bin, product.standing.stage) == (Bin.HELD, "deliver to eso")
+    cube.unlink(missing_ok=True)
+    api.release(dome.ledger, "cube_1.fits", "another disk")
+    assert dome.carry(change=gathering(dome)).trouble is None
+    assert dome.files()["cube_1.fits"] == sound
+    assert audited(dome) == good
+    assert dome.ledger.products()[0].standing.bin is Bin.DELIVERED
+
+
+def test_an_earlier_edition_that_is_damaged_is_told_and_not_made_again(dome: Dome) -> None:
+    dome.plant(kinds=["light"] * 2)
+    dome.carry(change=gathering(dome))
+    dome.plant(kinds=["light"] * 3)
+    dome.carry(change=gathering(dome))
+    flip(next((dome.home / "eso").rglob("cube_1.fits")))
+    audited(dome)
+    assert [product.name for product in held_products(dome.ledger, None)] == ["20260222/cube_1.fits"]
+    with pytest.raises(Misconfigured, match="a later version took its place"):
+        api.release(dome.ledger, "cube_1.fits", "another disk")
+    api.release(dome.ledger, "cube_1.fits", "the second has all of it", drop=True)
+    assert held_products(dome.ledger, None) == []
+    assert dome.carry(change=gathering(dome)).trouble is None
+
+
+def test_a_member_that_an_audit_finds_damaged_makes_no_new_edition(dome: Dome) -> None:
+    dome.plant()
+    dome.carry(change=gathering(dome))
+    flip(next((dome.home / "eso").rglob("SPECU*")))
+    audited(dome)
+    done = dome.carry(change=gathering(dome))
+    assert done.balances[0].held == 1
+    assert [name for name in dome.files() if name.startswith("cube_")] == ["cube_1.fits"]
+
+
+def test_products_are_foreign_to_no_archive(dome: Dome) -> None:
+    dome.plant()
+    dome.carry(change=gathering(dome))
+    (dome.home / "eso" / "stray.fits").write_bytes(b"-")
+    route = dome.route()
+    found = list(strangers("eso", route.deliveries["eso"].store, dome.ledger, lambda name: name.startswith(".")))
+    route.close()
+    assert [stranger.name for stranger in found] == ["stray.fits"]
+
+
+def test_a_frame_that_the_settings_leave_out_is_told_so_once(dome: Dome) -> None:
+    dome.plant()
+    dome.carry(Orders(until="verify"))
+    odd = dome.account(FIRST).sighting.id
+    for _ in range(3):
+        assert dome.carry(change=gathering(dome, odd=odd)).trouble is None
+    (told,) = [receipt for receipt in dome.account(FIRST).receipts if receipt.step == "cube"]
+    assert (told.outcome, told.reason) == (Outcome.DONE, "left out: it is odd")
+    (product,) = dome.ledger.products()
+    assert (product.frames, product.edition) == (3, 1)
+    assert dome.carry(change=gathering(dome)).trouble is None  # the settings take it in
+    assert [(one.frames, one.edition) for one in dome.ledger.products()] == [(3, 1), (4, 2)]
+
+
+def test_a_product_that_is_held_can_be_left_out_or_tried_again(dome: Dome) -> None:
+    dome.plant()
+    dome.carry(change=gathering(dome, Held("no two alike")))
+    assert dome.told(FIRST)[-1] == ("cube", "held")
+    (product,) = dome.ledger.products()
+    assert (product.name, product.standing.reason) == ("Sp2306-0502", "no two alike")
+    with pytest.raises(Misconfigured, match="a release needs a reason"):
+        api.release(dome.ledger, product.id, " ")
+    api.release(dome.ledger, product.id, "nobody wants it", drop=True)
+    assert dome.carry(change=gathering(dome)).trouble is None
+    assert "cube_1.fits" not in dome.files()
+    with pytest.raises(Misconfigured, match="it is ignored"):
+        api.release(dome.ledger, product.id, "but I do")
+
+
+def test_a_held_product_that_is_released_is_made_as_the_first_edition(dome: Dome) -> None:
+    dome.plant()
+    dome.carry(change=gathering(dome, Held("no two alike")))
+    api.release(dome.ledger, dome.ledger.products()[0].id, "they are now")
+    assert dome.carry(change=gathering(dome)).trouble is None
+    (product,) = dome.ledger.products()
+    assert (product.edition, product.delivered) == (1, dict.fromkeys(("eso", "second"), "2026-02-22/cube_1.fits"))
+
+
+def test_a_product_that_a_judge_held_goes_on_when_a_person_says_so(dome: Dome) -> None:
+    dome.plant()
+    dome.carry(change=gathering(dome, judged=True))  # frames one behind the other are no FITS that any archive takes
+    (product,) = dome.ledger.products()
+    assert (product.standing.bin, product.standing.stage) == (Bin.HELD, "validate")
+    assert "cube_1.fits" not in dome.files()
+    api.release(dome.ledger, product.id, "the archive takes it all the same")
+    assert dome.carry(change=gathering(dome, judged=True)).trouble is None
     assert "cube_1.fits" in dome.files()

@@ -8,6 +8,7 @@ from pathlib import Path
 from nightferry import api
 from nightferry.assemble import longitude_of
 from nightferry.cli.exits import HELD
+from nightferry.cli.products import held_products, members_of, product_json, show_product, show_products, show_totals
 from nightferry.cli.seen import SOLVE, night_lines, seen_lines, seen_of, solve_text
 from nightferry.cli.show import (
     COLOURS,
@@ -29,6 +30,7 @@ from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Fact
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Night
+from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome, Receipt
 
 _OUTCOMES = {Outcome.DONE: "green", Outcome.HELD: "red", Outcome.FAILED: "yellow", Outcome.BROKEN: "bold red"}
@@ -40,26 +42,31 @@ def nights_command(place: Path | None, telescope: str | None, *, as_json: bool) 
     api.telescope_names(config, [telescope] if telescope else [])
     with api.open_ledger(config) as ledger:
         balances = ledger.balances(telescope)
+        products = [] if as_json else latest_editions(ledger.products(telescope))
     if as_json:
         for balance in balances:
             say_json(balance_json(balance))
     elif balances:
         show_balances(balances)
+        show_totals(products)
     else:
         say("no nights yet; carry some with: nightferry run --night all")
 
 
 def night_command(place: Path | None, telescope: str, word: str, *, as_json: bool) -> None:
-    """Print one night's frames and its balance."""
+    """Print one night's frames, its cubes, and its balance."""
     config = api.load(place)
     api.telescope_names(config, [telescope])
     with api.open_ledger(config) as ledger:
         night = _one_night(config, ledger, telescope, word)
         accounts = ledger.accounts(telescope, [night.date])
+        products = ledger.products(telescope, [night.date])
         balance = next(iter(ledger.balances(telescope, [night.date])), Balance(night))
     if as_json:
         for account in accounts:
             say_json(_account_json(account))
+        for product in products:
+            say_json(product_json(product))
         return
     if accounts:
         table(
@@ -68,6 +75,8 @@ def night_command(place: Path | None, telescope: str, word: str, *, as_json: boo
     if told := night_lines([seen_of(account) for account in accounts]):
         for line in told:
             say(line)
+    if products:
+        show_products(products)
     show_balances([balance])
 
 
@@ -125,10 +134,14 @@ def _digest(account: Account) -> str | None:
 
 
 def why_command(place: Path | None, text: str, *, as_json: bool) -> None:
-    """Print one frame's whole history."""
+    """Print the whole history of one frame or cube."""
     config = api.load(place)
     with api.open_ledger(config) as ledger:
-        account = api.find_one(ledger, text)
+        account = api.find_any(ledger, text)
+        members = members_of(ledger, account) if isinstance(account, Product) else []
+    if isinstance(account, Product):
+        _why_product(account, members, as_json=as_json)
+        return
     if as_json:
         say_json(_why_json(account))
         return
@@ -140,10 +153,7 @@ def why_command(place: Path | None, text: str, *, as_json: bool) -> None:
     say(f"  BLAKE3     {_digest(account) or 'not pulled yet'}")
     say(f"  at source  {sighting.size:,} bytes, changed {changed}, first seen {instant_text(sighting.seen_us)}")
     say(f"  standing   {standing.bin}{f': {standing.reason}' if standing.reason else ''}", COLOURS[standing.bin])
-    rows: list[Sequence[Cell]] = [_receipt_row(receipt) for receipt in account.receipts]
-    if rows:
-        say("")
-        table(("when", "step", "outcome", "took", "what was found"), rows, numbers=("took",))
+    _show_receipts(account.receipts)
     told = seen_of(account)
     if told:
         say("")
@@ -156,6 +166,31 @@ def why_command(place: Path | None, text: str, *, as_json: bool) -> None:
         say(f"what became of its header ({len(changes)} keywords; the recipe that leads back is in the ledger)", "bold")
         for keyword, before, after in changes:
             say(f"  {_change_text(keyword, before, after)}")
+
+
+def _show_receipts(receipts: Sequence[Receipt]) -> None:
+    if receipts:
+        say("")
+        rows: list[Sequence[Cell]] = [_receipt_row(receipt) for receipt in receipts]
+        table(("when", "step", "outcome", "took", "what was found"), rows, numbers=("took",))
+
+
+def _why_product(product: Product, members: Sequence[tuple[str, str]], *, as_json: bool) -> None:
+    """Print a cube's history, and the frames that it is made of."""
+    if as_json:
+        told: dict[str, Json] = {
+            "members": [{"name": name, "frame": identity} for name, identity in members],
+            "receipts": _receipts_json(product.receipts),
+        }
+        say_json(product_json(product) | told)
+        return
+    show_product(product)
+    _show_receipts(product.receipts)
+    if members:
+        say("")
+        say("made of", "bold")
+        for name, _ in members:
+            say(f"  {name}")
 
 
 def _changes(account: Account) -> list[tuple[str, str | None, str | None]]:
@@ -197,20 +232,24 @@ def _why_json(account: Account) -> dict[str, Json]:
         "changes": [
             {"keyword": keyword, "before": before, "after": after} for keyword, before, after in _changes(account)
         ],
-        "receipts": [
-            {
-                "step": receipt.step,
-                "target": receipt.target,
-                "outcome": str(receipt.outcome),
-                "reason": receipt.reason,
-                "proof": {key: value for key, value in receipt.proof.items() if key != "changes"},
-                "started": instant_json(receipt.started_us),
-                "seconds": round(receipt.seconds, 6),
-                "host": receipt.host,
-            }
-            for receipt in account.receipts
-        ],
+        "receipts": _receipts_json(account.receipts),
     }
+
+
+def _receipts_json(receipts: Sequence[Receipt]) -> list[Json]:
+    return [
+        {
+            "step": receipt.step,
+            "target": receipt.target,
+            "outcome": str(receipt.outcome),
+            "reason": receipt.reason,
+            "proof": {key: value for key, value in receipt.proof.items() if key != "changes"},
+            "started": instant_json(receipt.started_us),
+            "seconds": round(receipt.seconds, 6),
+            "host": receipt.host,
+        }
+        for receipt in receipts
+    ]
 
 
 def held_command(place: Path | None, telescope: str | None, *, as_json: bool) -> None:
@@ -219,16 +258,25 @@ def held_command(place: Path | None, telescope: str | None, *, as_json: bool) ->
     api.telescope_names(config, [telescope] if telescope else [])
     with api.open_ledger(config) as ledger:
         accounts = ledger.accounts(telescope, None, [Bin.HELD])
+        products = held_products(ledger, telescope)
     if as_json:
         for account in accounts:
             say_json(_account_json(account))
-    elif accounts:
+        for product in products:
+            say_json(product_json(product))
+    elif accounts or products:
         columns = ("frame id", "night", "path", "step", "reason")
-        table(columns, [_held_row(account) for account in accounts])
+        rows = [_held_row(account) for account in accounts]
+        table(columns, rows + [_held_product_row(product) for product in products])
         say("let one go on with: nightferry release FRAME --why TEXT (or leave it out with --drop)", "dim")
     else:
         say("nothing is held", "green")
-    sys.exit(HELD if accounts else 0)
+    sys.exit(HELD if accounts or products else 0)
+
+
+def _held_product_row(product: Product) -> list[Cell]:
+    standing = product.standing
+    return [product.id[:12], str(product.night), product.name, standing.stage, standing.reason]
 
 
 def _held_row(account: Account) -> list[Cell]:
@@ -237,14 +285,14 @@ def _held_row(account: Account) -> list[Cell]:
 
 
 def release_command(place: Path | None, text: str, reason: str, *, drop: bool, dry_run: bool, as_json: bool) -> None:
-    """Release one held frame."""
+    """Release one held frame or cube."""
     config = api.load(place)
     with api.open_ledger(config) as ledger:
-        account = api.find_one(ledger, text) if dry_run else api.release(ledger, text, reason, drop=drop)
+        meant = api.find_any(ledger, text) if dry_run else api.release(ledger, text, reason, drop=drop)
     if as_json:
-        say_json(_account_json(account))
+        say_json(product_json(meant) if isinstance(meant, Product) else _account_json(meant))
         return
-    path = account.sighting.path
+    path = meant.name if isinstance(meant, Product) else meant.sighting.path
     if dry_run:
         say(f"{path} would be {'dropped' if drop else 'released'}; nothing was changed")
     elif drop:

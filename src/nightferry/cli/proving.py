@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nightferry import api
 from nightferry.cli.exits import DONE, FAILED, HELD
+from nightferry.cli.products import counted
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import Cell, say, say_json, size_text, table
 from nightferry.conduct import Finding, Stranger, Verdict
@@ -68,7 +69,7 @@ def audit_command(
     except ValueError as err:
         raise Misconfigured(f"--sample: {err}") from err
     counts: Counter[Verdict] = Counter()
-    size = 0
+    size = cubes = 0
     with api.open_ledger(config) as ledger, onlooker(quiet=True) as watcher:
         hands = api.Hands(watcher, threading.Event())
         chosen = api.telescope_names(config, [telescope] if telescope else [])
@@ -76,6 +77,7 @@ def audit_command(
             for finding in api.audit(config, ledger, name, nights, sample=share, hands=hands):
                 counts[finding.verdict] += 1
                 size += finding.proof.size
+                cubes += finding.proof.product
                 _tell_finding(name, finding, as_json=as_json)
         strange = 0
         for stranger in api.strangers(config, ledger, chosen) if "all" in nights else ():
@@ -84,7 +86,8 @@ def audit_command(
     if not as_json:
         bad = sum(counts.values()) - counts[Verdict.GOOD]
         words = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items()) or "nothing to read"
-        say(f"read back {sum(counts.values()):,} frames ({size_text(size)}): {words}", "red" if bad else "green")
+        read = f"{sum(counts.values()) - cubes:,} frames" + (f" and {counted(cubes, 'cube')}" if cubes else "")
+        say(f"read back {read} ({size_text(size)}): {words}", "red" if bad else "green")
         if strange:
             plural = "file" if strange == 1 else "files"
             say(f"{strange:,} {plural} that nobody delivered", "red")

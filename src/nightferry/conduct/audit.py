@@ -13,7 +13,7 @@ from nightferry.conduct.route import Route, now_us
 from nightferry.core.display import display
 from nightferry.core.errors import Gone, NightferryError, Unreachable
 from nightferry.core.frame import Digest
-from nightferry.core.ledger import Ledger, Proof
+from nightferry.core.ledger import Ledger, Proof, proof_of_product
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import Entry, Store, StorePath
 from nightferry.steps.readback import read_back
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One frame that was read again."""
+    """One frame, or product of many, that was read again."""
 
     archive: str
     proof: Proof
@@ -81,7 +81,7 @@ def audit(
     salt: str = "",
     stop: threading.Event,
 ) -> Iterator[Finding]:
-    """Read frames back from every archive and yield a finding for each; each also leaves a receipt.
+    """Read frames and products of many back from every archive; yield a finding and leave a receipt for each.
 
     ``sample`` is the share of frames, from 0 to 1, chosen by a digest of identity and ``salt``: another salt
     (the date, say) chooses others, so that small samples reach all frames in time. Raises `Unreachable` when an
@@ -89,9 +89,7 @@ def audit(
     """
     away: Unreachable | None = None
     for archive, delivery in route.deliveries.items():
-        chosen = (
-            proof for proof in ledger.proofs(route.telescope.name, archive, evenings) if _chosen(proof, sample, salt)
-        )
+        chosen = (proof for proof in _proofs(route, ledger, archive, evenings) if _chosen(proof, sample, salt))
         while (batch := list(islice(chosen, _BATCH))) and not stop.is_set():
             names = [StorePath(proof.name) for proof in batch]
             try:
@@ -104,6 +102,14 @@ def audit(
             yield from found
     if away is not None:
         raise away
+
+
+def _proofs(route: Route, ledger: Ledger, archive: str, evenings: Sequence[date] | None) -> Iterator[Proof]:
+    """Yield the proofs of all frames that an archive should have, then those of what was made of many frames."""
+    yield from ledger.proofs(route.telescope.name, archive, evenings)
+    for product in ledger.products(route.telescope.name, evenings):
+        if (proof := proof_of_product(product, archive)) is not None:
+            yield proof
 
 
 def _chosen(proof: Proof, sample: float, salt: str) -> bool:

@@ -15,10 +15,10 @@ from datetime import UTC, date, datetime, timedelta
 from nightferry.conduct.attempt import attempt, host_name, receipt_of
 from nightferry.conduct.route import Route, now_us
 from nightferry.conduct.sun import night_hours
-from nightferry.core.balance import Bin, Expectation, OpenStage, open_stages, stage_name
+from nightferry.core.balance import Bin, Expectation, OpenStage, dropped, open_stages, overruled, stage_name
 from nightferry.core.errors import Held, NightferryError, TryAgain
 from nightferry.core.frame import Fact, Frame, FrameId, fingerprint
-from nightferry.core.ledger import Account, Ledger
+from nightferry.core.ledger import Account, Ledger, proof_of
 from nightferry.core.night import evening_at
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
@@ -49,8 +49,11 @@ def gather(
         whole = balance.closed or _is_overdue(route, balance.night.date)
         if not whole or (patient and _goes_on(route, balance.night.date)):
             continue
-        accounts = ledger.accounts(route.telescope.name, [balance.night.date], [Bin.DELIVERED])
-        for item in _items(route, route.gather, ledger, accounts):
+        accounts = ledger.accounts(route.telescope.name, [balance.night.date], [Bin.DELIVERED, Bin.HELD])
+        members = {frame.id: (frame, account) for account in accounts if (frame := _member(route, account)) is not None}
+        groups, left = route.gather.groups([frame for frame, _ in members.values()])
+        _leave_out(route.gather, ledger, onlooker, [(members[frame.id][1], reason) for frame, reason in left])
+        for item in _items(route.gather, ledger, groups, members):
             if stop.is_set():
                 return trouble
             trouble = _advance(route, ledger, item, onlooker, patient=patient) or trouble
@@ -83,24 +86,49 @@ class _Item:
     accounts: Mapping[FrameId, Account]
 
 
-def _items(route: Route, step: Gather, ledger: Ledger, accounts: Sequence[Account]) -> Iterator[_Item]:
-    """Sort a night's delivered frames into groups, each with what is known of it."""
-    members = {frame.id: (frame, account) for account in accounts if (frame := _member(route, account)) is not None}
-    for group in step.groups([frame for frame, _ in members.values()]):
+def _items(
+    step: Gather, ledger: Ledger, groups: Sequence[Group], members: Mapping[FrameId, tuple[Frame, Account]]
+) -> Iterator[_Item]:
+    """Tell of each group of a night's delivered frames what is known of it."""
+    for group in groups:
         identity = FrameId(fingerprint(step.name, step.version, group.key, *(frame.id for frame in group.members)))
         ours = {frame.id: members[frame.id][1] for frame in group.members}
         before = {
             str(receipt.proof["in"])
             for account in ours.values()
             for receipt in account.receipts
-            if receipt.step == step.name and receipt.proof.get("key") == group.key
+            if receipt.step == step.name and receipt.outcome is Outcome.DONE and receipt.proof.get("key") == group.key
         }
         edition = len(before - {identity}) + 1
         yield _Item(identity, replace(group, edition=edition), tuple(ledger.history(identity)), ours)
 
 
+def _leave_out(step: Gather, ledger: Ledger, onlooker: Onlooker, left: Sequence[tuple[Account, str]]) -> None:
+    """Tell frames' histories, once, that the settings leave them out of every product of many."""
+    told: list[Receipt] = []
+    names: dict[str, list[str]] = {}
+    for account, reason in left:
+        last = next((receipt for receipt in reversed(account.receipts) if receipt.step == step.name), None)
+        said = f"left out: {reason}"
+        if last is None or last.reason != said:
+            seen = account.sighting
+            receipt = Receipt(seen.id, seen.night, step.name, step.version, Outcome.DONE, said)
+            told.append(replace(receipt, proof={"left_out": True}, started_us=now_us(), host=host_name()))
+            names.setdefault(said, []).append(seen.path)
+    ledger.record(told)
+    for said, paths in names.items():
+        more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+        onlooker.note(f"{step.name}: {paths[0]}{more}: {said}")
+
+
 def _member(route: Route, account: Account) -> Frame | None:
-    """Tell the frame as it was delivered: the product of the works, or the raw frame."""
+    """Tell the frame as it was delivered: the product of the works, or the raw frame; None for one that was not.
+
+    A frame that was delivered everywhere stays a member when an audit finds a copy damaged: its pixels are what they
+    were, and a cube without it would be no better.
+    """
+    if any(proof_of(account, archive) is None for archive in route.deliveries):
+        return None
     raw = described_frame(account.sighting, account.receipts, route.shelf)
     delivered = {receipt.digest for receipt in account.receipts if receipt.step == "deliver"}
     if raw is None or raw.digest in delivered:
@@ -114,6 +142,8 @@ def _member(route: Route, account: Account) -> Frame | None:
 def _advance(route: Route, ledger: Ledger, item: _Item, onlooker: Onlooker, *, patient: bool) -> NightferryError | None:
     """Take one product as far as it comes: make it, have it judged, deliver it."""
     assert route.gather is not None  # noqa: S101 - the caller asked
+    if dropped(item.receipts) is not None:
+        return None
     judges = [work for work in route.works if work.judges]
     steps = (route.gather.name, *(judge.name for judge in judges))
     versions = {route.gather.name: route.gather.version} | {judge.name: judge.version for judge in judges}
@@ -129,7 +159,8 @@ def _advance(route: Route, ledger: Ledger, item: _Item, onlooker: Onlooker, *, p
     product = route.gather.recall(item.group, done) if done is not None else None
     if product is None or due[0].step != "deliver":
         group = replace(item.group, memory=dict(done.proof) if done else {})
-        receipts, product = _make(route, route.gather, judges, replace(item, group=group))
+        asked = [judge for judge in judges if judge.name not in overruled(item.receipts)]
+        receipts, product = _make(route, route.gather, asked, replace(item, group=group))
         _record(ledger, onlooker, item, receipts)
         if product is None:
             return _trouble(receipts[-1])
@@ -164,6 +195,10 @@ def _make(route: Route, step: Gather, judges: Sequence[Work], item: _Item) -> tu
     except BrokenExecutor:
         answers = [(0, Result(first, Outcome.BROKEN, "the worker process died of this product, twice"))]
     stages = (step, *judges)
+    facts: dict[str, Fact] = {
+        "key": item.group.key, "edition": item.group.edition, "frames": len(item.group.members),
+    }  # fmt: skip
+    answers[0] = 0, replace(answers[0][1], proof=facts | dict(answers[0][1].proof))
     receipts = [receipt_of(result, stages[place], started, frame=item.identity) for place, result in answers]
     last = answers[-1][1]
     good = len(answers) == len(stages) and last.outcome is Outcome.DONE
@@ -227,12 +262,13 @@ def _deliver(route: Route, archive: str, product: Frame, item: _Item) -> Iterato
 
 
 def _record(ledger: Ledger, onlooker: Onlooker, item: _Item, receipts: Sequence[Receipt]) -> None:
-    """Write down what became of a product, and in its members' histories that it has them."""
+    """Write down what became of a product, and in its members' histories that it has them, or waits for a person."""
     told = list(receipts)
     made = receipts[0] if receipts else None
-    if made is not None and not made.target and made.outcome is Outcome.DONE:
+    if made is not None and not made.target and made.outcome is not Outcome.FAILED:
         proof: dict[str, Fact] = {"in": item.identity, "key": item.group.key, "edition": item.group.edition}
-        proof["name"] = made.proof.get("name")
+        if "name" in made.proof:
+            proof["name"] = made.proof["name"]
         told += [
             replace(made, frame=account.sighting.id, digest=None, proof=proof, seconds=0.0, host=host_name())
             for account in item.accounts.values()

@@ -9,6 +9,7 @@ from nightferry.conduct.route import Route
 from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Account, Ledger
+from nightferry.core.receipt import Outcome
 from nightferry.steps.products import NAMES, PRODUCTS, raw_of
 from nightferry.steps.shelf import translated
 
@@ -69,7 +70,9 @@ def _is_needed(route: Route, account: Account, entry: os.DirEntry[str]) -> bool:
         return not entry.name.endswith(".part")
     if route.gather is None or account.standing.bin is Bin.IGNORED:
         return False
-    gathered = any(receipt.step == route.gather.name for receipt in account.receipts)
+    gathered = any(
+        receipt.step == route.gather.name and receipt.outcome is Outcome.DONE for receipt in account.receipts
+    )
     return not gathered and entry.stat(follow_symlinks=False).st_mtime > time.time() - route.keep
 
 

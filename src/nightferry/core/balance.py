@@ -4,7 +4,7 @@ Pure functions over receipts; a ledger may keep their results in a table to answ
 that these functions can make again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -109,6 +109,25 @@ def overruled(receipts: Iterable[Receipt]) -> frozenset[str]:
     """Tell the judges whose last verdict a person overruled."""
     history = _read(receipts)
     return frozenset(step for step, target in history.passed if step in JUDGES and (step, target) not in history.latest)
+
+
+def dropped(receipts: Iterable[Receipt]) -> str | None:
+    """Tell why a person left it out of all further work; None when nobody did."""
+    return _read(receipts).dropped
+
+
+def product_standing(receipts: Sequence[Receipt]) -> Standing:
+    """Tell where a product of many frames stands; what it has to pass is what its receipts, oldest first, name."""
+    history = _read(receipts)
+    if history.dropped is not None:
+        return Standing(Bin.IGNORED, f"dropped: {history.dropped}", "release")
+    steps = dict.fromkeys(receipt.step for receipt in receipts if not receipt.target and receipt.step != "release")
+    archives = dict.fromkeys(receipt.target for receipt in receipts if receipt.target)
+    expected = Expectation(tuple(steps), tuple(archives))
+    open_here = _open(history, _stages(expected), expected)
+    if open_here:
+        return min((stage.standing for stage in open_here), key=_urgency)
+    return Standing(Bin.DELIVERED) if archives else Standing(Bin.PENDING, "", "deliver")
 
 
 def _urgency(standing: Standing) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from nightferry.core.balance import Balance, Bin, Expectation, Standing
 from nightferry.core.frame import Digest, FrameId, Sighting
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact, Overview
+from nightferry.core.product import Product
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 
@@ -55,7 +56,7 @@ class Proof(NamedTuple):
     the archive, which have the name ``name`` there since ``delivered_us``. ``proven_us`` is when a delivery or an
     audit last found them right. ``doubt`` says what an audit found since then; only an empty
     one lets anybody delete a source. ``raw`` is the digest of what was pulled: another one than ``digest`` where a
-    product was delivered.
+    product was delivered. ``product`` says that it is about a product of many frames, whose name is its path.
     """
 
     frame: FrameId
@@ -70,29 +71,41 @@ class Proof(NamedTuple):
     doubt: str
     cleared: bool
     raw: Digest | None = None
+    product: bool = False
 
 
-def proof_of(account: Account, archive: str) -> Proof | None:
-    """Make the proof that an archive has a frame of all its receipts; None when it was never delivered there."""
-    pulled: Digest | None = None
+class Proven(NamedTuple):
+    """What receipts say of an archive: the delivery to it, when it was last found right, and what doubts that."""
+
+    delivery: Receipt | None
+    proven_us: int
+    doubt: str
+
+
+def proven(receipts: Sequence[Receipt], archive: str) -> Proven:
+    """Find out what receipts, oldest first, say of an archive."""
     delivery: Receipt | None = None
-    proven_us, doubt, cleared = 0, "", False
-    for receipt in account.receipts:
+    proven_us, doubt = 0, ""
+    for receipt in receipts:
         done = receipt.outcome is Outcome.DONE
-        if receipt.step == "pull" and done:
-            pulled = receipt.digest
-        elif receipt.step == "clear" and done:
-            cleared = True
-        elif receipt.target != archive:
+        if receipt.target != archive:
             continue
-        elif receipt.step == "deliver" and done:
+        if receipt.step == "deliver" and done:
             delivery, proven_us, doubt = receipt, receipt.started_us, ""
         elif receipt.step == "audit" and done:
             proven_us, doubt = receipt.started_us, ""
         elif receipt.step == "audit" and receipt.outcome is not Outcome.FAILED:  # a failed audit saw nothing
             doubt = receipt.reason or receipt.outcome.value
+    return Proven(delivery, proven_us, doubt)
+
+
+def proof_of(account: Account, archive: str) -> Proof | None:
+    """Make the proof that an archive has a frame of all its receipts; None when it was never delivered there."""
+    delivery, proven_us, doubt = proven(account.receipts, archive)
     if delivery is None:
         return None
+    done = [receipt for receipt in account.receipts if receipt.outcome is Outcome.DONE]
+    pulled = next((receipt.digest for receipt in reversed(done) if receipt.step == "pull"), None)
     seen, name = account.sighting, delivery.proof.get("name")
     return Proof(
         frame=seen.id,
@@ -105,8 +118,30 @@ def proof_of(account: Account, archive: str) -> Proof | None:
         delivered_us=delivery.started_us,
         proven_us=proven_us,
         doubt=doubt,
-        cleared=cleared,
+        cleared=any(receipt.step == "clear" for receipt in done),
         raw=pulled,
+    )
+
+
+def proof_of_product(product: Product, archive: str) -> Proof | None:
+    """Make the proof that an archive has a product; None when it was never delivered there."""
+    delivery, proven_us, doubt = proven(product.receipts, archive)
+    if delivery is None:
+        return None
+    name = delivery.proof.get("name")
+    return Proof(
+        frame=product.id,
+        night=product.night,
+        path=StorePath(product.name),
+        size=product.size,
+        mtime_us=None,
+        digest=delivery.digest or product.digest,
+        name=name if isinstance(name, str) else "",
+        delivered_us=delivery.started_us,
+        proven_us=proven_us,
+        doubt=doubt,
+        cleared=False,
+        product=True,
     )
 
 
@@ -160,6 +195,10 @@ class Ledger(Protocol):
 
     def history(self, frame: FrameId) -> Sequence[Receipt]:
         """Tell the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""
+        ...
+
+    def products(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> Sequence[Product]:
+        """Tell the products of many frames of telescope and nights (None: any), ordered by night and time of making."""
         ...
 
     def find(self, text: str) -> Sequence[Account]:

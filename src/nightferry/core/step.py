@@ -115,8 +115,12 @@ class Gather(Stage, Protocol):
     is never overwritten. Picklable, as a work is: the crew calls it.
     """
 
-    def groups(self, frames: Sequence[Frame]) -> Sequence[Group]:
-        """Sort a night's frames into groups, by name and facts alone; those that belong to none are left out."""
+    def groups(self, frames: Sequence[Frame]) -> tuple[Sequence[Group], Sequence[tuple[Frame, str]]]:
+        """Sort a night's frames into groups, by name and facts alone.
+
+        Second come frames that the settings leave out of every group, each with the reason; frames that no group is
+        for, such as those that focus a telescope, are in neither.
+        """
         ...
 
     def __call__(self, group: Group, identity: FrameId) -> Result:

@@ -25,11 +25,15 @@ SPANNING = frozenset({"DATE", "DATE-OBS", "DATE-END", "MJD-OBS", "MJD-END", "UTC
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """All of a cube but its pixels: cards without the sums, columns without the planes' sums, findings."""
+    """All of a cube but its pixels: cards without the sums, columns without the planes' sums, findings.
+
+    ``order`` are all keywords of the frames, as they stood in the first one.
+    """
 
     cards: tuple[Card, ...]
     columns: tuple[Column, ...]
     findings: tuple[Finding, ...]
+    order: tuple[str, ...] = ()
 
 
 def identity_of(group: Group, profile: Profile, context: Context) -> str:
@@ -62,7 +66,7 @@ def make_head(group: Group, profile: Profile, context: Context, *, version: int 
     if made.errors:
         raise Held("; ".join(map(str, made.errors)))
     columns = joined(_computed(group.sources, context), list(_differing(common, made.cards, len(told))))
-    return Head(made.cards, tuple(columns), made.findings)
+    return Head(made.cards, tuple(columns), made.findings, tuple(common.keywords))
 
 
 def _spanning(sources: Sequence[Source]) -> Canonical:

@@ -1,7 +1,7 @@
 """Splitting: a cube taken apart again into its frames, each with the header that it had.
 
-Pixels and values come back as they were. Cards stand in an order that archives accept: how the data lie, coordinates,
-the other cards, HIERARCH cards, commentary.
+Pixels and values come back as they were, and cards in the order of the cube's first frame: how the data lie, then the
+keywords, then commentary. What the cube's profile added to its header is in no frame.
 """
 
 import re
@@ -13,17 +13,13 @@ from nightferry.core.errors import Held
 from nightferry.core.names import safe_component
 from nightferry.cubes.common import SKY, STRUCTURE
 from nightferry.cubes.head import SPANNING
-from nightferry.cubes.table import NOTE, Column, read_columns
+from nightferry.cubes.table import NOTE, Column, read_columns, read_order
 from nightferry.dialects.header import Header
 from nightferry.fits.cards import Card, format_card
 from nightferry.fits.rewrite import Unit, read_unit
 
-#: Cards that only cubes have.
-_OWN = re.compile(r"TEXPTIME|NFRAMES|CUBE(TYPE|KEY|SET|ID|VER|PART)")
 _OWN_HISTORY = re.compile(r".*: cube of \d+ frames, dialect ")
-_GROUPS = ("DPR", "OBS", "TPL", "GEN", "TEL", "ADA", "INS", "DET")
 _AXES = 3
-_ESO = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +46,7 @@ def split_cube(cube: BinaryIO) -> Iterator[Piece]:
     if unit is None or len(unit.layout.axes) != _AXES:
         raise Held("it is no cube: expected three axes, the third of frames")
     data_at = len(unit.raw)
-    columns = _read_table(cube, unit)
+    columns, order = _read_table(cube, unit)
     width, height, planes = unit.layout.axes
     length = abs(unit.layout.bitpix) // 8 * width * height
     if any(len(column.values) != planes for column in columns):
@@ -61,14 +57,15 @@ def split_cube(cube: BinaryIO) -> Iterator[Piece]:
     )
     header = Header(unit.cards)
     for row in range(planes):
-        cards, lost = _cards(header, columns, row)
+        cards, lost = _cards(header, columns, order, row)
         told = sums[row]
         yield Piece(
             names[row], tuple(cards), data_at + row * length, length, told if isinstance(told, int) else None, lost
         )
 
 
-def _read_table(cube: BinaryIO, unit: Unit) -> Sequence[Column]:
+def _read_table(cube: BinaryIO, unit: Unit) -> tuple[Sequence[Column], Mapping[str, int]]:
+    """Read the table's columns, and the place of each keyword in the first frame."""
     cube.seek(len(unit.raw) + unit.layout.padded)
     table = read_unit(cube, 1)
     cards = {} if table is None else Header(table.cards).first
@@ -77,7 +74,7 @@ def _read_table(cube: BinaryIO, unit: Unit) -> Sequence[Column]:
     data = cube.read(table.layout.length)
     if len(data) < table.layout.length:
         raise Held(f"its table METADATA is truncated by {table.layout.length - len(data):,} bytes")
-    return list(read_columns(cards, data))
+    return list(read_columns(cards, data)), {key: place for place, key in enumerate(read_order(cards))}
 
 
 def _names(columns: Sequence[Column], planes: int) -> list[str]:
@@ -93,22 +90,21 @@ def _names(columns: Sequence[Column], planes: int) -> list[str]:
     return list(names.values())
 
 
-def _cards(header: Header, columns: Sequence[Column], row: int) -> tuple[list[bytes], tuple[str, ...]]:
-    told = {
-        column.origin: column for column in columns if column.origin and column.origin not in {"COMMENT", "HISTORY"}
+def _cards(
+    header: Header, columns: Sequence[Column], order: Mapping[str, int], row: int
+) -> tuple[list[bytes], tuple[str, ...]]:
+    told = [column for column in columns if column.origin and column.origin not in {"COMMENT", "HISTORY"}]
+    made = {
+        key: card.raw
+        for key, card in header.first.items()
+        if key in order and not (STRUCTURE.fullmatch(key) or SKY.fullmatch(key) or key in SPANNING)
     }
-    made: dict[str, bytes] = {}
     lost: list[str] = []
-    for card in header.first.values():
-        key = card.keyword
-        if key in told:
-            _write(told[key], row, made, lost)
-        elif not (STRUCTURE.fullmatch(key) or SKY.fullmatch(key) or _OWN.fullmatch(key) or key in SPANNING):
-            made[key] = card.raw
-    for key, column in told.items():
-        if key not in made and key not in lost:
-            _write(column, row, made, lost)
-    return [*_structure(header), *sorted_cards(made), *_commentary(header, columns, row)], tuple(lost)
+    for column in told:
+        made.pop(column.origin, None)
+        _write(column, row, made, lost)
+    ordered = sorted(made, key=lambda key: order.get(key, len(order)))
+    return [*_structure(header), *(made[key] for key in ordered), *_commentary(header, columns, row)], tuple(lost)
 
 
 def _write(column: Column, row: int, made: dict[str, bytes], lost: list[str]) -> None:
@@ -120,21 +116,6 @@ def _write(column: Column, row: int, made: dict[str, bytes], lost: list[str]) ->
         made[column.origin] = format_card(column.origin, value, column.comment, long=True)
     except Held:  # a keyword that FITS forbids, and some camera wrote
         lost.append(column.origin)
-
-
-def sorted_cards(cards: Mapping[str, bytes]) -> list[bytes]:
-    """Bring cards into the order of archives: coordinates, others, HIERARCH by ESO's categories."""
-
-    def place(key: str) -> tuple[int, int]:
-        if SKY.fullmatch(key):
-            return 0, key != "WCSAXES"
-        words = key.split()
-        if words[0] != "HIERARCH":
-            return 1, 0
-        known = len(words) >= _ESO and words[1] == "ESO" and words[2] in _GROUPS
-        return 2, _GROUPS.index(words[2]) if known else len(_GROUPS)
-
-    return [cards[key] for key in sorted(cards, key=place)]
 
 
 def _structure(header: Header) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nightferry.core.errors import Held
+from nightferry.cubes.units import unit_of
 from nightferry.fits.cards import BLOCK, Card, Value, format_card, parse_card
 from nightferry.fits.datasum import datasum_of
 from nightferry.fits.rewrite import sealed
@@ -20,12 +21,9 @@ NULL = -(2**63)
 _MOST_COLUMNS = 999
 _EXACT = 2**53
 _UNFIT = re.compile(r"[^A-Z0-9_]")
-_UNIT = re.compile(r"\[([^\]]{1,24})\]")
 _UNPRINTABLE = re.compile(r"[^ -~]")
-#: Words that comments use for units, as FITS writes them (FITS 4.0, section 4.3).
-_UNITS = {"sec": "s", "seconds": "s", "degrees": "deg", "days": "d", "ADU": "adu", "pixels": "pixel", "meters": "m"}
-#: Words that stand where a unit would, and are none.
-_NO_UNITS = re.compile(r"ISO.*|.*[+].*|.*\d{4}.*")
+#: Characters of a text on one card.
+_LONGEST_TEXT = 66
 #: Characters of a commentary card.
 NOTE = 72
 
@@ -85,10 +83,9 @@ def _token(value: Value) -> str:
 
 
 def keyword_column(card: Card, values: Sequence[Value]) -> Column:
-    """Make the column of a keyword; its unit is what its comment begins with in brackets."""
-    unit = found[1].split(",")[0].strip() if (found := _UNIT.match(card.comment)) else ""
-    unit = "" if _NO_UNITS.fullmatch(unit) else _UNITS.get(unit, unit)
-    return column_of(column_name(card.keyword), values, unit=unit, comment=card.comment, origin=card.keyword)
+    """Make the column of a keyword; its unit is what its comment begins with in brackets, where FITS knows it."""
+    name, unit = column_name(card.keyword), unit_of(card.comment)
+    return column_of(name, values, unit=unit, comment=card.comment, origin=card.keyword)
 
 
 def note_column(keyword: str, texts: Sequence[tuple[str, ...]]) -> Column:
@@ -112,7 +109,7 @@ def joined(computed: Sequence[Column], of_keywords: Sequence[Column]) -> list[Co
     for column in of_keywords:
         there = columns.get(column.name)
         if there is not None and not there.origin and _equal(there, column):
-            columns[column.name] = replace(there, origin=column.origin)
+            columns[column.name] = replace(there, origin=column.origin, comment=column.comment or there.comment)
             continue
         name, number = column.name, 1
         while name in columns:
@@ -135,8 +132,8 @@ def _equal(one: Column, other: Column) -> bool:
     )
 
 
-def table_cards(columns: Sequence[Column], rows: int) -> list[bytes]:
-    """Write the table's header, all but its sums."""
+def table_cards(columns: Sequence[Column], rows: int, order: Sequence[str] = ()) -> list[bytes]:
+    """Write the table's header, all but its sums; ``order`` are the keywords of the frames, as they stood there."""
     cards = [
         format_card("XTENSION", "BINTABLE", "binary table extension"),
         format_card("BITPIX", 8, "bytes"),
@@ -149,6 +146,7 @@ def table_cards(columns: Sequence[Column], rows: int) -> list[bytes]:
         format_card("EXTNAME", "METADATA", "what is told of each plane"),
     ]
     for number, column in enumerate(columns, 1):
+        at = len(cards)
         cards.append(format_card(f"TTYPE{number}", column.name, _UNPRINTABLE.sub("?", column.comment)))
         cards.append(format_card(f"TFORM{number}", column.form))
         if column.unit:
@@ -159,16 +157,45 @@ def table_cards(columns: Sequence[Column], rows: int) -> list[bytes]:
             cards.append(format_card(f"TCOMM{number}", _UNPRINTABLE.sub("?", column.origin), "keyword"))
         if column.raw:
             cards.append(format_card(f"TCARD{number}", True, "values as they stand on cards"))
+        comment = _UNPRINTABLE.sub("?", column.comment)
+        if parse_card(cards[at]).comment != comment:
+            while len(comment) + comment.count("'") > _LONGEST_TEXT:
+                comment = comment[:-1]
+            cards.append(format_card(f"TNOTE{number}", comment))
+    for number, text in enumerate(_lines(order), 1):
+        cards.append(format_card(f"ORDER{number}", _UNPRINTABLE.sub("?", text)))
     return cards
 
 
-def table_bytes(columns: Sequence[Column], rows: int) -> tuple[bytes, int]:
+def _lines(order: Sequence[str]) -> Iterator[str]:
+    """Write keywords one behind the other, with commas, on lines that a card can hold."""
+    line = ""
+    for keyword in order:
+        if line and len(line) + len(keyword) >= _LONGEST_TEXT:
+            yield line
+            line = ""
+        line += f",{keyword}" if line else keyword
+    if line:
+        yield line
+
+
+def read_order(cards: Mapping[str, Card]) -> list[str]:
+    """Read again in which order the keywords of the frames stood."""
+    found: list[str] = []
+    number = 1
+    while (card := cards.get(f"ORDER{number}")) is not None:
+        found += str(card.value).split(",")
+        number += 1
+    return found
+
+
+def table_bytes(columns: Sequence[Column], rows: int, order: Sequence[str] = ()) -> tuple[bytes, int]:
     """Write the whole extension: header with its sums, rows, fill; second comes the sum of its data."""
     coders = [_coder(column) for column in columns]
     data = b"".join([code(row) for row in range(rows) for code in coders])
     data += bytes(-len(data) % BLOCK)
     summed = datasum_of(data)
-    return sealed(table_cards(columns, rows), summed) + data, summed
+    return sealed(table_cards(columns, rows, order), summed) + data, summed
 
 
 def _coder(column: Column) -> Callable[[int], bytes]:
@@ -200,7 +227,9 @@ def read_columns(cards: Mapping[str, Card], data: bytes) -> Iterator[Column]:
             raise Held(f"column {number} of METADATA has the form {form!r}, which our cubes do not have")
         head = cards[f"TTYPE{number}"]
         origin = cards.get(f"TCOMM{number}")
-        shape = Column(str(head.value), form, (), "", head.comment, str(origin.value) if origin else "")
+        note = cards.get(f"TNOTE{number}")
+        comment = head.comment if note is None else str(note.value)
+        shape = Column(str(head.value), form, (), "", comment, str(origin.value) if origin else "")
         raw = f"TCARD{number}" in cards
         pieces = [data[row * width + at : row * width + at + shape.width] for row in range(rows)]
         yield replace(shape, values=[_read(piece, form, raw=raw) for piece in pieces], raw=raw)

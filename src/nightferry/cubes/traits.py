@@ -51,13 +51,21 @@ class Traits:
         return json.dumps(astuple(self), separators=(",", ":"))
 
 
-def traits_from(text: str) -> Traits | None:
-    """Read traits that were written by `Traits.text`; None for anything else."""
+def no_traits(reason: str) -> str:
+    """Write, in the place of traits, why a frame can be no plane."""
+    return json.dumps(reason)
+
+
+def traits_from(text: str) -> Traits | str:
+    """Read traits that were written by `Traits.text`, or the reason that stands in their place."""
     try:
-        kind, target, band, exposure, start, name, axes, numbers, setting, longitude = json.loads(text)
+        told = json.loads(text)
+        if isinstance(told, str):
+            return told
+        kind, target, band, exposure, start, name, axes, numbers, setting, longitude = told
         return Traits(
             ImageType(kind), target, band, exposure, Instant(*start), name, (axes[0], axes[1]),
             (numbers[0], numbers[1], numbers[2], numbers[3]), tuple(setting), longitude,
         )  # fmt: skip
     except (ValueError, TypeError, IndexError):
-        return None
+        return "what the ledger tells of its kind cannot be read"

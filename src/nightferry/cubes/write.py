@@ -51,7 +51,7 @@ def write_cube(
         at += source.length
     out.write(bytes(-at % BLOCK))
     columns = [replace(each, values=planes) if each.name == "DATASUM" else each for each in head.columns]
-    table, of_table = table_bytes(columns, len(sources))
+    table, of_table = table_bytes(columns, len(sources), head.order)
     _write_all(out, memoryview(table))
     size = out.tell()
     out.seek(0)

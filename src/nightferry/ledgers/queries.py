@@ -25,6 +25,7 @@ from nightferry.core.balance import Balance, Bin
 from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Account, Known
 from nightferry.core.night import Night
+from nightferry.core.product import Product
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledgers.derive import pages
@@ -159,6 +160,23 @@ def _receipts_of(connection: Connection, frames: Sequence[str]) -> dict[str, lis
 def history(connection: Connection, frame: str) -> list[Receipt]:
     """Read the receipts about one identity, oldest first."""
     return _receipts_of(connection, [frame]).get(frame, [])
+
+
+def products(connection: Connection, telescope: str | None, evenings: Sequence[date] | None) -> list[Product]:
+    """Tell the products of many frames: what has receipts and was never sighted."""
+    unsighted = select(receipts.c.frame).except_(select(sightings.c.frame))
+    first = func.min(receipts.c.seq)
+    asked = select(receipts.c.frame).where(receipts.c.frame.in_(unsighted))
+    if telescope is not None:
+        asked = asked.where(receipts.c.telescope == telescope)
+    if evenings is not None:
+        asked = asked.where(receipts.c.evening.in_(list(evenings)))
+    ordered = asked.group_by(receipts.c.frame, receipts.c.evening).order_by(receipts.c.evening, first)
+    found: list[Product] = []
+    for page in pages(connection.execute(ordered).scalars().all()):
+        told = _receipts_of(connection, page)
+        found += [Product(FrameId(frame), told[frame][0].night, tuple(told[frame])) for frame in page]
+    return [product for product in found if product.key]
 
 
 def finding(words: str) -> list[ColumnElement[bool]]:

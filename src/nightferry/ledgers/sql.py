@@ -11,6 +11,7 @@ from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.ledger import Account, Known, Proof, proof_of
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact, Overview
+from nightferry.core.product import Product
 from nightferry.core.receipt import Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledgers import queries
@@ -120,6 +121,11 @@ class SqlLedger:
         """Tell the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""
         with self.database.reading() as connection:
             return queries.history(connection, frame)
+
+    def products(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> list[Product]:
+        """Tell the products of many frames of telescope and nights (None: any), ordered by night and time of making."""
+        with self.database.reading() as connection:
+            return queries.products(connection, telescope, evenings)
 
     def find(self, text: str) -> list[Account]:
         """Find frames by identity or digest (8 digits or more), path, file name, or name in an archive.

@@ -29,6 +29,7 @@ from nightferry.dialects.header import Header
 from nightferry.fits.datasum import Datasum
 from nightferry.fits.rewrite import read_unit, sealed
 from nightferry.profiles import Profile, load_profile
+from nightferry.steps.parts import clear_parts, part_beside
 from nightferry.steps.rebuild import named_as
 from nightferry.steps.shelf import sync_folder, translated
 
@@ -111,6 +112,7 @@ def plan_cubes(inputs: Sequence[Input], settings: CubeSettings) -> Plan:
 def make_cubes(made: Plan, folder: Path, settings: CubeSettings, moved: Moved = _nobody) -> Iterator[Cubed]:
     """Make all cubes of a plan in a folder, one after the other; one that cannot be made costs no other."""
     with translated(folder, "the folder for cubes"):
+        clear_parts(folder)
         shelf = _Library.of(folder)
     for group in made.groups:
         try:
@@ -206,7 +208,7 @@ def _sum_of(source: Source) -> int:
 
 def _write(group: Group, target: Path, head: Head, moved: Moved, *, durable: bool) -> Cubed:
     """Write a cube and give it its name; nothing stands under it before, and nothing is left behind on failure."""
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part = part_beside(target)
     with translated(target, "the cube"):
         try:
             with part.open("wb", buffering=0) as out:
@@ -243,6 +245,9 @@ def split_file(cube: Path, folder: Path, *, durable: bool = True, dry_run: bool 
     with translated(cube, "the cube"), cube.open("rb", buffering=0) as file:
         pieces = list(split_cube(file))
         buffer = memoryview(bytearray(BUFFER_SIZE))
+        if not dry_run:
+            with translated(folder, "the folder"):
+                clear_parts(folder)
         for row, piece in enumerate(pieces, 1):
             if dry_run:
                 yield SplitFrame(folder / piece.name, 0, piece.datasum or 0, piece.lost, (folder / piece.name).exists())
@@ -257,7 +262,7 @@ def split_file(cube: Path, folder: Path, *, durable: bool = True, dry_run: bool 
 def _write_frame(
     cube: FileIO, piece: Piece, target: Path, row: int, buffer: memoryview, *, durable: bool
 ) -> SplitFrame:
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part = part_beside(target)
     start = len(sealed(piece.cards, 0))
     summed, left = Datasum(), piece.length
     try:

@@ -31,8 +31,6 @@ from nightferry.steps.shelf import Shelf, sync_folder, translated
 
 #: The folder of a night on the shelf where its cubes are.
 CUBES = "cubes"
-#: The key of the frames that the settings leave out.
-LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +54,28 @@ class Cube:
     def _profile(self) -> Profile:
         return self.settings.loaded(self.settings.profile)
 
-    def groups(self, frames: Sequence[Frame]) -> Sequence[Group]:
-        """Sort a night's frames into groups; those without traits (focus frames, sidecars) belong to none.
+    def groups(self, frames: Sequence[Frame]) -> tuple[Sequence[Group], Sequence[tuple[Frame, str]]]:
+        """Sort a night's standard frames into groups; what has no picture, such as sidecars, belongs to none.
 
-        Frames that the settings leave out of every cube are a group of their own, which is held with the reason.
+        Second come frames that can be no plane (focus frames) and those that ``odd`` leaves out, each with the reason.
         """
-        known = [(traits, frame) for frame in frames if (traits := _traits_of(frame)) is not None]
+        told = [(_traits_of(frame), frame) for frame in frames]
+        known = [(traits, frame) for traits, frame in told if isinstance(traits, Traits)]
+        unfit = [(frame, traits) for traits, frame in told if isinstance(traits, str)]
         if not known:
-            return []
-        bunches, left = sort_out(known, _of_night(self.settings.wishes, known[0][1]))
+            return [], unfit
+        bunches, odd = sort_out(known, _of_night(self.settings.wishes, known[0][1]))
         made = [
             Group(_key(bunch.key, bunch.set, bunch.part), tuple(frame for _, frame in bunch.members))
             for bunch in bunches
         ]
-        return [*made, Group(LEFT_OUT, tuple(frame for frame, _ in left))] if left else made
+        return made, [*unfit, *odd]
 
     def __call__(self, group: Group, identity: FrameId) -> Result:
         """Make one cube of members that all lie on the shelf.
 
         Raises `Held` with every error of its header, `Changed` for a member that is damaged (it is fetched anew).
         """
-        if group.key == LEFT_OUT:
-            raise Held(
-                f"{len(group.members)} frames have another shape or number format than most of their kind, and are in "
-                f"no cube, as cube.odd says; the first is {group.members[0].name}"
-            )
         planes = self._planes(group)
         folder = self.shelf.folder(group.members[0].night)
         self.shelf.require_room(planes.size)
@@ -180,7 +175,7 @@ def _spoilt(frame: Frame, reason: str) -> Changed:
     return Changed(f"{frame.name}: its working file is not what was delivered: {reason}; it is fetched anew")
 
 
-def _traits_of(frame: Frame) -> Traits | None:
+def _traits_of(frame: Frame) -> Traits | str | None:
     text = frame.facts.get(TRAITS)
     return traits_from(text) if isinstance(text, str) else None
 

@@ -22,7 +22,7 @@ from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
 from nightferry.cubes import Settings as Reading
-from nightferry.cubes import read_source
+from nightferry.cubes import no_traits, read_source
 from nightferry.dialects import load_dialects
 from nightferry.fits.rewrite import Rewritten, rewrite
 from nightferry.profiles import Made
@@ -199,11 +199,11 @@ class Standardise:
 
 
 def _traits(product: Path, name: str) -> str:
-    """Tell a product's traits; nothing where it can be no plane of a cube, which is no fault of its own."""
+    """Tell a product's traits, or why it can be no plane of a cube, which is no fault of its own."""
     try:
         return read_source(product, Reading(), name=name).traits.text()
-    except Held:
-        return ""
+    except Held as err:
+        return no_traits(str(err))
 
 
 def _sums(written: Rewritten) -> str:

@@ -24,7 +24,7 @@ class SmbStore:
     @property
     def traits(self) -> Traits:
         """What this store can do."""
-        return Traits(label=self._pool.label, connections=self._pool.connections)
+        return Traits(exclusive_put=False, label=self._pool.label, connections=self._pool.connections)
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; see `Store.list`."""
