@@ -122,6 +122,8 @@ if sys.platform == "linux":
                 killed += not last
                 process.send_signal(signal.SIGTERM if last else signal.SIGKILL)
                 _, err = process.communicate(timeout=60)
+                for left in ("faketime_shm", "sem.faketime_sem"):  # libfaketime's own, which a kill leaves behind
+                    Path(f"/dev/shm/{left}_{process.pid}").unlink(missing_ok=True)  # noqa: S108 - where libfaketime puts them
             assert "Traceback" not in err
         lasted = time.monotonic() - began
         assert len(camera.taken) == 2 * FRAMES
