@@ -35,6 +35,14 @@ def sky_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_sky_index(tmp_path_factory.mktemp("sky") / "index")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures that the proofs recorded, from whichever process they come."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "figure":
+                terminalreporter.write_line(str(value))
+
+
 @pytest.fixture(scope="session")
 def rounds(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
     """Give a function that picks how many rounds a proof runs: ``rounds(short, long)``, the second with ``--long``."""

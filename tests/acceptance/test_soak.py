@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from blake3 import blake3
 from tests.acceptance.conftest import DONE, frame, until
 
@@ -90,7 +89,7 @@ def counted(desk: Desk) -> int:
 if sys.platform == "linux":
 
     def test_two_nights_of_a_watch_that_is_killed_and_a_mount_that_is_lost_lose_nothing(
-        desk: Desk, tmp_path: Path, rounds: Callable[[int, int], int], capsys: pytest.CaptureFixture[str]
+        desk: Desk, tmp_path: Path, rounds: Callable[[int, int], int], record_property: Callable[[str, object], None]
     ) -> None:
         lives, seed = rounds(9, 78), 20260911
         dice = random.Random(seed)  # noqa: S311 - to throw, not to keep secrets
@@ -138,8 +137,8 @@ if sys.platform == "linux":
         assert told[("resolved", "unreachable/vespera")] == 1, told
         assert all(count == 1 for count in told.values()), told
         assert desk.nightferry("alerts").code == DONE, "nothing stands any more"
-        with capsys.disabled():
-            print(  # noqa: T201 - the figure is to be seen
-                f"\nsoak: two nights ({END - BEGIN}) in {lasted:.0f} s (seed {seed}), {killed} kills and a lost mount: "
-                f"{len(camera.taken)} frames, 0 lost, 0 twice; {sum(told.values())} alerts, none of them twice"
-            )
+        record_property(
+            "figure",
+            f"soak: two nights ({END - BEGIN}) in {lasted:.0f} s (seed {seed}), {killed} kills and a lost mount: "
+            f"{len(camera.taken)} frames, 0 lost, 0 twice; {sum(told.values())} alerts, none of them twice",
+        )
