@@ -5,6 +5,7 @@ Test modules import this one for types only; everything they use comes to them a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -210,12 +211,17 @@ url = "{(library or self.library).as_uri()}"
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Tell every file below a folder with its BLAKE3 digest; links are not followed."""
+    """Tell every file below a folder with its BLAKE3 digest; links are not followed.
+
+    The folder may be worked in: a file that has another name by now is left out.
+    """
     found: dict[str, str] = {}
     for place, _, names in os.walk(folder):
         for name in names:
             path = Path(place, name)
-            if not path.is_symlink():
+            if path.is_symlink():
+                continue
+            with contextlib.suppress(FileNotFoundError):
                 found[path.relative_to(folder).as_posix()] = blake3(path.read_bytes()).hexdigest()
     return found
 
