@@ -12,6 +12,7 @@ from typing import Self
 
 from nightferry.core.errors import Changed, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Want
+from nightferry.stores.arrivals import SessionArrival
 from nightferry.stores.ftp.pool import Line, Pool
 from nightferry.stores.ftp.reply import refusal
 from nightferry.stores.ftp.retrieve import Course, ask_file, compared, open_file, receive_file, why_refused
@@ -52,7 +53,7 @@ class FtpFetch:
         if self._line is None:
             self._line = Line(self._pool)
         self._course, self._next = self._next or Course(self._wants[self._place]), None
-        return FtpArrival(self, self._course)
+        return SessionArrival(self, self._course)
 
     def close(self) -> None:
         """Give the session back; one in the middle of something is ended."""
@@ -200,26 +201,3 @@ class FtpFetch:
             self._drop(line)
         else:
             coming.session.habits.ahead_proven = True
-
-
-class FtpArrival:
-    """One file on its way in; see `nightferry.core.store.Arrival`."""
-
-    __slots__ = ("_course", "_fetch")
-
-    def __init__(self, fetch: FtpFetch, course: Course) -> None:
-        self._fetch = fetch
-        self._course = course
-
-    @property
-    def want(self) -> Want:
-        """What was asked for."""
-        return self._course.want
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill the buffer; see `Arrival.read_into`."""
-        return self._fetch.read(self._course, buffer)
-
-    def finish(self) -> Entry:
-        """Have the transfer confirmed; see `Arrival.finish`."""
-        return self._fetch.finish(self._course)

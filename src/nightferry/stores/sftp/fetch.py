@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from nightferry.core.errors import Changed, Gone, NightferryError, TryAgain
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Want
+from nightferry.stores.arrivals import SessionArrival
 from nightferry.stores.paths import checked, path_refusal
 from nightferry.stores.sessions import Cut, Garbled, Line, Pool, Silence
 from nightferry.stores.sftp.session import Session
@@ -81,7 +82,7 @@ class SftpFetch:
         if self._line is None:
             self._line = Line(self._pool)
         self._course = self._ahead.popleft() if self._ahead else Course(self._wants[self._place])
-        return SftpArrival(self, self._course)
+        return SessionArrival(self, self._course)
 
     def close(self) -> None:
         """Give the session back; files that were opened ahead are closed."""
@@ -306,26 +307,3 @@ def _there(value: Value | None) -> Value:
     if value is None:
         raise RuntimeError("a course was asked for what it has not reached yet")
     return value
-
-
-class SftpArrival:
-    """One file on its way in; see `nightferry.core.store.Arrival`."""
-
-    __slots__ = ("_course", "_fetch")
-
-    def __init__(self, fetch: SftpFetch, course: Course) -> None:
-        self._fetch = fetch
-        self._course = course
-
-    @property
-    def want(self) -> Want:
-        """What was asked for."""
-        return self._course.want
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill the buffer; see `Arrival.read_into`."""
-        return self._fetch.read(self._course, buffer)
-
-    def finish(self) -> Entry:
-        """Have the file compared with the want; see `Arrival.finish`."""
-        return self._fetch.finish(self._course)

@@ -13,6 +13,7 @@ from typing import Self
 
 from nightferry.core.errors import Changed, NightferryError, TryAgain
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Want
+from nightferry.stores.arrivals import SessionArrival
 from nightferry.stores.paths import checked, path_refusal
 from nightferry.stores.sessions import Cut, Garbled, Line, Pool, Silence
 from nightferry.stores.smb import wire
@@ -80,7 +81,7 @@ class SmbFetch:
         if self._line is None:
             self._line = Line(self._pool)
         self._course = self._ahead.popleft() if self._ahead else Course(self._wants[self._place])
-        return SmbArrival(self, self._course)
+        return SessionArrival(self, self._course)
 
     def close(self) -> None:
         """Give the session back; files that were opened ahead are closed."""
@@ -341,26 +342,3 @@ class SmbFetch:
             self._line.drop()
             self._ahead.clear()
         course.opened = course.closing = None
-
-
-class SmbArrival:
-    """One file on its way in; see `nightferry.core.store.Arrival`."""
-
-    __slots__ = ("_course", "_fetch")
-
-    def __init__(self, fetch: SmbFetch, course: Course) -> None:
-        self._fetch = fetch
-        self._course = course
-
-    @property
-    def want(self) -> Want:
-        """What was asked for."""
-        return self._course.want
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill the buffer; see `Arrival.read_into`."""
-        return self._fetch.read(self._course, buffer)
-
-    def finish(self) -> Entry:
-        """Have the file compared with the want; see `Arrival.finish`."""
-        return self._fetch.finish(self._course)
