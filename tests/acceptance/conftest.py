@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from blake3 import blake3
+from tests.acceptance.quick_start import AVAILABLE, Answer, forker
 
 from nightferry.testing.encode import fits_image
 from nightferry.testing.ftp_server import FtpServer
@@ -143,9 +144,19 @@ url = "{(library or self.library).as_uri()}"
 
     def nightferry(self, *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ended:
         """Type a command and wait for its end; a traceback is never an answer."""
+        environment = self._environment(env)
+        if AVAILABLE and forker().suits(environment):
+            done = forker().run(["--config", str(self.config), *words], environment, cwd or self.home, _PATIENCE)
+        else:
+            done = self._started(words, environment, cwd)
+        for bad in ("Traceback", "Exception ignored", "Warning:"):
+            assert bad not in done.err, done.err
+        return Ended(words, *done)
+
+    def _started(self, words: tuple[str, ...], environment: Mapping[str, str], cwd: Path | None) -> Answer:
         done = subprocess.run(
             self._command(words),
-            env=self._environment(env),
+            env=environment,
             cwd=cwd or self.home,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -154,9 +165,7 @@ url = "{(library or self.library).as_uri()}"
             timeout=_PATIENCE,
             check=False,
         )
-        for bad in ("Traceback", "Exception ignored", "Warning:"):
-            assert bad not in done.stderr, done.stderr
-        return Ended(words, done.returncode, done.stdout, done.stderr)
+        return Answer(done.returncode, done.stdout, done.stderr)
 
     def start(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Type a command and go on; the caller ends it."""
