@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from blake3 import blake3
-from tests.acceptance.quick_start import AVAILABLE, Answer, forker
+from tests.quick_start import nightferry
 
 from nightferry.testing.encode import fits_image
 from nightferry.testing.ftp_server import FtpServer
@@ -33,8 +33,6 @@ from nightferry.testing.vespera import NightPlan, build_night
 EVENING = date(2026, 9, 11)
 #: Exit codes, as the contract has them.
 DONE, HELD, MISCONFIGURED, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
-#: Seconds after which a command is taken for hanging: a busy machine may need a minute for what takes a second.
-_PATIENCE = 240.0
 _BALANCE_KEYS = {
     "telescope", "night", "seen", "delivered", "held", "failed", "ignored", "pending", "balanced", "bytes",
 }  # fmt: skip
@@ -144,28 +142,10 @@ url = "{(library or self.library).as_uri()}"
 
     def nightferry(self, *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ended:
         """Type a command and wait for its end; a traceback is never an answer."""
-        environment = self._environment(env)
-        if AVAILABLE and forker().suits(environment):
-            done = forker().run(["--config", str(self.config), *words], environment, cwd or self.home, _PATIENCE)
-        else:
-            done = self._started(words, environment, cwd)
+        done = nightferry("--config", str(self.config), *words, env=self._environment(env), cwd=cwd or self.home)
         for bad in ("Traceback", "Exception ignored", "Warning:"):
-            assert bad not in done.err, done.err
-        return Ended(words, *done)
-
-    def _started(self, words: tuple[str, ...], environment: Mapping[str, str], cwd: Path | None) -> Answer:
-        done = subprocess.run(
-            self._command(words),
-            env=environment,
-            cwd=cwd or self.home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=_PATIENCE,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
+            assert bad not in done.stderr, done.stderr
+        return Ended(words, done.returncode, done.stdout, done.stderr)
 
     def start(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Type a command and go on; the caller ends it."""

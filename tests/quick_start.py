@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 AVAILABLE = sys.platform == "linux"
 #: What most commands load; nothing of it starts a thread, which a fork would not take along.
@@ -36,12 +36,28 @@ _READ_ONCE = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "FAKETIME", "NO_FAKE", "DONT
 _LONGEST = 1 << 17
 
 
-class Answer(NamedTuple):
-    """What a command ended with, and printed."""
+def nightferry(
+    *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, patience: float = 240.0
+) -> subprocess.CompletedProcess[str]:
+    """Run ``nightferry WORDS...`` to its end, where warnings are errors and nobody types.
 
-    code: int
-    out: str
-    err: str
+    Raises `subprocess.TimeoutExpired`, and kills it, after so many seconds: a busy machine may need a minute for what
+    takes a second.
+    """
+    env, cwd = os.environ if env is None else env, cwd or Path.cwd()
+    if AVAILABLE and (forker := shared_forker()).suits(env):
+        return forker.run(words, env, cwd, patience)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "nightferry", *words],
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        timeout=patience,
+        check=False,
+    )
 
 
 class Forker:
@@ -63,7 +79,9 @@ class Forker:
         """Whether a command with this environment may be a fork: its interpreter would have started alike."""
         return _interpreters(env) == self._environment
 
-    def run(self, words: Sequence[str], env: Mapping[str, str], cwd: Path, patience: float) -> Answer:
+    def run(
+        self, words: Sequence[str], env: Mapping[str, str], cwd: Path, patience: float
+    ) -> subprocess.CompletedProcess[str]:
         """Run ``nightferry WORDS...`` to its end; raises `subprocess.TimeoutExpired`, and kills it, after its time."""
         wanted = json.dumps([list(words), dict(env), f"{cwd}", _umask()]).encode()
         assert len(wanted) < _LONGEST
@@ -84,11 +102,11 @@ class Forker:
                 os.kill(process, signal.SIGKILL)
                 raise subprocess.TimeoutExpired(list(words), patience)
             code = int(ended.readline())
-            return Answer(code, *(_read(file) for file in (out, err)))
+            return subprocess.CompletedProcess(list(words), code, _read(out), _read(err))
 
 
 @cache
-def forker() -> Forker:
+def shared_forker() -> Forker:
     """Start the process for all tests of this one, to be ended with it."""
     started = Forker()
     atexit.register(started.close)
