@@ -12,7 +12,7 @@ from nightferry.core.errors import Changed, Gone, Held, Misconfigured, Nightferr
 from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
 from nightferry.stores.local_folders import NO_FOLLOW, NOT_THERE, Folder, Folders, failure, is_link, refusal
 from nightferry.stores.local_put import Memory, put_group
-from nightferry.stores.paths import is_part, name_refusal
+from nightferry.stores.paths import is_part, name_refusal, split
 
 _READ_FLAGS = (
     os.O_RDONLY
@@ -64,7 +64,7 @@ class LocalStore:
                     found, below = _scan(folders.open(path), path)
                 except OSError as err:
                     if path and isinstance(err, PermissionError):
-                        above, name = _split(path)
+                        above, name = split(path)
                         yield Oddity("closed", above, name)
                     elif not path or err.errno not in NOT_THERE:  # else it vanished, which is no matter
                         raise failure(err, f"{self._label}: cannot list {path or 'the root'!r}") from err
@@ -105,7 +105,7 @@ class LocalStore:
         """Delete one file; raises `Gone` when it is not there, and `Held` for anything but a plain file."""
         if reason := refusal(path):
             raise Held(f"{self._label}: {reason}")
-        above, name = _split(path)
+        above, name = split(path)
         with self._folders() as folders:
             try:
                 folder = folders.open(above)
@@ -130,7 +130,7 @@ class LocalStore:
     def _look(self, folders: Folders, path: StorePath) -> Entry | None:
         if refusal(path):
             return None
-        above, name = _split(path)
+        above, name = split(path)
         try:
             status = _lstat(folders.open(above), name)
         except OSError as err:
@@ -195,7 +195,7 @@ class _LocalArrival:
     def _opened(self) -> io.FileIO:
         if reason := refusal(self._want.path):
             raise Held(f"{self._folders.label}: {reason}")
-        above, name = _split(self._want.path)
+        above, name = split(self._want.path)
         try:
             folder = self._folders.open(above)
         except Misconfigured as err:  # the root was there when the file was listed, so its disk went away
@@ -274,11 +274,6 @@ def _entry(path: StorePath, status: os.stat_result) -> Entry:
 
 def _lstat(folder: Folder, name: str) -> os.stat_result:
     return os.stat(folder.at(name), dir_fd=folder.fd, follow_symlinks=False)
-
-
-def _split(path: StorePath) -> tuple[StorePath, str]:
-    above, _, name = path.rpartition("/")
-    return StorePath(above), name
 
 
 def _size_of(source: Path) -> int:

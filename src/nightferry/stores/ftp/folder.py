@@ -10,6 +10,7 @@ from nightferry.stores.ftp.pool import Line
 from nightferry.stores.ftp.reply import refusal
 from nightferry.stores.ftp.session import Session
 from nightferry.stores.ftp.wire import Cut, Pipe
+from nightferry.stores.paths import above
 
 #: Bytes of one folder's listing that are read at most: some three million files.
 LONGEST_LISTING = 256 << 20
@@ -47,8 +48,7 @@ class Lister:
         label = self._line.pool.address.label
         if folder == ROOT:
             raise Misconfigured(f"{label}: the root folder cannot be entered; check its path and the login's rights")
-        parent, _, _ = folder.rpartition("/")
-        shown = self.look(StorePath(parent))
+        shown = self.look(above(folder))
         if shown is not None and folder in shown.folders:
             raise Misconfigured(
                 f"{label}: the folder {folder!a} is there but may not be entered, so nobody knows what is in it; "

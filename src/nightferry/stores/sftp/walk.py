@@ -7,7 +7,7 @@ from itertools import islice
 
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
-from nightferry.stores.paths import LONGEST_PATH, is_part, name_refusal, path_refusal
+from nightferry.stores.paths import LONGEST_PATH, is_part, name_refusal, path_refusal, split
 from nightferry.stores.sessions import Line
 from nightferry.stores.sftp.session import Session
 from nightferry.stores.sftp.wire import Attrs, Code, Kind, Named, Status, read_names
@@ -66,8 +66,7 @@ def _opened(session: Session, reading: Reading) -> list[Oddity] | None:
     if answer.code == Code.NO_SUCH_FILE:  # it vanished since its parent was listed
         return []
     if answer.code == Code.PERMISSION_DENIED:
-        above, _, name = reading.folder.rpartition("/")
-        return [Oddity("closed", StorePath(above), name)]
+        return [Oddity("closed", *split(reading.folder))]
     raise session.refusal(answer, f"listing the folder {reading.folder!a}")
 
 
