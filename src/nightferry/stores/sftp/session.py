@@ -4,7 +4,7 @@ from nightferry.core.errors import Gone, Misconfigured, NightferryError, TryAgai
 from nightferry.core.store import ROOT, StorePath
 from nightferry.stores.sessions import Cut, Garbled, Silence
 from nightferry.stores.sftp.address import SftpAddress
-from nightferry.stores.sftp.complaint import complaint, shown
+from nightferry.stores.sftp.complaint import complaint
 from nightferry.stores.sftp.process import SshProcess
 from nightferry.stores.sftp.wire import (
     SAFE_CHUNK,
@@ -197,6 +197,11 @@ class Session:
                 f"{self.label}: the root folder is not there; mount its disk or make it, or correct the URL's path"
             )
 
+    def gone(self, path: StorePath) -> Gone:
+        """Tell that a file is not there, having looked whether the root is."""
+        self.need_root()
+        return Gone(f"{self.label}: {path!a} is no longer there, or no plain file")
+
     def free_space(self, path: StorePath) -> int | None:
         """Tell the bytes that are left for us on the disk of a folder, where the server tells that."""
         if b"statvfs@openssh.com" not in self.extensions:
@@ -223,10 +228,6 @@ class Session:
         except (Cut, Silence, Garbled):
             return False
         return True
-
-    def last_words(self) -> str:
-        """Tell what ``ssh`` complained about when it ended."""
-        return shown(self._process.last_words())
 
     def close(self, *, politely: bool = False) -> None:
         """End the session; may be called again."""

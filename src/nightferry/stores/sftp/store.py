@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nightferry.core.errors import Gone, Held, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
+from nightferry.stores.courses import Fetch
 from nightferry.stores.paths import checked
 from nightferry.stores.sessions import Line, Pool
 from nightferry.stores.sftp.address import SftpAddress
-from nightferry.stores.sftp.fetch import SftpFetch
+from nightferry.stores.sftp.fetch import SftpCourse
 from nightferry.stores.sftp.put import Putter
 from nightferry.stores.sftp.session import Session
 from nightferry.stores.sftp.walk import stat_all, walk
@@ -47,7 +48,7 @@ class SftpStore:
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Yield the wanted files; see `Store.fetch`."""
-        return SftpFetch(self._pool, wants)
+        return Fetch(self._pool, wants, SftpCourse)
 
     def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
         """Store local files; see `Store.put` and `nightferry.stores.sftp.put`."""

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nightferry.core.errors import Gone, Held, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
+from nightferry.stores.courses import Fetch
 from nightferry.stores.paths import checked
 from nightferry.stores.sessions import Line, Pool
 from nightferry.stores.smb import wire
 from nightferry.stores.smb.address import SmbAddress
-from nightferry.stores.smb.fetch import SmbFetch
+from nightferry.stores.smb.fetch import SmbCourse
 from nightferry.stores.smb.put import Putter
 from nightferry.stores.smb.session import Session
 from nightferry.stores.smb.status import NOT_THERE, Status, told
@@ -46,7 +47,7 @@ class SmbStore:
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Yield the wanted files; see `Store.fetch`."""
-        return SmbFetch(self._pool, wants)
+        return Fetch(self._pool, wants, SmbCourse)
 
     def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
         """Store local files; see `Store.put` and `nightferry.stores.smb.put`."""
