@@ -19,6 +19,7 @@ from nightferry.stores.sessions import Cut, Garbled, Line, Pool, Session, Silenc
 _WINDOW, _FILES = 4 << 20, 16
 
 S = TypeVar("S", bound=Session)
+H = TypeVar("H")
 
 
 class Course(Protocol[S]):
@@ -60,18 +61,18 @@ class Course(Protocol[S]):
         ...
 
 
-class Fetch(Generic[S]):
+class Fetch(Generic[S, H]):
     """The arrivals of one call, over one session; see `Store.fetch`.
 
     An iterator of its own and not a generator, so that an arrival stays good when it alone is kept.
     """
 
-    def __init__(self, pool: Pool[S], wants: Sequence[Want], fresh: Callable[[Want], Course[S]]) -> None:
+    def __init__(self, pool: Pool[S, H], wants: Sequence[Want], fresh: Callable[[Want], Course[S]]) -> None:
         self._pool = pool
         self._wants = wants
         self._fresh = fresh
         self._place = -1
-        self._line: Line[S] | None = None
+        self._line: Line[S, H] | None = None
         self._course: Course[S] | None = None
         self._ahead: deque[Course[S]] = deque()
 
@@ -132,14 +133,14 @@ class Fetch(Generic[S]):
         course.done = True
         return entry
 
-    def _line_for(self, course: Course[S]) -> Line[S]:
+    def _line_for(self, course: Course[S]) -> Line[S, H]:
         if self._line is None or course is not self._course or course.done:
             raise TryAgain(
                 f"{course.want.path!a}: this arrival is over (read, failed or given up); fetch the file again"
             )
         return self._line
 
-    def _pump(self, line: Line[S], current: Course[S]) -> None:
+    def _pump(self, line: Line[S, H], current: Course[S]) -> None:
         """Keep requests on their way, for this file and the ones after it."""
         while len(self._ahead) < _FILES and self._place + len(self._ahead) + 1 < len(self._wants):
             self._ahead.append(self._fresh(self._wants[self._place + len(self._ahead) + 1]))
@@ -154,7 +155,7 @@ class Fetch(Generic[S]):
 
     # -- ends --------------------------------------------------------------------------------------------------
 
-    def _fail(self, line: Line[S], course: Course[S], err: NightferryError) -> NoReturn:
+    def _fail(self, line: Line[S, H], course: Course[S], err: NightferryError) -> NoReturn:
         """Raise a course's trouble, and end the session with all courses on it if that is to blame."""
         if not isinstance(err, Cut | Silence | Garbled):
             self._let_go(course)

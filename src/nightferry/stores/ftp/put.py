@@ -14,9 +14,10 @@ from nightferry.stores.ftp.pool import Line
 from nightferry.stores.ftp.reply import refusal
 from nightferry.stores.ftp.session import Session
 from nightferry.stores.ftp.stat import ask_stat, read_stat, stat_one
-from nightferry.stores.ftp.wire import Cut, Pipe, Silence
+from nightferry.stores.ftp.wire import Pipe
 from nightferry.stores.loads import Content, occupied, opened, sweep, unfinished
 from nightferry.stores.paths import checked, inside, part_name, split
+from nightferry.stores.sessions import Cut, Silence
 
 _RENAMED = "it stands there under another one, and the name template should make plainer names"
 
@@ -29,7 +30,7 @@ class Putter:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._label = line.pool.address.label
+        self._label = line.label
         self._names: dict[StorePath, set[str]] = {}
 
     def put(self, load: Load) -> NightferryError | None:

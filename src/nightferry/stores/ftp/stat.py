@@ -19,8 +19,8 @@ from nightferry.stores.ftp.reply import Reply, size_of
 from nightferry.stores.ftp.session import Session
 from nightferry.stores.ftp.times import SECOND_US, Clock, fact_time
 from nightferry.stores.ftp.walk import dated, exact_time
-from nightferry.stores.ftp.wire import Cut, Silence
 from nightferry.stores.paths import above, path_refusal
+from nightferry.stores.sessions import Cut, Silence
 
 #: Files that are asked about in one go.
 WINDOW = 24

@@ -9,7 +9,7 @@ from nightferry.core.errors import Gone, NightferryError
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
 from nightferry.stores.ftp.address import FtpAddress
 from nightferry.stores.ftp.fetch import FtpFetch
-from nightferry.stores.ftp.pool import Line, Pool
+from nightferry.stores.ftp.pool import Line, pool_for
 from nightferry.stores.ftp.put import Putter
 from nightferry.stores.ftp.reply import refusal
 from nightferry.stores.ftp.stat import stat_all, stat_one
@@ -24,17 +24,17 @@ class FtpStore:
     """
 
     def __init__(self, address: FtpAddress) -> None:
-        self._pool = Pool(address)
+        self._pool = pool_for(address)
 
     @property
     def traits(self) -> Traits:
         """What this store can do; ``exact_times`` is known, and may be true, only after it was first used."""
-        address, habits = self._pool.address, self._pool.habits
+        pool = self._pool
         return Traits(
-            label=address.label,
-            exact_times=habits.machine_listings,
+            label=pool.label,
+            exact_times=pool.habits.machine_listings,
             exclusive_put=False,
-            connections=address.connections,
+            connections=pool.connections,
         )
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:

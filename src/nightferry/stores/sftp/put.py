@@ -11,8 +11,8 @@ from nightferry.core.errors import Gone, Misconfigured, NightferryError, NoSpace
 from nightferry.core.store import ROOT, Load, StorePath
 from nightferry.stores.loads import Content, occupied, opened, sweep, unfinished
 from nightferry.stores.paths import above, checked, inside, part_name
-from nightferry.stores.sessions import Cut, Garbled, Line, Silence
-from nightferry.stores.sftp.session import Session
+from nightferry.stores.sessions import Cut, Garbled, Silence
+from nightferry.stores.sftp.session import Session, SftpLine
 from nightferry.stores.sftp.wire import (
     NO_ATTRS,
     OPEN_NEW,
@@ -35,7 +35,7 @@ _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 class Putter:
     """Stores files one after the other; remembers, for one call, which folders are there."""
 
-    def __init__(self, line: Line[Session]) -> None:
+    def __init__(self, line: SftpLine) -> None:
         self._line = line
         self._label = line.label
         self._folders: dict[StorePath, bytes | None] = {}
@@ -147,7 +147,7 @@ class Putter:
                     self._line.pool.leftovers.add(part)
                 return
         if session.look(target) is None:
-            self._line.pool.lacks.add("links")  # a rename may be raced
+            self._line.habits.links = False  # a rename may be raced
             status = session.do(Kind.RENAME, *places)
             if status.code == Code.OK:
                 return

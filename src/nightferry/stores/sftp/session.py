@@ -1,8 +1,11 @@
 """One login: requests go out ahead, answers are matched by number, every wait has an end."""
 
+from dataclasses import dataclass
+from typing import TypeAlias
+
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import ROOT, StorePath
-from nightferry.stores.sessions import Cut, Garbled, Silence
+from nightferry.stores.sessions import Cut, Garbled, Line, Silence
 from nightferry.stores.sftp.address import SftpAddress
 from nightferry.stores.sftp.complaint import complaint
 from nightferry.stores.sftp.process import SshProcess
@@ -30,6 +33,14 @@ _LOGIN_WAITS = 3.0
 _FLUSH_AT = 16 * 1024
 
 Answer = tuple[int, memoryview | bytes]
+
+
+@dataclass(slots=True)
+class Habits:
+    """What is known about a server, shared by all sessions of a store."""
+
+    #: It makes hard links, so a name that is taken can never be given again.
+    links: bool = True
 
 
 class Session:
@@ -126,11 +137,12 @@ class Session:
         """Whether the answer to a request came already, so that `wait` gives it at once."""
         return number in self._arrived
 
-    def settle(self) -> None:
-        """Forget all answers that are still to come."""
+    def settle(self) -> bool:
+        """Forget all answers that are still to come, which can always be done."""
         self._forgotten |= self._awaited
         self._awaited.clear()
         self._arrived.clear()
+        return True
 
     def _flush(self) -> None:
         if self._out:
@@ -232,3 +244,6 @@ class Session:
     def close(self, *, politely: bool = False) -> None:
         """End the session; may be called again."""
         self._process.close(politely=politely)
+
+
+SftpLine: TypeAlias = Line[Session, Habits]

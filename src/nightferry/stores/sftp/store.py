@@ -10,7 +10,7 @@ from nightferry.stores.sessions import Line, Pool
 from nightferry.stores.sftp.address import SftpAddress
 from nightferry.stores.sftp.fetch import SftpCourse
 from nightferry.stores.sftp.put import Putter
-from nightferry.stores.sftp.session import Session
+from nightferry.stores.sftp.session import Habits, Session
 from nightferry.stores.sftp.walk import stat_all, walk
 from nightferry.stores.sftp.wire import Code, Kind
 
@@ -19,23 +19,18 @@ class SftpStore:
     """A folder on an SFTP server; see `nightferry.core.store.Store`. Connects when it is first used."""
 
     def __init__(self, address: SftpAddress) -> None:
-        self._address = address
-        self._pool = Pool(lambda: Session(address), address.label, address.connections)
+        self._pool = Pool(lambda: Session(address), address.label, address.connections, Habits())
 
     @property
     def traits(self) -> Traits:
         """What this store can do; that a server cannot make links is known only after a put."""
         pool = self._pool
-        return Traits(label=pool.label, exclusive_put="links" not in pool.lacks, connections=pool.connections)
+        return Traits(label=pool.label, exclusive_put=pool.habits.links, connections=pool.connections)
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; see `Store.list`."""
-        with Line(self._pool) as line:
-            try:
-                yield from walk(line, enter)
-            except NightferryError:
-                line.drop()  # folders are open on it
-                raise
+        with Line(self._pool) as line, line.dropped_unless_done():
+            yield from walk(line, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
         """Tell sizes and times as they are now; see `Store.stat`.

@@ -11,9 +11,9 @@ from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, O
 from nightferry.core.store import ROOT, Load, StorePath
 from nightferry.stores.loads import Content, occupied, opened, sweep, unfinished
 from nightferry.stores.paths import above, checked, inside, is_text, part_name, windows_refusal
-from nightferry.stores.sessions import Cut, Garbled, Line, Silence
+from nightferry.stores.sessions import Cut, Garbled, Silence
 from nightferry.stores.smb import wire
-from nightferry.stores.smb.session import Answer, Session
+from nightferry.stores.smb.session import Answer, Session, SmbLine
 from nightferry.stores.smb.status import NOT_THERE, Status
 from nightferry.stores.smb.wire import Opened
 
@@ -25,7 +25,7 @@ _ACCESS = wire.WRITE_DATA | wire.READ_ATTRIBUTES | wire.DELETE | wire.SYNCHRONIZ
 class Putter:
     """Stores files one after the other; remembers, for one call, which folders are there."""
 
-    def __init__(self, line: Line[Session]) -> None:
+    def __init__(self, line: SmbLine) -> None:
         self._line = line
         self._label = line.label
         self._folders: set[StorePath] = set()

@@ -20,7 +20,7 @@ class SmbStore:
     """A folder of an SMB share; see `nightferry.core.store.Store`. Connects when it is first used."""
 
     def __init__(self, address: SmbAddress) -> None:
-        self._pool = Pool(lambda: Session(address), address.label, address.connections)
+        self._pool = Pool(lambda: Session(address), address.label, address.connections, None)
 
     @property
     def traits(self) -> Traits:
@@ -29,12 +29,8 @@ class SmbStore:
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; see `Store.list`."""
-        with Line(self._pool) as line:
-            try:
-                yield from walk(line, enter)
-            except NightferryError:
-                line.drop()  # folders are open on it
-                raise
+        with Line(self._pool) as line, line.dropped_unless_done():
+            yield from walk(line, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
         """Tell sizes and times as they are now; see `Store.stat`.
