@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from nightferry.core.errors import Gone, Occupied, TryAgain
+from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain
 from nightferry.core.store import Load, StorePath
+from nightferry.stores.sessions import Cut, Garbled, Line, Session, Silence
+
+S = TypeVar("S", bound=Session)
+H = TypeVar("H")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,36 @@ def opened(load: Load) -> Content:
             f"the local file {load.source} cannot be read ({err.strerror}); check it and its rights"
         ) from err
     return Content(load, source, os.fstat(source.fileno()).st_size)
+
+
+def stored(
+    line: Line[S, H],
+    load: Load,
+    fits: Callable[[StorePath], StorePath],
+    store: Callable[[S, Content], None],
+) -> NightferryError | None:
+    """Store one file over a line; tell what is wrong with it, and raise only what concerns the whole store.
+
+    ``fits`` raises `Held` for a name that the store cannot have. A session that breaks while ``store`` uses it is
+    ended, and that is this file's trouble: whether the server is away, the next one tells.
+    """
+    try:
+        fits(load.target)
+        content = opened(load)
+    except NightferryError as err:
+        return err
+    with content:
+        session = line.session
+        try:
+            store(session, content)
+        except (Cut, Silence, Garbled) as err:
+            line.drop()
+            return TryAgain(f"{err}: storing {load.target!a} was not confirmed")
+        except Misconfigured:
+            raise
+        except NightferryError as err:
+            return err
+    return None
 
 
 def occupied(label: str, target: StorePath) -> Occupied:

@@ -1,14 +1,14 @@
 """The sessions of one store with one server: as many as it may have, used again over calls and threads."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 from nightferry.core.errors import NightferryError, TryAgain, Unreachable
-from nightferry.core.store import StorePath
+from nightferry.core.store import Entry, StorePath
 
 
 class Cut(Unreachable):
@@ -198,3 +198,17 @@ class Line(Generic[S, H]):
         if self._token is not None:
             token, self._token = self._token, None
             self.pool.leave(token)
+
+
+def stat_over(
+    pool: Pool[S, H],
+    stat: Callable[[Line[S, H], list[StorePath]], Iterator[Entry | None]],
+    paths: Iterable[StorePath],
+) -> Iterator[Entry | None]:
+    """Tell sizes and times over a line of a pool; see `Store.stat`.
+
+    The paths are taken in first: they may come out of a listing of this very store, which needs a line, too.
+    """
+    asked = [*paths]
+    with Line(pool) as line:
+        yield from stat(line, asked)

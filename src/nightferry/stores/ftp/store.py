@@ -15,6 +15,7 @@ from nightferry.stores.ftp.reply import refusal
 from nightferry.stores.ftp.stat import stat_all, stat_one
 from nightferry.stores.ftp.walk import walk
 from nightferry.stores.paths import checked
+from nightferry.stores.sessions import stat_over
 
 
 class FtpStore:
@@ -43,13 +44,8 @@ class FtpStore:
             yield from walk(line, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell sizes and times as they are now; see `Store.stat`.
-
-        The paths are taken in first: they may come out of a listing of this very store.
-        """
-        asked = [*paths]
-        with Line(self._pool) as line:
-            yield from stat_all(line, asked)
+        """Tell sizes and times as they are now; see `Store.stat`."""
+        return stat_over(self._pool, stat_all, paths)
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Yield the wanted files; see `Store.fetch`."""

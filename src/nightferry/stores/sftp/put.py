@@ -7,9 +7,9 @@ its folder are synced (``fsync@openssh.com``) before the answer, where the serve
 
 from collections import deque
 
-from nightferry.core.errors import Gone, Misconfigured, NightferryError, NoSpace, Occupied, TryAgain
+from nightferry.core.errors import Gone, NightferryError, NoSpace, Occupied, TryAgain
 from nightferry.core.store import ROOT, Load, StorePath
-from nightferry.stores.loads import Content, occupied, opened, sweep, unfinished
+from nightferry.stores.loads import Content, occupied, stored, sweep, unfinished
 from nightferry.stores.paths import above, checked, inside, part_name
 from nightferry.stores.sessions import Cut, Garbled, Silence
 from nightferry.stores.sftp.session import Session, SftpLine
@@ -43,34 +43,27 @@ class Putter:
 
     def put(self, load: Load) -> NightferryError | None:
         """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
-        try:
-            folder = above(checked(load.target))
-            content = opened(load)
-        except NightferryError as err:
-            return err
-        with content:
-            session = self._ready()
-            try:
-                self._store(session, content, folder)
-            except (Cut, Silence, Garbled) as err:
-                self._line.drop()
-                return TryAgain(f"{err}: storing {load.target!a} was not confirmed")
-            except Misconfigured:
-                raise
-            except NightferryError as err:
-                self._sweep_up(session)
-                return err
-        return None
+        return stored(self._line, load, checked, self._store)
 
-    def _store(self, session: Session, content: Content, folder: StorePath) -> None:
+    def _store(self, session: Session, content: Content) -> None:
+        if session is not self._session:
+            self._session = session
+            self._folders.clear()
+        folder = above(content.target)
         self._sweep(session)
         self._enter(session, folder)
         if session.look(content.target) is not None:
             raise occupied(self._label, content.target)
         part = inside(folder, part_name())
-        with unfinished(self._line.pool.leftovers, part):
-            self._carry(session, content, part)
-            self._name(session, part, content.target)
+        try:
+            with unfinished(self._line.pool.leftovers, part):
+                self._carry(session, content, part)
+                self._name(session, part, content.target)
+        except (Cut, Silence, Garbled):
+            raise
+        except NightferryError:
+            self._sweep_up(session)
+            raise
         self._sync_folder(session, folder)
 
     def close(self) -> None:
@@ -80,13 +73,6 @@ class Putter:
                 if handle is not None:
                     self._session.forget(self._session.ask(Kind.CLOSE, handle))
         self._folders.clear()
-
-    def _ready(self) -> Session:
-        session = self._line.session
-        if session is not self._session:
-            self._session = session
-            self._folders.clear()
-        return session
 
     # -- the steps of a put ------------------------------------------------------------------------------------
 

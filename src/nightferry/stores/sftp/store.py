@@ -6,7 +6,7 @@ from nightferry.core.errors import Gone, Held, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
 from nightferry.stores.courses import Fetch
 from nightferry.stores.paths import checked
-from nightferry.stores.sessions import Line, Pool
+from nightferry.stores.sessions import Line, Pool, stat_over
 from nightferry.stores.sftp.address import SftpAddress
 from nightferry.stores.sftp.fetch import SftpCourse
 from nightferry.stores.sftp.put import Putter
@@ -33,13 +33,8 @@ class SftpStore:
             yield from walk(line, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell sizes and times as they are now; see `Store.stat`.
-
-        The paths are taken in first: they may come out of a listing of this very store.
-        """
-        asked = [*paths]
-        with Line(self._pool) as line:
-            yield from stat_all(line, asked)
+        """Tell sizes and times as they are now; see `Store.stat`."""
+        return stat_over(self._pool, stat_all, paths)
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Yield the wanted files; see `Store.fetch`."""

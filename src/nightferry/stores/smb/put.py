@@ -7,9 +7,9 @@ does not do over a name that is taken; and then it is synced once more, so that 
 
 from collections import deque
 
-from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, Occupied, TryAgain
+from nightferry.core.errors import Gone, Held, NightferryError, Occupied, TryAgain
 from nightferry.core.store import ROOT, Load, StorePath
-from nightferry.stores.loads import Content, occupied, opened, sweep, unfinished
+from nightferry.stores.loads import Content, occupied, stored, sweep, unfinished
 from nightferry.stores.paths import above, checked, inside, is_text, part_name, windows_refusal
 from nightferry.stores.sessions import Cut, Garbled, Silence
 from nightferry.stores.smb import wire
@@ -33,34 +33,18 @@ class Putter:
 
     def put(self, load: Load) -> NightferryError | None:
         """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
-        try:
-            folder = above(fitting(load.target))
-            content = opened(load)
-        except NightferryError as err:
-            return err
-        with content:
-            session = self._ready()
-            try:
-                self._sweep(session)
-                self._enter(session, folder)
-                if session.look(load.target) is not None:
-                    return occupied(self._label, load.target)
-                self._carry(session, content, inside(folder, part_name()))
-            except (Cut, Silence, Garbled) as err:
-                self._line.drop()
-                return TryAgain(f"{err}: storing {load.target!a} was not confirmed")
-            except Misconfigured:
-                raise
-            except NightferryError as err:
-                return err
-        return None
+        return stored(self._line, load, fitting, self._store)
 
-    def _ready(self) -> Session:
-        session = self._line.session
+    def _store(self, session: Session, content: Content) -> None:
         if session is not self._session:
             self._session = session
             self._folders.clear()
-        return session
+        folder = above(content.target)
+        self._sweep(session)
+        self._enter(session, folder)
+        if session.look(content.target) is not None:
+            raise occupied(self._label, content.target)
+        self._carry(session, content, inside(folder, part_name()))
 
     # -- the steps of a put ------------------------------------------------------------------------------------
 
