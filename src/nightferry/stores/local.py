@@ -10,7 +10,8 @@ from pathlib import Path
 
 from nightferry.core.errors import Changed, Gone, Held, Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
-from nightferry.stores.local_folders import NO_FOLLOW, NOT_THERE, Folder, Folders, failure, is_link, refusal
+from nightferry.stores.loads import size_of
+from nightferry.stores.local_folders import NO_FOLLOW, NOT_THERE, Folder, Folders, failure, is_link, lstat, refusal
 from nightferry.stores.local_put import Memory, put_group
 from nightferry.stores.paths import is_part, name_refusal, split
 
@@ -94,7 +95,7 @@ class LocalStore:
         size = 0
         for number, load in enumerate(loads, 1):
             group.append(load)
-            size += _size_of(load.source)
+            size += size_of(load)
             if number == len(loads) or len(group) == _GROUP_LOADS or size >= _GROUP_BYTES:
                 with self._folders() as folders:
                     answers = put_group(folders, group, self._memory)
@@ -109,7 +110,7 @@ class LocalStore:
         with self._folders() as folders:
             try:
                 folder = folders.open(above)
-                if not stat.S_ISREG(_lstat(folder, name).st_mode):
+                if not stat.S_ISREG(lstat(folder, name).st_mode):
                     raise Held(f"{self._label}: {path!r} is no plain file, so it is not removed")
                 os.unlink(folder.at(name), dir_fd=folder.fd)
             except OSError as err:
@@ -132,7 +133,7 @@ class LocalStore:
             return None
         above, name = split(path)
         try:
-            status = _lstat(folders.open(above), name)
+            status = lstat(folders.open(above), name)
         except OSError as err:
             if err.errno in NOT_THERE:
                 return None
@@ -203,7 +204,7 @@ class _LocalArrival:
         fd = os.open(folder.at(name), _READ_FLAGS, dir_fd=folder.fd)
         try:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or (not NO_FOLLOW and is_link(_lstat(folder, name))):
+            if not stat.S_ISREG(status.st_mode) or (not NO_FOLLOW and is_link(lstat(folder, name))):
                 raise Gone(f"{self._place} is no plain file (any more)")
             if status.st_size < self._want.offset:
                 raise Changed(f"{self._place} has {status.st_size:,} bytes, fewer than came: {self._want.offset:,}")
@@ -270,14 +271,3 @@ else:
 
 def _entry(path: StorePath, status: os.stat_result) -> Entry:
     return Entry(path, status.st_size, status.st_mtime_ns // 1000)
-
-
-def _lstat(folder: Folder, name: str) -> os.stat_result:
-    return os.stat(folder.at(name), dir_fd=folder.fd, follow_symlinks=False)
-
-
-def _size_of(source: Path) -> int:
-    try:
-        return source.stat().st_size
-    except OSError:  # the load is answered with that error when its turn comes
-        return 0

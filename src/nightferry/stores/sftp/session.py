@@ -246,4 +246,5 @@ class Session:
         self._process.close(politely=politely)
 
 
+#: One call's way to an SFTP server.
 SftpLine: TypeAlias = Line[Session, Habits]

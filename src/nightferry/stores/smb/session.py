@@ -326,4 +326,5 @@ class Session:
         self._link.close()
 
 
+#: One call's way to a share.
 SmbLine: TypeAlias = Line[Session, None]
