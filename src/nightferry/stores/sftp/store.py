@@ -19,6 +19,7 @@ class SftpStore:
     """A folder on an SFTP server; see `nightferry.core.store.Store`. Connects when it is first used."""
 
     def __init__(self, address: SftpAddress) -> None:
+        self._address = address
         self._pool = Pool(lambda: Session(address), address.label, address.connections, Habits())
 
     @property
