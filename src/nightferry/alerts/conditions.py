@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from nightferry.core.alert import Condition
 from nightferry.core.balance import Bin
-from nightferry.core.overview import Contact, NightLine
+from nightferry.core.display import counted
+from nightferry.core.overview import Contact, NightLine, Reason
 
 #: Fewer held frames than this are a matter for the digest, whatever share of a short night they are.
 FEWEST_HELD = 3
@@ -117,6 +118,7 @@ def _of_night(night: NightFacts, habits: Habits) -> Iterator[Condition]:
         f"{name}: a bug in nightferry stopped {sum(one.frames for one in bugs):,} frames of {evening}",
         "\n".join(one.reason for one in bugs) + "\nThe traceback stands in: nightferry why FRAME",
     )
+    yield _of_cubes(night, habits)
     if not night.over:
         return
     yield Condition(
@@ -128,20 +130,52 @@ def _of_night(night: NightFacts, habits: Habits) -> Iterator[Condition]:
     )
 
 
+def _of_cubes(night: NightFacts, habits: Habits) -> Condition:
+    """Judge a night's cubes: one stands for many frames, so one that is held is told at once.
+
+    A delivery that fails is the archive's affair.
+    """
+    name, evening = night.line.balance.night.telescope, night.line.balance.night.date
+    bad = [one for one in night.line.products.reasons if one.bin is Bin.HELD or not _archive_of(one)]
+    held = sum(one.frames for one in bad if one.bin is Bin.HELD)
+    failed = sum(one.frames for one in bad) - held
+    words = [f"{counted(count, 'cube')} of {evening} {verb}" for count, verb in _cube_words(held, failed) if count]
+    return Condition(
+        f"cubes/{name}/{evening}",
+        bool(bad),
+        f"{name}: {' and '.join(words)}",
+        "\n".join(f"{one.frames:,} {one.bin} at {one.stage}: {one.reason}" for one in bad)
+        + f"\nTo see them: nightferry night {name} {evening}",
+        0 if held else habits.patience,
+    )
+
+
+def _cube_words(held: int, failed: int) -> list[tuple[int, str]]:
+    return [(held, "is held" if held == 1 else "are held"), (failed, "cannot be made")]
+
+
+def _archive_of(reason: Reason) -> str:
+    """Tell the archive whose delivery this is about; empty for other steps."""
+    word, _, archive = reason.stage.partition(" to ")
+    return archive if word == "deliver" else ""
+
+
 def _of_archives(telescopes: Sequence[Facts], habits: Habits) -> Iterator[Condition]:
-    """Frames that fail at a delivery mean an archive that is out of reach, full, or refuses us."""
-    stages: dict[str, list[str]] = {}
-    archives: dict[str, int] = {}
+    """Frames and cubes that fail at a delivery mean an archive that is out of reach, full, or refuses us."""
+    failing: dict[str, tuple[list[Reason], list[Reason]]] = {}
     for facts in telescopes:
         for night in facts.nights:
-            for one in night.line.reasons:
-                word, _, archive = one.stage.partition(" to ")
-                if one.bin is Bin.FAILED and word == "deliver":
-                    archives[archive] = archives.get(archive, 0) + one.frames
-                    stages.setdefault(archive, []).append(one.reason)
-    for archive, frames in archives.items():
-        body = "\n".join([*dict.fromkeys(stages[archive]), "They are tried again by themselves."])
-        title = f"archive {archive} takes nothing: {frames:,} frames wait"
+            for place, reasons in enumerate((night.line.reasons, night.line.products.reasons)):
+                for one in reasons:
+                    if one.bin is Bin.FAILED and (archive := _archive_of(one)):
+                        failing.setdefault(archive, ([], []))[place].append(one)
+    for archive, (frames, cubes) in failing.items():
+        told = dict.fromkeys(one.reason for one in (*frames, *cubes))
+        body = "\n".join([*told, "They are tried again by themselves."])
+        counts = (sum(one.frames for one in frames), "frame"), (sum(one.frames for one in cubes), "cube")
+        waiting = " and ".join(counted(count, what) for count, what in counts if count)
+        verb = "waits" if sum(count for count, _ in counts) == 1 else "wait"
+        title = f"archive {archive} takes nothing: {waiting} {verb}"
         yield Condition(f"archive/{archive}", True, title, body, habits.patience)
 
 

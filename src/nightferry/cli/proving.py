@@ -8,11 +8,11 @@ from pathlib import Path
 
 from nightferry import api
 from nightferry.cli.exits import DONE, FAILED, HELD
-from nightferry.cli.products import counted
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import Cell, say, say_json, size_text, table
 from nightferry.conduct import Finding, Stranger, Verdict
 from nightferry.config.units import percent
+from nightferry.core.display import counted
 from nightferry.core.errors import Misconfigured
 from nightferry.core.receipt import Outcome
 from nightferry.steps.clear import Clearance

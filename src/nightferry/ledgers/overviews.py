@@ -1,6 +1,6 @@
 """How telescopes last answered, and the overview of their last nights."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date
 
@@ -8,8 +8,9 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
 from nightferry.core.balance import Bin
-from nightferry.core.overview import Contact, NightLine, Overview, Reason
+from nightferry.core.overview import Contact, NightLine, Overview, Products, Reason
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.ledgers.made import open_products, products_of
 from nightferry.ledgers.queries import balances
 from nightferry.ledgers.schema import OPEN_INDEXED, contacts, standings
 
@@ -60,9 +61,17 @@ def overview_of(connection: Connection, telescope: str, count: int) -> Overview:
     newest = select(evening).where(standings.c.telescope == telescope).distinct().order_by(evening.desc()).limit(count)
     evenings = list(connection.execute(newest).scalars())
     reasons = _reasons(connection, telescope, evenings)
-    lines = [NightLine(one, reasons[one.night.date]) for one in balances(connection, telescope, evenings)]
+    made = products_of(connection, telescope, evenings)
+    lines = [
+        NightLine(one, reasons[one.night.date], made.get(one.night.date, Products()))
+        for one in balances(connection, telescope, evenings)
+    ]
     older, oldest = _older(connection, telescope, evenings)
-    return Overview(contact_of(connection, telescope), lines[::-1], older, oldest)
+    waiting = open_products(connection, telescope, min(evenings)) if evenings else {}
+    oldest = min((*waiting, *([oldest] if oldest else [])), default=None)
+    return Overview(
+        contact_of(connection, telescope), lines[::-1], older, oldest, sum(waiting.values(), start=Counter())
+    )
 
 
 def _reasons(connection: Connection, telescope: str, evenings: Sequence[date]) -> dict[date, list[Reason]]:

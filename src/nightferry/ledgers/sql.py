@@ -17,6 +17,7 @@ from nightferry.core.store import StorePath
 from nightferry.ledgers import queries
 from nightferry.ledgers.database import Database, open_database
 from nightferry.ledgers.derive import expectations_of, pages, restate_all, restate_open
+from nightferry.ledgers.made import restate_all_products
 from nightferry.ledgers.outbox import SqlOutbox
 from nightferry.ledgers.overviews import contact_of, note_contact, overview_of
 from nightferry.ledgers.rows import expectation_row
@@ -179,9 +180,10 @@ class SqlLedger:
             return overview_of(connection, telescope, nights)
 
     def rebuild(self, telescope: str | None = None) -> None:
-        """Make the standings anew from sightings and receipts alone."""
+        """Make the standings anew from sightings and receipts alone, and those of all products of many frames."""
         with self.database.writing() as connection:
             restate_all(connection, telescope)
+            restate_all_products(connection)
 
     def close(self) -> None:
         """Let go of the database."""
