@@ -25,9 +25,12 @@ from nightferry.core.ledger import Ledger
 from nightferry.core.night import Night, evening_at
 from nightferry.core.overview import NightLine, Overview
 from nightferry.core.progress import Onlooker
+from nightferry.vigil.audits import AuditAlerts, audit_alerts
 from nightferry.vigil.books import Copier, write_books
 from nightferry.vigil.journal import Journal, Written
 from nightferry.vigil.metrics import serve_metrics, write_metrics
+
+__all__ = ["AuditAlerts", "Vigil", "audit_alerts", "keep", "over_evening", "site_of"]
 
 #: So many nights of each telescope are looked at.
 NIGHTS = 3
