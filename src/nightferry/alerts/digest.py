@@ -8,6 +8,8 @@ from nightferry.core.alert import Alert
 from nightferry.core.balance import Bin
 from nightferry.core.display import counted
 
+#: So many of the alerts that stand are listed.
+_LISTED = 30
 _CUBES = (Bin.DELIVERED, Bin.HELD, Bin.FAILED, Bin.PENDING)
 
 
@@ -38,13 +40,16 @@ def digest_of(evening: date, telescopes: Sequence[Facts], standing: Sequence[Ale
         words = [f"{counted(count, what)} {place}" for (place, what), count in older.items() if count]
         parts.append(f"Of the nights before: {', '.join(words)}.")
     if standing:
-        parts.append("Still so:\n" + "\n".join(f"- {alert.title}" for alert in standing))
+        lines = [f"- {alert.title}" for alert in standing[:_LISTED]]
+        lines += [f"- and {len(standing) - _LISTED:,} more"] if len(standing) > _LISTED else []
+        parts.append("\n".join(["Still so:", *lines]))
     return title, "\n\n".join(parts), well
 
 
 def _older(facts: Facts, evening: date, place: Bin, what: str) -> int:
     """Count the frames or cubes of all nights before this one that stand there."""
-    before = [night.line for night in facts.nights if night.line.balance.night.date < evening]
+    lines = (*(night.line for night in facts.nights), *facts.older)
+    before = [line for line in lines if line.balance.night.date < evening]
     if what == "cube":
         return sum(line.products.counts.get(place, 0) for line in before)
     return sum(line.balance.held if place is Bin.HELD else line.balance.failed for line in before)

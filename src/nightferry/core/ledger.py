@@ -18,7 +18,7 @@ from nightferry.core.alert import Outbox
 from nightferry.core.balance import Balance, Bin, Expectation, Standing
 from nightferry.core.frame import Digest, FrameId, Sighting
 from nightferry.core.night import Night
-from nightferry.core.overview import Contact, Overview
+from nightferry.core.overview import Contact, NightLine, Overview
 from nightferry.core.product import Product
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
@@ -241,6 +241,13 @@ class Ledger(Protocol):
 
     def overview(self, telescope: str, nights: int) -> Overview:
         """Tell a telescope's last nights, newest first, and what is open in those before."""
+        ...
+
+    def open_nights(self, telescope: str, before: date) -> Sequence[NightLine]:
+        """Tell the nights before another with frames or cubes that are held or failed, newest first.
+
+        Nobody strikes their balance: ``seen`` is the sum of the others, and ``bytes`` are not counted.
+        """
         ...
 
     def rebuild(self, telescope: str | None = None) -> None:
