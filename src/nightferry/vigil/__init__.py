@@ -26,7 +26,8 @@ from nightferry.core.night import Night, evening_at
 from nightferry.core.overview import NightLine, Overview
 from nightferry.core.progress import Onlooker
 from nightferry.vigil.audits import AuditAlerts, audit_alerts
-from nightferry.vigil.books import Copier, write_books
+from nightferry.vigil.books import write_books
+from nightferry.vigil.copies import Copier
 from nightferry.vigil.journal import Journal, Written
 from nightferry.vigil.metrics import serve_metrics, write_metrics
 
