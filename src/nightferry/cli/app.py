@@ -1,6 +1,5 @@
 """The command line: what all commands share, and the order they stand in."""
 
-import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from nightferry import __version__
 from nightferry.cli.commands import carrying, indexing, looking, making, proving, setting_up, telling
+from nightferry.cli.exits import guarded
 
 app = typer.Typer(
     name="nightferry",
@@ -43,14 +43,5 @@ def common(
 
 
 def main() -> None:
-    """Run the command line; the entry point of the ``nightferry`` command."""
-    from nightferry.cli.exits import guarded
-
-    # Start-up makes some 100,000 lasting objects, and each full collection walks them all for nothing (a tenth of
-    # the start-up time); what a pass leaves behind is freed by its reference counts.
-    gc.set_threshold(100_000, 20, 50)
+    """Run the command line."""
     guarded(app)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import filelock
-
 from nightferry.conduct.works import versions_of
 from nightferry.core.balance import Expectation, stage_name
 from nightferry.core.errors import Busy, Misconfigured
@@ -67,6 +65,8 @@ class Route:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other nightferry away from this telescope's nights; raise `Busy` when one is at them."""
+        import filelock  # noqa: PLC0415 - brings asyncio, and workers, who import this module, lock nothing
+
         try:
             self.lock.parent.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.lock, timeout=0)
