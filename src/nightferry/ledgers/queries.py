@@ -249,7 +249,11 @@ def balances(connection: Connection, telescope: str | None, evenings: Sequence[d
 
 
 def _seen(connection: Connection, telescope: str | None, evenings: Sequence[date] | None) -> dict[Night, int]:
-    """Count each night's frames from sightings and receipts alone, so that the balance is a check of the standings."""
+    """Count each night's frames from sightings and receipts alone, so that the balance is a check of the standings.
+
+    A path is part of a frame's identity, so a frame that was sighted again has a path that was: the scattered index of
+    frames is asked only for paths that were sighted again.
+    """
     newer, later = sightings.alias("newer"), sightings.alias("later")
     replaced = exists().where(newer.c.frame == sightings.c.frame, newer.c.seq > sightings.c.seq)
     changed = exists().where(
@@ -260,7 +264,9 @@ def _seen(connection: Connection, telescope: str | None, evenings: Sequence[date
         receipts.c.step == "pull",
         receipts.c.outcome == Outcome.DONE.value,
     )
-    asked = select(sightings.c.telescope, sightings.c.evening, func.count()).where(~replaced, or_(~changed, pulled))
+    asked = select(sightings.c.telescope, sightings.c.evening, func.count()).where(
+        or_(~changed, and_(pulled, ~replaced))
+    )
     if telescope is not None:
         asked = asked.where(sightings.c.telescope == telescope)
     if evenings is not None:
