@@ -20,7 +20,7 @@ from nightferry.config.secrets import read_secret
 from nightferry.core.alert import Alert, Condition, Kind
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.context import Site
-from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
+from nightferry.core.errors import Misconfigured, NightferryError, NotMounted, TryAgain
 from nightferry.core.ledger import Ledger
 from nightferry.core.night import Night, evening_at
 from nightferry.core.overview import NightLine, Overview
@@ -106,7 +106,7 @@ class Vigil:
         """Judge after a pass, or after the error that ended it; a quiet one is judged once a minute."""
         trouble = result.trouble if isinstance(result, Pass) else result
         with self._lock:
-            if isinstance(trouble, Misconfigured):
+            if isinstance(trouble, Misconfigured | NotMounted):
                 self._refused.add(telescope)
             else:
                 self._refused.discard(telescope)
