@@ -40,7 +40,8 @@ class Glance:
             try:
                 return overview_of(self._ask, telescope, nights)
             finally:
-                self.connection.execute("ROLLBACK")
+                if self.connection.in_transaction:  # some errors end it
+                    self.connection.execute("ROLLBACK")
         except sqlite3.DatabaseError as err:
             known = explain(err, self.path, PATIENCE)
             if known is None:
