@@ -1,12 +1,12 @@
 """What it costs to start: processor time and seconds of commands that have little to do; prints a table.
 
-    python benchmarks/start_speed.py [--rounds 20] [--against SRC] [--ledger CONFIG] [--folder DIR]
+    python -m benchmarks.start_speed [--rounds 20] [--receipts 1000000] [--against SRC] [--folder DIR]
 
-The commands: ``--help``; ``status``, ``nights`` and ``why`` on the ledger of one night; ``run`` with nothing new; and
-``run`` of 24 small frames, pulled, verified and delivered into a folder with a new ledger each round, then the same
-with new headers made and validated by worker processes. ``--ledger`` adds ``status`` with another configuration, such
-as one that `status_speed.py --keep` left. ``--against`` names the folder `src` of another version, whose rounds are
-interleaved with ours. Medians are told, workers' time included.
+The commands: ``--help``; ``status``, ``nights`` and ``why`` on the ledger of one night; ``status`` on one with so many
+receipts; ``run`` with nothing new; and ``run`` of 24 small frames, pulled, verified and delivered into a folder with a
+new ledger each round, then the same with new headers made and validated by worker processes. ``--against`` names the
+folder `src` of another version, whose rounds are interleaved with ours. Medians are told; processor time includes that
+of worker processes.
 """
 
 import argparse
@@ -18,8 +18,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from benchmarks.status_speed import configuration, fill
 
 from nightferry.testing.astra import START, astra_frame
 
@@ -84,12 +87,15 @@ def spend(source: Path, words: Sequence[str]) -> Spent:
     return Spent(usage.ru_utime + usage.ru_stime, time.perf_counter() - began)
 
 
-def tasks(folder: Path, ledgers: Sequence[Path]) -> list[Task]:
-    """Plant the frames, carry them once, and list what is to be measured."""
+def tasks(folder: Path, receipts: int) -> list[Task]:
+    """Plant the frames, carry them once, fill a ledger, and list what is to be measured."""
     raw = folder / "raw"
     plant(raw)
     known = configure(folder / "known", raw, CARRIED)
     spend(OWN, ["--config", str(known), "run", "--night", "all"])
+
+    full = configuration(folder, "full")
+    fill(f"sqlite:///{folder / 'full.db'}", receipts)
 
     def new(route: str) -> list[str]:
         home = Path(tempfile.mkdtemp(dir=folder))
@@ -102,11 +108,11 @@ def tasks(folder: Path, ledgers: Sequence[Path]) -> list[Task]:
         "run, nothing new": ["run", "--night", "all"],
     }
     return [
-        Task("--help", lambda: ["--help"]),
-        *(Task(label, lambda words=words: ["--config", str(known), *words]) for label, words in asked.items()),
-        *(Task(f"status, {one.stem}", lambda one=one: ["--config", str(one), "status"]) for one in ledgers),
-        Task(f"run, {FRAMES} frames", lambda: new(CARRIED)),
-        Task(f"run, {FRAMES} frames, made", lambda: new(MADE)),
+        Task("--help", partial(list, ["--help"])),
+        *(Task(label, partial(list, ["--config", str(known), *words])) for label, words in asked.items()),
+        Task(f"status, {receipts:,}", partial(list, ["--config", str(full), "status"])),
+        Task(f"run, {FRAMES} frames", partial(new, CARRIED)),
+        Task(f"run, {FRAMES} frames, made", partial(new, MADE)),
     ]
 
 
@@ -114,13 +120,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--against", type=Path, help="the folder src of another version")
-    parser.add_argument("--ledger", type=Path, action="append", default=[], help="another configuration for status")
+    parser.add_argument("--receipts", type=int, default=1_000_000, help="in the large ledger")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     chosen = parser.parse_args()
     versions = {"here": OWN, **({"there": chosen.against.absolute()} if chosen.against else {})}
     print(f"{'milliseconds':24}" + "".join(f" | {name + ': processor':>18} {'clock':>6}" for name in versions))
     with tempfile.TemporaryDirectory(dir=chosen.folder, prefix="nightferry-start-") as folder:
-        for task in tasks(Path(folder), chosen.ledger):
+        for task in tasks(Path(folder), chosen.receipts):
             found: dict[str, list[Spent]] = {name: [] for name in versions}
             for source in versions.values():
                 spend(source, task.words())  # once for the caches
