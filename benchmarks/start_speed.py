@@ -78,12 +78,16 @@ def spend(source: Path, words: Sequence[str]) -> Spent:
         [sys.executable, "-m", "nightferry", *words],
         env=env | {"PYTHONPATH": str(source)},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    assert process.stderr is not None
+    with process.stderr:
+        said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in {0, 1}:
-        raise SystemExit(f"nightferry {' '.join(words)} ended with {process.returncode}")
+    if process.returncode not in {0, 1} or "Traceback" in said:
+        raise SystemExit(f"nightferry {' '.join(words)} ended with {process.returncode}: {said}")
     return Spent(usage.ru_utime + usage.ru_stime, time.perf_counter() - began)
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from nightferry.core.balance import Balance, Bin, Expectation
 from nightferry.core.errors import Misconfigured
-from nightferry.core.frame import Sighting
+from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.night import Night
-from nightferry.core.overview import Contact, Overview
+from nightferry.core.overview import Contact, Overview, Products, Reason
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledgers.glance import Glance, glance
@@ -29,7 +29,7 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def ledger(url: str) -> Iterator[SqlLedger]:
-    """A ledger with two telescopes, six nights, frames in every bin, and texts that no column holds as they are."""
+    """A ledger with two telescopes, six nights, frames in every bin, cubes, and texts that no column holds as they are."""
     opened = open_ledger(url)
     opened.expect("io", Expectation(("pull",), ("eso",), {}))
     for day in range(1, 7):
@@ -44,6 +44,9 @@ def ledger(url: str) -> Iterator[SqlLedger]:
         held = [Receipt(frames[1].id, night, "pull", "1", Outcome.HELD, "cut \udcff\\ off", started_us=THEN_US)]
         failed = [Receipt(frames[2].id, night, "pull", "1", Outcome.FAILED, "no answer", started_us=THEN_US)]
         opened.record([*pulled, *delivered, *held, *failed])
+        cube, facts = FrameId(f"{day}".ljust(64, "0")), {"key": f"M31 \udcff {day % 2}"}
+        opened.record([Receipt(cube, night, "cube", "1", Outcome.DONE, proof=facts, started_us=THEN_US)])
+        opened.record([Receipt(cube, night, "validate", "1", Outcome.HELD, "no \udcff RA", started_us=THEN_US)])
     opened.sight([Sighting(Night("europa", date(2026, 9, 1)), StorePath("a.fits"), 1, None, THEN_US)])
     opened.greet(Contact("io", looked_us=THEN_US, trouble="no \udcff route"))
     yield opened
@@ -72,6 +75,8 @@ def test_a_glance_reads_every_bin_and_every_text(ledger: SqlLedger, url: str) ->
         (Bin.HELD, "pull", "cut \udcff\\ off"),
         (Bin.FAILED, "pull", "no answer"),
     ]
+    assert newest.products == Products({Bin.HELD: 1}, [Reason(Bin.HELD, "validate", "no \udcff RA", 1)])
+    assert overview.older_products == {Bin.HELD: 4}
     assert overview.older == {Bin.HELD: 4, Bin.FAILED: 4, Bin.PENDING: 4}
     assert overview.oldest_open == date(2026, 9, 1)
     assert overview.contact == Contact("io", THEN_US, 0, 0, THEN_US + 6, "no \udcff route")

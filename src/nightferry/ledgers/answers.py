@@ -1,4 +1,4 @@
-"""What a glance at the ledger tells: contacts, balances, the overview of the last nights.
+"""What a glance at the ledger tells: contacts, balances, the overview of the last nights, what is open in others.
 
 These are the questions of every minute, so they are plain SQL, which `nightferry.ledgers.sql` asks through SQLAlchemy
 and `nightferry.ledgers.glance` without it. Values are named (``:telescope``), as both and every database understand.
@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.night import Night
-from nightferry.core.overview import Contact, NightLine, Overview, Reason
+from nightferry.core.overview import Contact, NightLine, Overview, Products, Reason
 from nightferry.ledgers.revision import OPEN_INDEXED
 from nightferry.ledgers.text import read_text
 
@@ -45,6 +45,22 @@ _OLDER = (
     "SELECT bin, count(*), min(evening) FROM standings "  # noqa: S608 - as above
     f"WHERE telescope = :telescope AND evening < :first AND {OPEN_INDEXED} GROUP BY bin"
 )
+# An edition that was never delivered waits for nobody once a later one took its place, and no machine works at one.
+_PRODUCTS = (
+    "SELECT t.evening, t.bin, t.stage, t.reason, count(*) FROM products AS t WHERE {chosen} "
+    "AND (t.first = (SELECT max(newer.first) FROM products AS newer "
+    "WHERE newer.telescope = t.telescope AND newer.evening = t.evening AND newer.key = t.key) "
+    "OR (t.bin = 'held' AND t.delivered)) "
+    "GROUP BY t.evening, t.bin, t.stage, t.reason ORDER BY count(*) DESC, t.reason"
+)
+_OPEN_BEFORE = "t.telescope = :telescope AND t.evening < :before AND t.bin IN ('held', 'failed')"
+_OPEN_NIGHTS = (
+    "SELECT DISTINCT evening FROM standings "  # noqa: S608 - as above
+    f"WHERE telescope = :telescope AND evening < :before AND {OPEN_INDEXED} AND bin <> 'pending'"
+)
+_STOOD = "SELECT t.evening, t.bin, count(*) FROM standings AS t WHERE {chosen} GROUP BY t.evening, t.bin"
+#: How many nights one question is about; SQLite before 3.32 takes 999 values at most.
+_PAGE = 400
 
 
 class Ask(Protocol):
@@ -76,10 +92,55 @@ def balances(ask: Ask, telescope: str | None, evenings: Sequence[date] | None) -
 def overview_of(ask: Ask, telescope: str, count: int) -> Overview:
     """Look at the last nights of a telescope, and count what is open in those before."""
     evenings = [_day(row[0]) for row in ask(_NEWEST, {"telescope": telescope, "count": count})]
-    reasons = _reasons(ask, telescope, evenings)
-    lines = [NightLine(one, reasons[one.night.date]) for one in balances(ask, telescope, evenings)]
+    reasons, made = _reasons(ask, telescope, evenings), _products(ask, *_chosen(telescope, evenings))
+    lines = [
+        NightLine(one, reasons[one.night.date], made.get(one.night.date, Products()))
+        for one in balances(ask, telescope, evenings)
+    ]
     older, oldest = _older(ask, telescope, evenings)
-    return Overview(contact_of(ask, telescope), lines[::-1], older, oldest)
+    waiting = _open_products(ask, telescope, min(evenings)) if evenings else {}
+    counts = sum((Counter(one.counts) for one in waiting.values()), start=Counter[Bin]())
+    oldest = min((*waiting, *([oldest] if oldest else [])), default=None)
+    return Overview(contact_of(ask, telescope), lines[::-1], older, oldest, counts)
+
+
+def open_nights(ask: Ask, telescope: str, before: date) -> list[NightLine]:
+    """Look at the nights before another with frames or cubes that are held or failed, newest first.
+
+    Their frames are counted from the standings alone, and their bytes not at all: indexes answer, and at once.
+    """
+    rows = ask(_OPEN_NIGHTS, {"telescope": telescope, "before": before.isoformat()})
+    evenings = {*(_day(row[0]) for row in rows), *_open_products(ask, telescope, before)}
+    ordered, found = sorted(evenings, reverse=True), list[NightLine]()
+    for start in range(0, len(ordered), _PAGE):
+        page = ordered[start : start + _PAGE]
+        chosen, values = _chosen(telescope, page)
+        counts: dict[date, Counter[str]] = defaultdict(Counter)
+        for day, bin_name, count in ask(_STOOD.format(chosen=chosen), values):
+            counts[_day(day)].update({str(bin_name): int(count), "seen": int(count)})
+        reasons, made = _reasons(ask, telescope, page), _products(ask, chosen, values)
+        found += [
+            NightLine(Balance(Night(telescope, day), **counts[day]), reasons[day], made.get(day, Products()))
+            for day in page
+        ]
+    return found
+
+
+def _products(ask: Ask, chosen: str, values: Values) -> dict[date, Products]:
+    """Count the products of nights by where they stand, and say why those that are held or failed are."""
+    counts: dict[date, Counter[Bin]] = defaultdict(Counter)
+    reasons: dict[date, list[Reason]] = defaultdict(list)
+    for day, bin_name, stage, reason, count in ask(_PRODUCTS.format(chosen=chosen), values):
+        evening, place = _day(day), Bin(str(bin_name))
+        counts[evening][place] += int(count)
+        if place in {Bin.HELD, Bin.FAILED}:
+            reasons[evening].append(Reason(place, str(stage), read_text(str(reason)), int(count)))
+    return {evening: Products(counts[evening], reasons[evening]) for evening in counts}
+
+
+def _open_products(ask: Ask, telescope: str, before: date) -> dict[date, Products]:
+    """Count the products that are held or failed, of each night before another."""
+    return _products(ask, _OPEN_BEFORE, {"telescope": telescope, "before": before.isoformat()})
 
 
 def _reasons(ask: Ask, telescope: str, evenings: Sequence[date]) -> dict[date, list[Reason]]:

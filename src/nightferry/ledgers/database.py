@@ -19,13 +19,14 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from nightferry.core.errors import Misconfigured
+from nightferry.ledgers.made import restate_all_products
 from nightferry.ledgers.place import prepare_file
 from nightferry.ledgers.revision import HEAD
 from nightferry.ledgers.schema import VERSION_TABLE, metadata
 from nightferry.ledgers.sqlite import SETTINGS, database_path, explain
 
 #: Migrations that came before `HEAD`, oldest first.
-OLDER: tuple[str, ...] = ("0001",)
+OLDER: tuple[str, ...] = ("0001", "0002")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BEGIN = "nightferry_begin"
@@ -187,3 +188,4 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, HEAD)
+    restate_all_products(connection)  # an older ledger has none, or may have made them in another way

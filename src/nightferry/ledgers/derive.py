@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 from nightferry.core.balance import Bin, Expectation, standing_of
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.ledgers.made import restate_products
 from nightferry.ledgers.rows import (
     SIGHTING,
     Value,
@@ -87,12 +88,17 @@ def expectations_of(connection: Connection) -> dict[str, Expectation]:
 
 
 def restate(connection: Connection, frames: Iterable[str]) -> None:
-    """Make the standings of these frames anew: one row for each that counts, none for the others."""
+    """Make the standings of these frames anew: one row for each that counts, none for the others.
+
+    What was never sighted is a product of many frames, and has a row of its own kind.
+    """
     expected = expectations_of(connection)
     for page in pages(list(dict.fromkeys(frames))):
         history = _history_of(connection, page)
         rows: list[dict[str, Value]] = []
-        for seq, frame, last, *columns in connection.execute(_SIGHTED, {"frames": list(page)}).all():
+        sighted = connection.execute(_SIGHTED, {"frames": list(page)}).all()
+        restate_products(connection, set(page) - {row.frame for row in sighted})
+        for seq, frame, last, *columns in sighted:
             told = history.get(frame, [])
             if not last and not _was_pulled(told):
                 continue
