@@ -29,7 +29,7 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def ledger(url: str) -> Iterator[SqlLedger]:
-    """A ledger with two telescopes, six nights, frames in every bin, cubes, and texts that no column holds as they are."""
+    """A ledger of two telescopes: frames in every bin, cubes, and texts that no column holds as they are."""
     opened = open_ledger(url)
     opened.expect("io", Expectation(("pull",), ("eso",), {}))
     for day in range(1, 7):

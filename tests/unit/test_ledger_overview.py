@@ -15,7 +15,7 @@ from tests.unit.conftest import THEN_US, Bench, frame_bytes, light
 
 from nightferry.core.balance import Bin, Expectation
 from nightferry.core.errors import Misconfigured, Unreachable
-from nightferry.core.frame import FrameId, Sighting
+from nightferry.core.frame import Fact, FrameId, Sighting
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact, Products, Reason
 from nightferry.core.receipt import Outcome, Receipt
@@ -112,9 +112,9 @@ def made(
 ) -> Receipt:
     """Tell of a cube, whose identity is another one for each edition."""
     night = Night("io", date(2026, 9, day))
-    proof: dict[str, str | int] = {}
-    if step == "cube":
-        proof = {"key": key, "edition": edition, "frames": 9, "name": "cube.fits"}
+    proof: dict[str, Fact] = (
+        {"key": key, "edition": edition, "frames": 9, "name": "cube.fits"} if step == "cube" else {}
+    )
     target = "eso" if step in {"deliver", "audit"} else ""
     identity = FrameId(f"{edition}{key}{day}".ljust(64, "0"))
     return Receipt(identity, night, step, "1", outcome, reason, target, proof=proof, started_us=THEN_US)
