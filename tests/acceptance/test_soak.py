@@ -29,6 +29,7 @@ from tests.acceptance.conftest import DONE, frame, until
 from nightferry.conduct.sun import night_hours
 from nightferry.core.context import Site
 from nightferry.testing.mail_server import MailServer, mail_server
+from nightferry.testing.unpacked import unpacked
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Desk
@@ -42,8 +43,7 @@ SITE = '[site.here]\nlatitude = "48.1 deg"\nlongitude = "11.6 deg"\n[alerts]\npa
 
 def library() -> Path:
     """Find libfaketime, installed or where ``scripts/faketime.sh`` put it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "nightferry/faketime"
-    for root in (Path("/"), Path(os.environ.get("NIGHTFERRY_FAKETIME", cache))):
+    for root in (Path("/"), unpacked("faketime")):
         for found in root.glob("usr/lib/*/faketime/libfaketimeMT.so.1"):
             return found
     raise FileNotFoundError("libfaketime is not here; run scripts/test (or scripts/faketime.sh), which gets it")
