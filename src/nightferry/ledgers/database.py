@@ -19,11 +19,12 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from nightferry.core.errors import Busy, Misconfigured, NightferryError, NoSpace, TryAgain
+from nightferry.ledgers.made import restate_all_products
 from nightferry.ledgers.place import prepare_file
 from nightferry.ledgers.schema import HEAD, VERSION_TABLE, metadata
 
 #: Migrations that came before `HEAD`, oldest first.
-OLDER: tuple[str, ...] = ("0001",)
+OLDER: tuple[str, ...] = ("0001", "0002")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BEGIN = "nightferry_begin"
@@ -243,3 +244,4 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, HEAD)
+    restate_all_products(connection)  # an older ledger has none, or may have made them in another way

@@ -16,6 +16,7 @@ from nightferry.core.balance import Bin, Expectation, standing_of
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.ledgers.bulk import write_rows
+from nightferry.ledgers.made import restate_products
 from nightferry.ledgers.rows import (
     SIGHTING,
     Value,
@@ -95,7 +96,8 @@ def restate(
 ) -> None:
     """Make the standings of these frames anew: one row for each that counts, none for the others.
 
-    Receipts are read up to the row ``before``; those that follow, in this very transaction, are ``told``.
+    What was never sighted is a product of many frames, and has a row of its own kind. Receipts are read up to the row
+    ``before``; those that follow, in this very transaction, are ``told``.
     """
     expected = expectations_of(connection)
     following: dict[str, list[Receipt]] = {}
@@ -104,7 +106,9 @@ def restate(
     for page in pages(list(dict.fromkeys(frames))):
         history = _history_of(connection, page, before)
         rows: list[dict[str, Value]] = []
-        for seq, frame, last, *columns in connection.execute(_SIGHTED, {"frames": list(page)}).all():
+        sighted = connection.execute(_SIGHTED, {"frames": list(page)}).all()
+        restate_products(connection, set(page) - {row.frame for row in sighted})
+        for seq, frame, last, *columns in sighted:
             whole = [*history.get(frame, ()), *following.get(frame, ())]
             if not last and not _was_pulled(whole):
                 continue

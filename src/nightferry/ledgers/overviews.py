@@ -1,16 +1,19 @@
 """How telescopes last answered, and the overview of their last nights."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date
 
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
-from nightferry.core.balance import Bin
-from nightferry.core.overview import Contact, NightLine, Overview, Reason
+from nightferry.core.balance import Balance, Bin
+from nightferry.core.night import Night
+from nightferry.core.overview import Contact, NightLine, Overview, Products, Reason
 from nightferry.core.receipt import Outcome, Receipt
-from nightferry.ledgers.queries import balances
+from nightferry.ledgers.derive import pages
+from nightferry.ledgers.made import open_products, products_of
+from nightferry.ledgers.queries import balances, chosen
 from nightferry.ledgers.schema import OPEN_INDEXED, contacts, standings
 
 _NEW = insert(contacts)
@@ -27,6 +30,7 @@ _LOOKED = _NEW.on_conflict_do_update(
         "trouble": _NEW.excluded.trouble,
     },
 )
+_NOT_PENDING = standings.c.bin != Bin.PENDING.value
 _PROVING = frozenset({"deliver", "audit"})
 
 
@@ -60,9 +64,43 @@ def overview_of(connection: Connection, telescope: str, count: int) -> Overview:
     newest = select(evening).where(standings.c.telescope == telescope).distinct().order_by(evening.desc()).limit(count)
     evenings = list(connection.execute(newest).scalars())
     reasons = _reasons(connection, telescope, evenings)
-    lines = [NightLine(one, reasons[one.night.date]) for one in balances(connection, telescope, evenings)]
+    made = products_of(connection, telescope, evenings)
+    lines = [
+        NightLine(one, reasons[one.night.date], made.get(one.night.date, Products()))
+        for one in balances(connection, telescope, evenings)
+    ]
     older, oldest = _older(connection, telescope, evenings)
-    return Overview(contact_of(connection, telescope), lines[::-1], older, oldest)
+    waiting = open_products(connection, telescope, min(evenings)) if evenings else {}
+    oldest = min((*waiting, *([oldest] if oldest else [])), default=None)
+    return Overview(
+        contact_of(connection, telescope), lines[::-1], older, oldest, sum(waiting.values(), start=Counter())
+    )
+
+
+def open_nights(connection: Connection, telescope: str, before: date) -> list[NightLine]:
+    """Look at the nights before another with frames or cubes that are held or failed, newest first.
+
+    Their frames are counted from the standings alone, and their bytes not at all: indexes answer, and at once.
+    """
+    evening = standings.c.evening
+    asked = (
+        select(evening)
+        .where(standings.c.telescope == telescope, evening < before, text(OPEN_INDEXED), _NOT_PENDING)
+        .distinct()
+    )
+    evenings = {*connection.execute(asked).scalars(), *open_products(connection, telescope, before)}
+    found: list[NightLine] = []
+    for page in pages(sorted(evenings, reverse=True)):
+        counts: dict[date, Counter[str]] = defaultdict(Counter)
+        stood = select(evening, standings.c.bin, func.count()).where(chosen(telescope, page))
+        for day, bin_name, count in connection.execute(stood.group_by(evening, standings.c.bin)):
+            counts[day].update({bin_name: count, "seen": count})
+        reasons, made = _reasons(connection, telescope, page), products_of(connection, telescope, page)
+        found += [
+            NightLine(Balance(Night(telescope, day), **counts[day]), reasons[day], made.get(day, Products()))
+            for day in page
+        ]
+    return found
 
 
 def _reasons(connection: Connection, telescope: str, evenings: Sequence[date]) -> dict[date, list[Reason]]:

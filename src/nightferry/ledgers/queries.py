@@ -31,6 +31,7 @@ from nightferry.core.store import StorePath
 from nightferry.ledgers.derive import pages
 from nightferry.ledgers.rows import RECEIPT, SIGHTING, STANDING, receipt_from, sighting_from, standing_from
 from nightferry.ledgers.schema import DIGEST_INDEXED, receipts, sightings, standings
+from nightferry.ledgers.schema import products as product_rows
 from nightferry.ledgers.text import read_text, write_text
 
 _SEQS: BindParameter[list[int]] = bindparam("seqs", expanding=True)
@@ -163,20 +164,17 @@ def history(connection: Connection, frame: str) -> list[Receipt]:
 
 
 def products(connection: Connection, telescope: str | None, evenings: Sequence[date] | None) -> list[Product]:
-    """Tell the products of many frames: what has receipts and was never sighted."""
-    unsighted = select(receipts.c.frame).except_(select(sightings.c.frame))
-    first = func.min(receipts.c.seq)
-    asked = select(receipts.c.frame).where(receipts.c.frame.in_(unsighted))
+    """Tell the products of many frames, ordered by night and time of making."""
+    asked = select(product_rows.c.frame).order_by(product_rows.c.evening, product_rows.c.first)
     if telescope is not None:
-        asked = asked.where(receipts.c.telescope == telescope)
+        asked = asked.where(product_rows.c.telescope == telescope)
     if evenings is not None:
-        asked = asked.where(receipts.c.evening.in_(list(evenings)))
-    ordered = asked.group_by(receipts.c.frame, receipts.c.evening).order_by(receipts.c.evening, first)
+        asked = asked.where(product_rows.c.evening.in_(list(evenings)))
     found: list[Product] = []
-    for page in pages(connection.execute(ordered).scalars().all()):
+    for page in pages(connection.execute(asked).scalars().all()):
         told = _receipts_of(connection, page)
         found += [Product(FrameId(frame), told[frame][0].night, tuple(told[frame])) for frame in page]
-    return [product for product in found if product.key]
+    return found
 
 
 def finding(words: str) -> list[ColumnElement[bool]]:

@@ -2,7 +2,8 @@
 
 ``sightings`` and ``receipts`` are append-only, and the database itself sees to that (triggers). ``seq`` numbers
 their rows in the order in which they were committed. ``standings`` is derived: one row for each frame that counts,
-made by `core.balance.standing_of`. ``expectations`` is what the configuration last said of each telescope,
+made by `core.balance.standing_of`; ``products`` is derived likewise, one row for each product of many frames.
+``expectations`` is what the configuration last said of each telescope,
 ``contacts`` how it last answered. ``alerts`` is what people are to be told, and ``mailings`` what became of that; both
 are append-only too.
 
@@ -31,7 +32,7 @@ from sqlalchemy import (
 from nightferry.ledgers.text import AnyText
 
 #: The migration that makes these tables.
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -109,6 +110,22 @@ standings = Table(
 #: What is not at its end: few frames of many, so they have an index of their own. (As for `DIGEST_INDEXED`.)
 OPEN_INDEXED = "bin IN ('held', 'failed', 'pending')"
 Index("ix_standings_open", standings.c.telescope, standings.c.evening, standings.c.bin, sqlite_where=text(OPEN_INDEXED))
+
+products = Table(
+    "products",
+    metadata,
+    Column("frame", Text, primary_key=True),
+    Column("first", BigInteger, nullable=False),  # the number of the first receipt about it
+    Column("telescope", Text, nullable=False),
+    Column("evening", Date, nullable=False),
+    Column("key", AnyText, nullable=False),  # the same for every edition
+    Column("bin", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Column("delivered", Boolean, nullable=False),  # whether any archive was ever given it
+    CheckConstraint("bin IN ('delivered', 'held', 'failed', 'ignored', 'pending')", name="bin"),
+    Index("ix_products_night", "telescope", "evening", "key", "first"),
+)
 
 expectations = Table(
     "expectations",

@@ -10,15 +10,16 @@ from nightferry.core.balance import Balance, Bin, Expectation
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.ledger import Account, Known, Proof, proof_of
 from nightferry.core.night import Night
-from nightferry.core.overview import Contact, Overview
+from nightferry.core.overview import Contact, NightLine, Overview
 from nightferry.core.product import Product
 from nightferry.core.receipt import Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledgers import queries
 from nightferry.ledgers.database import Database, open_database
 from nightferry.ledgers.derive import expectations_of, pages, restate_all, restate_open
+from nightferry.ledgers.made import restate_all_products
 from nightferry.ledgers.outbox import SqlOutbox
-from nightferry.ledgers.overviews import contact_of, note_contact, overview_of
+from nightferry.ledgers.overviews import contact_of, note_contact, open_nights, overview_of
 from nightferry.ledgers.rows import expectation_row
 from nightferry.ledgers.schema import expectations, standings
 from nightferry.ledgers.writing import append_receipts, append_sightings
@@ -178,10 +179,16 @@ class SqlLedger:
         with self.database.reading() as connection:
             return overview_of(connection, telescope, nights)
 
+    def open_nights(self, telescope: str, before: date) -> list[NightLine]:
+        """Tell the nights before another with frames or cubes that are held or failed, newest first."""
+        with self.database.reading() as connection:
+            return open_nights(connection, telescope, before)
+
     def rebuild(self, telescope: str | None = None) -> None:
-        """Make the standings anew from sightings and receipts alone."""
+        """Make the standings anew from sightings and receipts alone, and those of all products of many frames."""
         with self.database.writing() as connection:
             restate_all(connection, telescope)
+            restate_all_products(connection)
 
     def close(self) -> None:
         """Let go of the database."""

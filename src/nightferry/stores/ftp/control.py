@@ -8,7 +8,8 @@ from time import monotonic
 from nightferry.core.errors import Misconfigured, Unreachable
 from nightferry.stores.ftp.address import FtpAddress
 from nightferry.stores.ftp.reply import Reply, login_refusal, quoted
-from nightferry.stores.ftp.wire import Cut, Peer, Silence, Socket, bound_waits, connected, dial, wrap
+from nightferry.stores.ftp.wire import Peer, Socket, bound_waits, connected, dial, wrap
+from nightferry.stores.sessions import Cut, Silence
 
 #: Longest reply that is read, in bytes: more is no FTP server.
 LONGEST_REPLY = 1 << 20

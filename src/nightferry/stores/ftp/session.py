@@ -12,7 +12,8 @@ from nightferry.core.store import StorePath
 from nightferry.stores.ftp.address import PATIENCE, FtpAddress, tls_context
 from nightferry.stores.ftp.control import Control, log_in
 from nightferry.stores.ftp.reply import Features, Reply, epsv_port, features_of, pasv_port, pwd_path, quoted, refusal
-from nightferry.stores.ftp.wire import Cut, Pipe, Silence, connected, dial_beside, wrap
+from nightferry.stores.ftp.wire import Pipe, connected, dial_beside, wrap
+from nightferry.stores.sessions import Cut, Silence
 
 #: An idle connection is asked whether it still lives after this many seconds.
 QUIET = 1.0
@@ -195,6 +196,10 @@ class Session:
             except (Cut, Silence):
                 return False
         return True
+
+    def settle(self) -> bool:
+        """Tell whether every answer came: FTP has no way to pass over one."""
+        return self.control.idle
 
     def close(self, *, politely: bool = False) -> None:
         """End the session."""

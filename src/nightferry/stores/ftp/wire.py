@@ -17,8 +17,9 @@ from functools import cache
 from time import monotonic
 from typing import BinaryIO, TypeAlias, TypeVar
 
-from nightferry.core.errors import Misconfigured, TryAgain, Unreachable
+from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.stores.ftp.address import FtpAddress
+from nightferry.stores.sessions import Cut, Silence
 
 T = TypeVar("T")
 Socket = socket.socket | ssl.SSLSocket
@@ -32,14 +33,6 @@ _PIECE = 1 << 18
 _FILLS = sys.platform in {"linux", "darwin"}
 # Only Linux bounds connecting by SO_SNDTIMEO, too (socket(7)).
 _CONNECTS = sys.platform == "linux"
-
-
-class Silence(Unreachable):
-    """Nothing came within the time-out."""
-
-
-class Cut(Unreachable):
-    """The connection ended, or was never made."""
 
 
 def connected(label: str, call: Callable[[], T]) -> T:
