@@ -5,7 +5,7 @@ write the row. Here a statement is compiled once, and what its columns' types as
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from operator import itemgetter
 
 from sqlalchemy import Connection, Dialect, Insert
@@ -24,7 +24,7 @@ def write_rows(connection: Connection, statement: Insert, rows: Sequence[Mapping
     connection.exec_driver_sql(sql, list(zip(*columns, strict=True)))
 
 
-@cache
+@lru_cache(maxsize=32)
 def _prepared(
     statement: Insert, dialect: Dialect
 ) -> tuple[str, tuple[str, ...], tuple[tuple[int, Callable[[object], object]], ...]]:
