@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
-from nightferry.core.store import Attested, Load, StorePath, Want
+from nightferry.core.store import Attested, Entry, Load, Oddity, StorePath, Want
 from nightferry.stores.s3 import S3Address, S3Store, service
 from nightferry.stores.s3.address import SMALLEST_PART
 from nightferry.stores.s3.fetch import md5_of
@@ -218,8 +218,8 @@ def test_empty_folders_of_consoles_are_no_files_and_odd_keys_are_told(server: S3
         server.plant(f"{server.root}/{key}", b"x" if key.strip("/").endswith(("s", "d", "b")) else b"")
     with opened(server) as store:
         found = list(store.list())
-    assert [item.path for item in found if hasattr(item, "path")] == ["folder/a.fits"]
-    assert sorted(item.text for item in found if hasattr(item, "text")) == ["..//odd", "a/../b"]
+    assert [item.path for item in found if isinstance(item, Entry)] == ["folder/a.fits"]
+    assert sorted(item.text for item in found if isinstance(item, Oddity)) == ["..//odd", "a/../b"]
 
 
 # -- never over a name that is taken ------------------------------------------------------------------------------

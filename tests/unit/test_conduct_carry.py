@@ -189,7 +189,7 @@ def test_an_archive_out_of_reach_keeps_no_other_waiting(bench: Bench) -> None:
 
 
 def test_an_archive_that_stays_away_is_asked_a_few_times_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nightferry.conduct.carry.BATCH_FRAMES", 1)
+    monkeypatch.setattr("nightferry.conduct.cargo.BATCH_FRAMES", 1)
     plant(bench, *range(1, 61))
 
     class Away(Flaky):
@@ -265,7 +265,7 @@ def test_stopping_leaves_no_receipt_of_the_frame_in_hand(bench: Bench) -> None:
 
 
 def test_after_a_stop_nothing_more_is_begun(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nightferry.conduct.carry.BATCH_FRAMES", 1)
+    monkeypatch.setattr("nightferry.conduct.cargo.BATCH_FRAMES", 1)
     plant(bench, *range(1, 31))
 
     class Stopping(MemoryStore):
@@ -308,7 +308,7 @@ def test_frames_on_the_shelf_are_delivered_while_the_telescope_is_off(bench: Ben
 
 
 def test_big_frames_do_not_share_a_batch(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nightferry.conduct.carry.BATCH_BYTES", 10_000)
+    monkeypatch.setattr("nightferry.conduct.cargo.BATCH_BYTES", 10_000)
     plant(bench, 1, 2, 3)
     sizes: list[int] = []
 
@@ -322,7 +322,7 @@ def test_big_frames_do_not_share_a_batch(bench: Bench, monkeypatch: pytest.Monke
 
 
 def test_a_slow_archive_does_not_keep_the_telescope_waiting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nightferry.conduct.carry.BATCH_FRAMES", 1)
+    monkeypatch.setattr("nightferry.conduct.cargo.BATCH_FRAMES", 1)
     plant(bench, *range(1, 21))
     all_here = threading.Event()
 

@@ -18,6 +18,7 @@ from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.layout import KINDS
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
+from nightferry.core.workers import calculate_alone
 from nightferry.crews import Lent, crew
 
 Carry = Callable[[Config, Ledger, str, api.Hands], Pass]
@@ -66,6 +67,7 @@ def _carry_each(
     as_json: bool,
 ) -> None:
     """Carry several telescopes side by side; trouble with one keeps no other waiting."""
+    calculate_alone()
     config = api.load(place)
     names = _names(config, telescopes, given)
     stop = threading.Event()
@@ -184,6 +186,7 @@ def watch_command(
     as_json: bool,
 ) -> None:
     """Watch telescopes, each in a thread of its own, until Ctrl-C or until all have stopped."""
+    calculate_alone()
     config = _with_watch_rules(api.load(place), every, empty)
     names = _names(config, telescopes, {"night": "", "program": program})
     kinds = read_take(take)

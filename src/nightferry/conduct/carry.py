@@ -14,22 +14,17 @@ from itertools import chain
 from typing import cast
 
 from nightferry.conduct.attempt import Attempt, attempt, receipt_of
+from nightferry.conduct.cargo import Cargo, Job, cargoes, grouped, merged, parted
 from nightferry.conduct.route import Route, now_us
 from nightferry.conduct.works import CREW, Passed, pass_through, passage_of, versions_of
-from nightferry.core.balance import open_stages
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Stopped, Unreachable
-from nightferry.core.frame import Digest, Frame, FrameId, Sighting
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Work
 from nightferry.crews import threads
-from nightferry.steps.deliver import Deliver
-from nightferry.steps.pull import Pull, described_frame, pulled_digest, pulled_frame
+from nightferry.steps.pull import Pull
 
-#: A batch holds so many frames or bytes at the most: enough to sync small files together, while big frames
-#: still spread over all connections.
-BATCH_FRAMES, BATCH_BYTES = 64, 32 << 20
 #: Receipts are written when there are so many, or the oldest is so many seconds old. What is lost with the power
 #: meanwhile is done again. Writing costs 53 us a receipt in groups of 64, 35 in groups of 256, 27 in thousands.
 FLUSH_RECEIPTS, FLUSH_SECONDS = 4096, 0.5
@@ -38,38 +33,6 @@ _FIRST_WORKERS = 2
 #: Pauses in seconds before a failed frame is tried again within the same pass, and before a telescope that
 #: cannot be reached is.
 RETRY_PAUSES = (0.5, 2.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Cargo:
-    """A frame in this pass: its sighting, the archives that lack it, and the frame once it is on the shelf.
-
-    ``verified`` is the digest of the bytes that passed `verify`, or that a person released. ``product`` is what the
-    route's works made of it, and ``receipts`` are those of earlier passes, where the route has works.
-    """
-
-    sighting: Sighting
-    archives: tuple[str, ...]
-    frame: Frame | None = None
-    verified: Digest | None = None
-    tries: int = 0
-    product: Frame | None = None
-    receipts: tuple[Receipt, ...] = ()
-
-    @property
-    def load(self) -> Frame | None:
-        """What is delivered: the product of the works, or the raw frame where there are none."""
-        return self.product or self.frame
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A batch that a step is at, or that the crew takes through the works (no step); ``place`` names who does it."""
-
-    step: Pull | Deliver | None
-    cargo: Sequence[_Cargo]
-    started_us: int
-    place: str = ""
 
 
 @dataclass(slots=True)
@@ -107,7 +70,7 @@ def carry(
         for name, step in route.deliveries.items():
             carrier.crews[name] = crews.enter_context(threads(step.store.traits.connections, name))
         try:
-            carrier.drive(_grouped(carrier.cargoes(accounts)))
+            carrier.drive(grouped(cargoes(route, carrier.works, accounts, retry=retry)))
         except KeyboardInterrupt:
             stop.set()
             onlooker.note("stopping: what is under way comes to a safe end first")
@@ -135,27 +98,27 @@ class _Carrier:
         self.stop, self.until, self.retry = stop, until, retry
         self.tally = Tally()
         self.crews: dict[str, Executor] = {}
-        self._jobs: dict[Future[object], _Job] = {}  # an `Attempt`, or what `pass_through` answers
+        self._jobs: dict[Future[object], Job] = {}  # an `Attempt`, or what `pass_through` answers
         self._receipts: list[Receipt] = []
         self._flushed = time.monotonic()
         self._moved = 0  # stages that were passed; as long as there are more of them, trying again is worth it
-        self._again: list[_Cargo] = []
+        self._again: list[Cargo] = []
         self._expected = route.expectation
-        self._works = _works_until(route.works, until)
-        self._versions = versions_of(self._works)
+        self.works = _works_until(route.works, until)
+        self._versions = versions_of(self.works)
         self._warm = False
         # Stores by name, the telescope's is empty: out of reach until after a pause, or closed for this pass.
         self._away: set[str] = set()
         self._shut: set[str] = set() if reachable else {""}
 
-    def drive(self, batches: Iterator[list[_Cargo]]) -> None:
+    def drive(self, batches: Iterator[list[Cargo]]) -> None:
         """Carry all batches; what fails is tried again after a pause, as long as anything moves at all."""
         pauses = iter(RETRY_PAUSES)
         while True:
             before = self._moved
-            again, self._again = _merged(self._again), []
+            again, self._again = merged(self._again), []
             self._away.clear()
-            rest = chain(_grouped(again), batches)
+            rest = chain(grouped(again), batches)
             self._round(rest)
             if self.stop.is_set():
                 return
@@ -178,34 +141,7 @@ class _Carrier:
             self._collect()
         self._flush()
 
-    def cargoes(self, accounts: Iterable[Account]) -> Iterator[_Cargo]:
-        """Tell what is to be done for each frame now."""
-        now = now_us()
-        for account in accounts:
-            stages = open_stages(account.receipts, self._expected)
-            due = [stage for stage in stages if stage.standing.due(now, retry=self.retry)]
-            if not due:
-                continue
-            frame = None
-            if due[0].step != "pull":  # None again when the shelf lost it: then it is pulled anew
-                frame = pulled_frame(account.sighting, account.receipts, self.route.shelf)
-            cargo = _Cargo(account.sighting, tuple(self.route.deliveries), frame)
-            if due[0].step not in {"pull", "verify"}:
-                cargo = replace(cargo, verified=pulled_digest(account.receipts))
-            if due[0].step == "deliver":
-                cargo = replace(cargo, archives=tuple(stage.target for stage in due))
-            yield self._with_memory(cargo, account.receipts) if self._works else cargo
-
-    def _with_memory(self, cargo: _Cargo, receipts: tuple[Receipt, ...]) -> _Cargo:
-        """Add what the ledger remembers of the works; a product that is on the shelf needs no raw frame beside it."""
-        raw = cargo.frame or described_frame(cargo.sighting, receipts, self.route.shelf)
-        if raw is None:
-            return cargo
-        passage = passage_of(self._works, self._versions, raw, receipts)
-        product = passage.frame if passage.at == len(self._works) else None
-        return replace(cargo, product=product, receipts=receipts)
-
-    def _round(self, batches: Iterator[list[_Cargo]]) -> None:
+    def _round(self, batches: Iterator[list[Cargo]]) -> None:
         """Keep the pulls in flight up to their number until the batches are used up or cannot be started.
 
         One waits behind each that is under way, so that no connection idles while receipts are written. Deliveries
@@ -223,27 +159,27 @@ class _Carrier:
                 self._start(batch or [])
             self._collect()
 
-    def _start(self, batch: Sequence[_Cargo]) -> None:
+    def _start(self, batch: Sequence[Cargo]) -> None:
         """Hand a batch to whoever is next: the pull for what is not here, the archives for what is."""
         self._warm_up()
         absent = [item for item in batch if item.load is None]
         if absent and "" not in self._shut:
             sightings = [item.sighting for item in absent]
             future = self.crews[""].submit(attempt, self.route.pull, sightings)
-            self._jobs[_any(future)] = _Job(self.route.pull, absent, now_us())
+            self._jobs[_any(future)] = Job(self.route.pull, absent, now_us())
         self._arrived([item for item in batch if item.frame is not None and item.product is None])
         self._hand_over([item for item in batch if item.product is not None])
 
     def _warm_up(self) -> None:
         """Have workers begin their day while the first frames are on their way: starting takes them a while."""
-        if self._works and self.route.crew is not None and not self._warm:
+        if self.works and self.route.crew is not None and not self._warm:
             self._warm = True
             for _ in range(_FIRST_WORKERS):
-                self.route.crew.submit(pass_through, self._works, [])
+                self.route.crew.submit(pass_through, self.works, [])
 
-    def _arrived(self, cargo: Sequence[_Cargo]) -> None:
+    def _arrived(self, cargo: Sequence[Cargo]) -> None:
         """Verify what is on the shelf and hand what is good to the works, or where there are none to its archives."""
-        good, doubtful = _parted(cargo)
+        good, doubtful = parted(cargo)
         if doubtful and self.until != "pull":
             started, step = now_us(), self.route.verify
             for result in attempt(step, [item.frame for item in doubtful.values() if item.frame]).results:
@@ -253,23 +189,23 @@ class _Carrier:
                     good.append(replace(item, verified=item.frame.digest))
         if self.until in {"pull", "verify"} or self.stop.is_set():
             return
-        if self._works:
+        if self.works:
             self._work(good)
         else:
             self._hand_over(good)
 
-    def _work(self, cargo: Sequence[_Cargo]) -> None:
+    def _work(self, cargo: Sequence[Cargo]) -> None:
         """Hand frames to the crew, all works in one task."""
         if not cargo or self.route.crew is None or CREW in self._shut:
             return
-        works, versions = self._works, self._versions
+        works, versions = self.works, self._versions
         batch = [passage_of(works, versions, item.frame, item.receipts) for item in cargo if item.frame is not None]
         future = self.route.crew.submit(pass_through, works, batch)
-        self._jobs[_any(future)] = _Job(None, cargo, now_us(), CREW)
+        self._jobs[_any(future)] = Job(None, cargo, now_us(), CREW)
 
-    def _hand_over(self, good: Sequence[_Cargo]) -> None:
+    def _hand_over(self, good: Sequence[Cargo]) -> None:
         """Hand frames to the archives that lack them."""
-        if self._works and (self.until not in {"deliver", "clear"} or self.stop.is_set()):
+        if self.works and (self.until not in {"deliver", "clear"} or self.stop.is_set()):
             return
         for name, delivery in self.route.deliveries.items():
             due = [item for item in good if name in item.archives and name not in self._shut]
@@ -278,7 +214,7 @@ class _Carrier:
             elif due:
                 frames = [item.load for item in due if item.load]
                 future = self.crews[name].submit(attempt, delivery, frames)
-                self._jobs[_any(future)] = _Job(delivery, due, now_us(), name)
+                self._jobs[_any(future)] = Job(delivery, due, now_us(), name)
 
     def _collect(self) -> None:
         """Wait until some job ends or receipts get old, and take in what ended."""
@@ -290,7 +226,7 @@ class _Carrier:
         if len(self._receipts) >= FLUSH_RECEIPTS or (self._receipts and old):
             self._flush()
 
-    def _take(self, job: _Job, answer: object) -> None:
+    def _take(self, job: Job, answer: object) -> None:
         """Write down a job's answers and send its frames on."""
         if job.step is None:
             self._take_works(job, answer if isinstance(answer, Passed) else None)
@@ -298,7 +234,7 @@ class _Carrier:
         if not isinstance(answer, Attempt):
             return
         cargo = {(item.load.id if item.load else item.sighting.id): item for item in job.cargo}
-        moved: list[_Cargo] = []
+        moved: list[Cargo] = []
         self._heed(answer.trouble, job.place)
         for result in answer.results:
             item = cargo[result.source.id]
@@ -313,7 +249,7 @@ class _Carrier:
                 self.tally.bytes += item.sighting.size
         self._arrived(moved)
 
-    def _take_works(self, job: _Job, answer: Passed | None) -> None:
+    def _take_works(self, job: Job, answer: Passed | None) -> None:
         """Write down what the works answered of each frame, and hand over what came through."""
         cargo = {item.sighting.id: item for item in job.cargo}
         if answer is None:
@@ -321,7 +257,7 @@ class _Carrier:
             return
         self._heed(answer.trouble, CREW)
         for told in answer.answers:
-            item, work = cargo[told.origin], self._works[told.place]
+            item, work = cargo[told.origin], self.works[told.place]
             receipt = receipt_of(
                 told.result, work, told.started_us, frame=told.origin, version=self._versions[told.place]
             )
@@ -332,7 +268,7 @@ class _Carrier:
                 self._try_again(cargo[told.origin], CREW)
         self._hand_over([replace(cargo[origin], product=frame) for origin, frame in answer.products.items()])
 
-    def _take_death(self, job: _Job) -> None:
+    def _take_death(self, job: Job) -> None:
         """Take in that a worker died of a batch, twice: each frame has a task of its own then, and dies alone."""
         if len(job.cargo) > 1:
             for item in job.cargo:
@@ -341,9 +277,9 @@ class _Carrier:
         (item,) = job.cargo
         reason = "a bug in nightferry, or a machine out of memory: the worker process died of this frame, twice"
         result = Result(item.sighting, Outcome.BROKEN, reason)
-        self._note(item, receipt_of(result, self._works[0], job.started_us, version=self._versions[0]))
+        self._note(item, receipt_of(result, self.works[0], job.started_us, version=self._versions[0]))
 
-    def _try_again(self, item: _Cargo, store: str) -> None:
+    def _try_again(self, item: Cargo, store: str) -> None:
         """Have a frame tried again after a pause, from the pull on if its working file is gone."""
         if store in self._shut:
             return
@@ -369,10 +305,10 @@ class _Carrier:
             self._away.add(store)
             self._again += self._call_off(store)
 
-    def _call_off(self, store: str) -> list[_Cargo]:
+    def _call_off(self, store: str) -> list[Cargo]:
         """Take back the jobs at a store that nobody has begun yet."""
         jobs = [(future, job) for future, job in self._jobs.items() if job.place == store and future.cancel()]
-        back: list[_Cargo] = []
+        back: list[Cargo] = []
         for future, job in jobs:
             del self._jobs[future]
             back += (
@@ -382,7 +318,7 @@ class _Carrier:
             )
         return back
 
-    def _note(self, item: _Cargo, receipt: Receipt) -> None:
+    def _note(self, item: Cargo, receipt: Receipt) -> None:
         self._receipts.append(receipt)
         self.onlooker.receipt(item.sighting, receipt)
 
@@ -408,36 +344,3 @@ def _outcome_of(future: Future[object]) -> object:
         return future.result()
     except BrokenExecutor:
         return None
-
-
-def _parted(cargo: Sequence[_Cargo]) -> tuple[list[_Cargo], dict[FrameId, _Cargo]]:
-    """Part those whose very bytes passed `verify` before from those that it must still judge."""
-    good = [item for item in cargo if item.frame and item.frame.digest == item.verified]
-    known = {item.sighting.id for item in good}
-    return good, {item.sighting.id: item for item in cargo if item.sighting.id not in known}
-
-
-def _merged(cargo: Iterable[_Cargo]) -> list[_Cargo]:
-    """Make one of the cargoes of one frame: two at once would both pull it."""
-    found: dict[FrameId, _Cargo] = {}
-    for item in cargo:
-        other = found.get(item.sighting.id, item)
-        archives = tuple(dict.fromkeys((*other.archives, *item.archives)))
-        frame, product = item.frame if other.frame else None, item.product if other.product else None
-        tries = max(item.tries, other.tries)
-        found[item.sighting.id] = replace(item, archives=archives, frame=frame, product=product, tries=tries)
-    return list(found.values())
-
-
-def _grouped(cargoes: Iterable[_Cargo]) -> Iterator[list[_Cargo]]:
-    """Group frames into batches: many small ones together, big ones each on its own."""
-    batch: list[_Cargo] = []
-    size = 0
-    for item in cargoes:
-        if batch and (len(batch) >= BATCH_FRAMES or size + item.sighting.size > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += item.sighting.size
-    if batch:
-        yield batch

@@ -175,4 +175,4 @@ def _names(listing: Listing) -> set[str]:
     start = len(listing.prefix)
     names = {path[start:] for path in listing.folders} | {entry.path[start:] for entry in listing.files}
     odd = [oddity.text for oddity in listing.oddities]
-    return names | {row.name for row in listing.rows} | {*odd} | {text.partition(" -> ")[0] for text in odd}
+    return names | {name for _, _, name, _ in listing.rows} | {*odd} | {text.partition(" -> ")[0] for text in odd}

@@ -19,6 +19,7 @@ from nightferry.stores.sessions import Cut, Silence
 QUIET = 1.0
 # The reply of a server that could not make, or did not get, the data connection (RFC 959).
 _NO_DATA = 425
+_TRUSTED = contextlib.nullcontext()
 
 
 @dataclass(slots=True)
@@ -148,7 +149,7 @@ class Session:
     def _dial(self, port: int) -> tuple[Pipe | None, Cut | None]:
         timeout, where = self.habits.address.timeout, f"{self.label}, data port {port}"
         try:
-            sock = connected(where, lambda: dial_beside(self.control.sock, port, timeout))
+            sock = connected(where, lambda: dial_beside(self.control.peer, port, timeout))
         except (Cut, Silence) as err:
             if isinstance(err, Cut) and self.control.ahead:
                 return None, err
@@ -167,16 +168,16 @@ class Session:
         address = self.habits.address
         pipe.encrypt(wrap(pipe.sock, context, address, self.control.tls_session))
 
-    @contextlib.contextmanager
-    def doubted(self) -> Iterator[None]:
+    def doubted(self) -> contextlib.AbstractContextManager[None]:
         """Read replies to commands sent ahead across the end of a transfer.
 
         Until that has worked once, replies are waited for less long, and any trouble ends the sending ahead.
         """
+        return _TRUSTED if self.habits.ahead_proven or not self.ahead else self._doubting()
+
+    @contextlib.contextmanager
+    def _doubting(self) -> Iterator[None]:
         habits, timeout = self.habits, self.habits.address.timeout
-        if not self.ahead or habits.ahead_proven:
-            yield
-            return
         self.control.patience(min(timeout, PATIENCE))
         try:
             yield
