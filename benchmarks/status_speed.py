@@ -19,7 +19,7 @@ from pathlib import Path
 
 from nightferry.config import load
 from nightferry.core.balance import Expectation
-from nightferry.core.frame import Digest, FrameId, Sighting, fingerprint
+from nightferry.core.frame import Digest, Fact, FrameId, Sighting, fingerprint
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact
 from nightferry.core.receipt import Outcome, Receipt
@@ -74,7 +74,13 @@ def receipts_of(seen: Sighting, number: int) -> Iterator[Receipt]:
 def cube_of(night: Night, number: int) -> Iterator[Receipt]:
     """Make the receipts of a night's cube; every seventh is held by `validate`."""
     identity = FrameId(fingerprint(str(night)))
-    facts = {"key": "NGC7023 r", "edition": 1, "frames": NIGHT_SIZE, "name": "cube.fits", "size": 10**9}
+    facts: dict[str, Fact] = {
+        "key": "NGC7023 r",
+        "edition": 1,
+        "frames": NIGHT_SIZE,
+        "name": "cube.fits",
+        "size": 10**9,
+    }
     held = number % 7 == 0
     yield Receipt(identity, night, "cube", "1", Outcome.DONE, proof=facts, started_us=NOW_US)
     yield Receipt(identity, night, "validate", "1", Outcome.HELD if held else Outcome.DONE, "no RA" if held else "")

@@ -83,6 +83,10 @@ __all__ = [
 ]
 
 
+#: A watch's looks take seconds, mostly: an audit waits so many for one to end.
+_LOOKS_LAST = 60.0
+
+
 def run(
     config: Config,
     ledger: Ledger,
@@ -199,7 +203,7 @@ def audit(
     Raises `Unreachable` when an archive is. Whoever passes the findings on to `audit_alerts` has people told of them.
     """
     salt = datetime.now(UTC).date().isoformat()
-    with _route(config, telescope, None, hands, working=False) as (route, given), route.locked():
+    with _route(config, telescope, None, hands, working=False) as (route, given), route.locked(_LOOKS_LAST):
         evenings = _nights(nights, route).evenings
         yield from audit_route(route, ledger, evenings, sample=sample, salt=salt, stop=given.stop)
 

@@ -158,7 +158,8 @@ def with_share(scripts: Path, control_pc: Smbd, path: str, **others: str) -> Non
     changes = {"CONTROL_PC_IP": f"127.0.0.1:{control_pc.port}", "CONTROL_PC_PATH": path, "CONTROL_PC_USER": USER}
     changes |= {"CONTROL_PC_PASSWORD": f"'{PASSWORD}'"} | others
     for name, value in changes.items():
-        text = re.sub(f"(?m)^setenv {name} .*$", lambda _, name=name, value=value: f"setenv {name} {value}", text)
+        line = f"setenv {name} {value}".replace("\\", r"\\")
+        text = re.sub(f"(?m)^setenv {name} .*$", line, text)
     (scripts / ".credentials.csh").write_text(text)
 
 

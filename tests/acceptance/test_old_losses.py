@@ -195,11 +195,11 @@ def test_08_a_frame_that_is_still_written_is_waited_for(observatory: Observatory
 
     def camera() -> None:
         with growing.open("r+b", buffering=0) as file:
-            for start in range(0, len(whole), len(whole) // 8):
-                file.write(whole[start : start + len(whole) // 8])
-                time.sleep(0.2)
+            for start in range(0, len(whole), len(whole) // 30):
+                file.write(whole[start : start + len(whole) // 30])
+                time.sleep(0.1)
 
-    observatory.configure("io", telescope='settle = "1 s"')
+    observatory.configure("io", telescope='settle = "2 s"')  # far longer than a busy machine keeps the camera waiting
     writer = threading.Thread(target=camera)
     writer.start()
     answer = observatory.run()

@@ -140,7 +140,7 @@ class Bench:
     def route(self, source: Store | None = None, archives: Mapping[str, Store] | None = None) -> Route:
         """Put the route together; any store may be another one."""
         preset = load_preset("vespera")
-        layout = preset.as_layout(None, None)
+        layout = preset.as_layout(None, self.site.longitude if self.site else None)
         origin = source or self.telescope.store
         stores = archives or {"library": self.library.store}
         named = naming(preset.name, layout)

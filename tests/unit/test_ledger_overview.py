@@ -15,7 +15,7 @@ from tests.unit.conftest import THEN_US, Bench, frame_bytes, light
 
 from nightferry.core.balance import Bin, Expectation
 from nightferry.core.errors import Misconfigured, Unreachable
-from nightferry.core.frame import FrameId, Sighting
+from nightferry.core.frame import Fact, FrameId, Sighting
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact, Products, Reason
 from nightferry.core.receipt import Outcome, Receipt
@@ -56,6 +56,40 @@ def test_last_nights_come_newest_first_and_the_older_ones_are_counted(ledger: Sq
     assert overview.oldest_open == date(2026, 9, 1)
 
 
+def test_a_glance_reads_no_table_whole_and_seeks_no_frame_that_was_sighted_once(ledger: SqlLedger) -> None:
+    ledger.sight([seen(day, number) for day in range(1, 8) for number in range(3)])
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    def note(_c: object, _cursor: object, statement: str, values: tuple[str, ...], *_: object) -> None:
+        asked.append((statement, values))
+
+    sa.event.listen(ledger.database.engine, "before_cursor_execute", note)
+    ledger.overview("io", 3)
+    with closing(sqlite3.connect(ledger.database.path)) as raw:
+        plans = {
+            row[3]: statement
+            for statement, values in asked
+            for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+        }
+    assert len(plans) >= 6
+    assert not [plan for plan in plans if plan.startswith("SCAN")]
+    (counted,) = {statement for plan, statement in plans.items() if "ix_sightings_frame" in plan}
+    # SQLite asks in this order and stops at the first that is true: paths lie side by side, frames are scattered
+    assert counted.index("later.path =") < counted.index("newer.frame =")
+
+
+def test_frames_that_were_sighted_again_are_counted_once(ledger: SqlLedger) -> None:
+    first, again, moved = seen(1, 0), seen(1, 1), seen(2, 0)
+    grown = Sighting(again.night, again.path, 200, THEN_US, THEN_US)
+    ledger.sight([first, again, moved])
+    ledger.record([told(again, "pull")])
+    ledger.sight([grown])  # the pulled state is answered for, too
+    ledger.sight([Sighting(Night("io", date(2026, 9, 3)), first.path, first.size, THEN_US, THEN_US + 1)])
+    told_of = {line.balance.night.date.day: line.balance for line in ledger.overview("io", 9).nights}
+    assert {day: balance.seen for day, balance in told_of.items()} == {1: 2, 2: 1, 3: 1}
+    assert all(balance.balanced for balance in told_of.values())
+
+
 def test_reasons_are_counted_by_stage_and_told_by_the_most_frequent(ledger: SqlLedger) -> None:
     frames = [seen(1, number) for number in range(6)]
     ledger.sight(frames)
@@ -78,7 +112,9 @@ def made(
 ) -> Receipt:
     """Tell of a cube, whose identity is another one for each edition."""
     night = Night("io", date(2026, 9, day))
-    proof = {"key": key, "edition": edition, "frames": 9, "name": "cube.fits"} if step == "cube" else {}
+    proof: dict[str, Fact] = (
+        {"key": key, "edition": edition, "frames": 9, "name": "cube.fits"} if step == "cube" else {}
+    )
     target = "eso" if step in {"deliver", "audit"} else ""
     identity = FrameId(f"{edition}{key}{day}".ljust(64, "0"))
     return Receipt(identity, night, step, "1", outcome, reason, target, proof=proof, started_us=THEN_US)

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import pytest
 from tests.unit.conftest import Bench, frame_bytes
 
-from nightferry.conduct import Watched, watch
+from nightferry.conduct import Pass, Watched, watch
 from nightferry.config import Config, loads
 from nightferry.core.alert import Alert, Kind
 from nightferry.core.balance import Bin
@@ -203,8 +203,21 @@ def test_without_a_site_silence_is_no_alert_and_noon_ends_the_night(bench: Bench
     for hours in range(48):
         vigil.judge(clock.at_us + hours * 3_600_000_000)
     assert {kind for kind, _ in told(bench)} == {"digest"}
-    ends = over_evening(None, at("2026-09-12 23:00:00"))
-    assert ends in {date(2026, 9, 11), date(2026, 9, 12)}
+    swept = round(datetime(2026, 9, 12, 13).astimezone().timestamp() * 1e6)  # by the machine's zone, whichever it is
+    assert over_evening(None, swept - 1_000_000) == date(2026, 9, 10)
+    assert over_evening(None, swept) == date(2026, 9, 11)
+
+
+def test_the_first_look_is_judged_even_where_the_monotonic_clock_has_just_begun(
+    bench: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[int] = []
+    monkeypatch.setattr(Vigil, "judge", lambda _, now_us: judged.append(now_us))
+    clock.at_us = 1_000_000
+    vigil = Vigil(configured(bench), bench.ledger, hasty=False, note=bench.witness.note)
+    vigil.passed("vespera", Pass(), quiet=True)
+    vigil.passed("vespera", Pass(), quiet=True)
+    assert judged == [1_000_000], "the first, and then once a minute"
 
 
 def test_a_digest_waits_for_every_telescope_but_not_for_ever(bench: Bench, clock: Clock) -> None:

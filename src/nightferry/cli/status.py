@@ -15,7 +15,7 @@ from nightferry.core.balance import Bin
 from nightferry.core.display import counted
 from nightferry.core.errors import Misconfigured
 from nightferry.core.overview import Contact, NightLine, Overview, Reason
-from nightferry.ledgers.sql import open_ledger
+from nightferry.ledgers.glance import glance
 
 _SECOND = 1_000_000
 _DAY = 86_400
@@ -28,11 +28,8 @@ def status_command(place: Path | None, telescopes: Sequence[str], *, last: int, 
     """Print the overview of each telescope and exit with what it means."""
     config = load(place)
     names = _names(config, telescopes)
-    ledger = open_ledger(ledger_url(config))
-    try:
+    with glance(ledger_url(config)) as ledger:
         overviews = [ledger.overview(name, last) for name in names]
-    finally:
-        ledger.close()
     now_us = time.time_ns() // 1000
     if as_json:
         for overview in overviews:

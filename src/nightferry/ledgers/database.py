@@ -13,33 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from nightferry.core.errors import Busy, Misconfigured, NightferryError, NoSpace, TryAgain
+from nightferry.core.errors import Misconfigured
 from nightferry.ledgers.made import restate_all_products
 from nightferry.ledgers.place import prepare_file
-from nightferry.ledgers.schema import HEAD, VERSION_TABLE, metadata
+from nightferry.ledgers.revision import HEAD
+from nightferry.ledgers.schema import VERSION_TABLE, metadata
+from nightferry.ledgers.sqlite import SETTINGS, database_path, explain
 
 #: Migrations that came before `HEAD`, oldest first.
 OLDER: tuple[str, ...] = ("0001", "0002")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BEGIN = "nightferry_begin"
-# FULL: a commit that was answered survives the loss of power. F_FULLFSYNC is macOS' only true sync; other systems
-# ignore it. 16 MB of cache keep the indexes of a few hundred thousand frames off the disk while they grow.
-_SETTINGS = (
-    "PRAGMA synchronous = FULL",
-    "PRAGMA fullfsync = ON",
-    "PRAGMA checkpoint_fullfsync = ON",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA trusted_schema = OFF",
-    "PRAGMA cache_size = -16000",
-    "PRAGMA wal_autocheckpoint = 4000",
-    "PRAGMA journal_size_limit = 67108864",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +62,7 @@ class Database:
         try:
             yield
         except (DatabaseError, sqlite3.DatabaseError) as err:
-            known = explain(err, self.path, self.wait)
+            known = explain(err.orig if isinstance(err, DatabaseError) else err, self.path, self.wait)
             if known is None:
                 raise
             raise known from err
@@ -107,58 +97,12 @@ def open_database(url: str, *, wait: float) -> Database:
     return database
 
 
-def database_path(url: str) -> Path:
-    """Tell the file that a ledger URL names; raises `Misconfigured` when it names none."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError as err:
-        raise Misconfigured(f"[ledger] url {url!r} is not a URL; expected sqlite:////path/to/ledger.db") from err
-    if parsed.drivername not in {"sqlite", "sqlite+pysqlite"}:
-        raise Misconfigured(
-            f"[ledger] url names {parsed.drivername!r}; this version keeps its ledger in SQLite: "
-            "expected sqlite:////path/to/ledger.db"
-        )
-    if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
-        raise Misconfigured(f"[ledger] url {url!r} names no file to keep; expected sqlite:////path/to/ledger.db")
-    if parsed.query or parsed.host:
-        raise Misconfigured(f"[ledger] url {url!r} has more than a path; expected sqlite:////path/to/ledger.db")
-    return Path(parsed.database).expanduser().absolute()
-
-
-def explain(err: DatabaseError | sqlite3.DatabaseError, path: Path, wait: float) -> NightferryError | None:
-    """Make of SQLite's error one that says who must act; None for those that only a bug can cause."""
-    origin = err.orig if isinstance(err, DatabaseError) else err
-    code = getattr(origin, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the rest its circumstances
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return Busy(f"the ledger {path} was locked by another process for {wait:g} s; tried again later")
-    if code == sqlite3.SQLITE_FULL:
-        return NoSpace(f"no room for the ledger {path}: {origin}; make room on its disk")
-    if code == sqlite3.SQLITE_IOERR:
-        return TryAgain(f"the disk of the ledger {path} failed: {origin}; look at the disk if this comes again")
-    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
-        return Misconfigured(
-            f"cannot open the ledger {path} for writing: {origin}; give this user the right to write that file and "
-            "its folder, or set [ledger] url to another file"
-        )
-    if code == sqlite3.SQLITE_NOTADB:
-        return Misconfigured(
-            f"{path} is not a ledger, for it is not an SQLite database; set [ledger] url to another file, or move "
-            "this one away"
-        )
-    if code == sqlite3.SQLITE_CORRUPT:
-        return Misconfigured(
-            f"the ledger {path} is damaged: {origin}; stop nightferry, keep a copy of the file and of those beside "
-            "it, then restore a backup, or save what can be read with: sqlite3 LEDGER .recover"
-        )
-    return None
-
-
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     """Prepare each new connection (SQLAlchemy calls this)."""
     connection.isolation_level = None
     cursor = connection.cursor()
     try:
-        for setting in _SETTINGS:
+        for setting in SETTINGS:
             cursor.execute(setting)
     finally:
         cursor.close()

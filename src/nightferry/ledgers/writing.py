@@ -8,8 +8,8 @@ from nightferry.core.balance import Expectation, standing_of
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.receipt import Receipt
 from nightferry.ledgers.bulk import write_rows
+from nightferry.ledgers.contacts import note_proofs
 from nightferry.ledgers.derive import NOTHING, PAGE, expectations_of, restate
-from nightferry.ledgers.overviews import note_proofs
 from nightferry.ledgers.rows import receipt_row, sighting_row, standing_row
 from nightferry.ledgers.schema import receipts, sightings, standings
 

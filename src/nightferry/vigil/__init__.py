@@ -3,6 +3,7 @@
 It asks the ledger and the sun, never a store, so nothing that keeps a telescope or an archive waiting keeps it.
 """
 
+import math
 import shutil
 import threading
 import time
@@ -62,10 +63,10 @@ class Vigil:
     journal: Journal | None = None
     copiers: list[Copier] = field(default_factory=list)
     _nights: dict[Night, Balance] = field(default_factory=dict)
-    _booked: float = 0.0
+    _booked: float = -math.inf  # the monotonic clock may begin at 0 when the machine does
     _refused: set[str] = field(default_factory=set)
     _beats: dict[str, float] = field(default_factory=dict)
-    _judged: float = 0.0
+    _judged: float = -math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 
 from nightferry.alerts import Mailer
 from nightferry.conduct import Finding, Stranger, Verdict
@@ -35,6 +36,7 @@ class AuditAlerts:
         self._config, self._ledger, self._wake = config, ledger, wake
         self._new: dict[tuple[str, str], list[Finding]] = {}  # by archive and telescope
         self._bad: set[tuple[str, str]] = set()
+        self._told: dict[str, list[str]] = {}  # the lines of standing alerts, by the beginning of their keys
         self._since = 0.0
 
     def found(self, telescope: str, finding: Finding) -> None:
@@ -51,6 +53,7 @@ class AuditAlerts:
     def tell(self) -> None:
         """Tell what was found since the last time."""
         new, self._new = self._new, {}
+        self._told = {}
         self._follow([_of_findings(*where, found) for where, found in new.items()])
 
     def ended(self, telescope: str, trouble: NightferryError | None) -> None:
@@ -81,7 +84,10 @@ class AuditAlerts:
 
     def _is_told(self, telescope: str, finding: Finding) -> bool:
         """Whether a standing alert names it, or may do so among those that it names no more."""
-        told = [line for alert in self._standing(_key(finding.archive, telescope)) for line in alert.body.splitlines()]
+        key = _key(finding.archive, telescope)
+        if key not in self._told:
+            self._told[key] = [line for alert in self._standing(key) for line in alert.body.splitlines()]
+        told = self._told[key]
         if any(line.startswith(_MORE) for line in told) and (finding.proof.doubt or finding.proof.unread):
             return True
         return any(line.startswith(_name_of(finding)) for line in told)
@@ -96,10 +102,10 @@ class AuditAlerts:
 
     def _is_doubted(self, archive: str, telescope: str) -> bool:
         """Whether anything is left there that an audit found bad."""
-        proofs = [
-            *self._ledger.proofs(telescope, archive),
-            *(proof_of_product(product, archive) for product in self._ledger.products(telescope)),
-        ]
+        products = self._ledger.products(telescope)
+        proofs = chain(
+            self._ledger.proofs(telescope, archive), (proof_of_product(product, archive) for product in products)
+        )
         return any(proof and (proof.doubt or proof.unread) and not self._is_dropped(proof.frame) for proof in proofs)
 
     def _is_dropped(self, frame: FrameId) -> bool:
