@@ -15,7 +15,7 @@ Every function raises `nightferry.core.errors.Misconfigured` for what a person m
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from nightferry.assemble import (
     Hands,
     archive_store,
     idle_hands,
+    lock_path,
     make_new_folders,
     open_ledger,
     open_route,
@@ -38,11 +39,12 @@ from nightferry.conduct import restore as restore_frame
 from nightferry.conduct import strangers as list_strangers
 from nightferry.conduct import watch as watch_route
 from nightferry.conduct.attempt import host_name
+from nightferry.conduct.locking import locked
 from nightferry.conduct.route import now_us
 from nightferry.config import Config, load, loads
 from nightferry.config.secrets import read_secret
 from nightferry.core.balance import Bin
-from nightferry.core.errors import Misconfigured, Unreachable
+from nightferry.core.errors import Busy, Misconfigured, TryAgain, Unreachable
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
 from nightferry.core.product import Product, latest_editions
@@ -59,6 +61,7 @@ __all__ = [
     "Orders",
     "Pass",
     "Restored",
+    "Stranger",
     "Vigil",
     "Watched",
     "alert",
@@ -83,7 +86,7 @@ __all__ = [
 ]
 
 
-#: A watch's looks take seconds, mostly: an audit waits so many for one to end.
+#: A watch's looks take seconds, mostly: whoever must know what they delivered waits so many for one to end.
 _LOOKS_LAST = 60.0
 
 
@@ -200,10 +203,11 @@ def audit(
 ) -> Iterator[Finding]:
     """Read back what was delivered and compare it with the ledger; yields a finding for each frame and archive.
 
-    Raises `Unreachable` when an archive is. Whoever passes the findings on to `audit_alerts` has people told of them.
+    Frames are carried on meanwhile. Raises `Unreachable` when an archive is. Whoever passes the findings on to
+    `audit_alerts` has people told of them.
     """
     salt = datetime.now(UTC).date().isoformat()
-    with _route(config, telescope, None, hands, working=False) as (route, given), route.locked(_LOOKS_LAST):
+    with _route(config, telescope, None, hands, working=False) as (route, given):
         evenings = _nights(nights, route).evenings
         yield from audit_route(route, ledger, evenings, sample=sample, salt=salt, stop=given.stop)
 
@@ -212,19 +216,32 @@ def strangers(config: Config, ledger: Ledger, telescopes: Sequence[str]) -> Iter
     """List the telescopes' archives, each once, and yield the files that nobody delivered there.
 
     Archives that are said to be shared with others are left out. Raises `Unreachable` when an archive is, once all
-    others were listed.
+    others were listed, and `Busy` while a telescope's frames are on their way there.
     """
-    away: Unreachable | None = None
+    away: TryAgain | None = None
     for name in own_archives(config, telescopes):
         store = archive_store(config.archive[name])
         try:
-            yield from list_strangers(name, store, ledger, own_ground(config, name))
-        except Unreachable as err:
+            found = list(list_strangers(name, store, ledger, own_ground(config, name)))
+            yield from _undelivered(config, ledger, name, found)
+        except (Unreachable, Busy) as err:
             away = away or err
         finally:
             store.close()
     if away is not None:
         raise away
+
+
+def _undelivered(config: Config, ledger: Ledger, archive: str, found: Sequence[Stranger]) -> list[Stranger]:
+    """Leave out what came to lie in an archive a moment before its receipt came to lie in the ledger."""
+    if not found:
+        return []
+    with ExitStack() as passes:
+        for name, telescope in config.telescope.items():
+            if archive in telescope.archives:
+                passes.enter_context(locked(lock_path(config, name), name, _LOOKS_LAST))
+        known = ledger.delivered_names(archive)
+    return [one for one in found if one.name not in known]
 
 
 def own_archives(config: Config, telescopes: Sequence[str]) -> list[str]:

@@ -1,7 +1,9 @@
 """Auditing: every byte in the archives is read again, and what is not as it was is found."""
 
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from tests.unit.conftest import NIGHT, THEN_US, Bench, Far, frame_bytes, light, name_of
@@ -9,7 +11,8 @@ from tests.unit.conftest import NIGHT, THEN_US, Bench, Far, frame_bytes, light, 
 from nightferry.conduct import Finding, Verdict, audit
 from nightferry.core.errors import Unreachable
 from nightferry.core.receipt import Outcome
-from nightferry.core.store import Store
+from nightferry.core.store import Store, StorePath
+from nightferry.steps.readback import read_back
 from nightferry.stores.memory import MemoryFile
 
 
@@ -62,6 +65,28 @@ def test_a_frame_that_is_right_again_is_delivered_again(carried: Bench) -> None:
     flip(carried, 1)
     audited(carried)
     assert carried.bins()[light(1)] == "delivered"
+
+
+def test_a_frame_that_is_delivered_anew_while_it_is_read_is_not_called_damaged(
+    carried: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip(carried, 1)
+    flip(carried, 2)
+    audited(carried)
+    assert carried.bins()[light(1)] == "held"
+
+    def read_and_deliver(store: Store, names: Sequence[StorePath]) -> list[object]:
+        answers: list[object] = list(read_back(store, names))
+        flip(carried, 1)
+        again = carried.account(light(1)).receipts[-2]
+        assert again.step == "deliver"
+        carried.ledger.record([replace(again, started_us=again.started_us + 1)])
+        return answers
+
+    monkeypatch.setattr(sys.modules[audit.__module__], "read_back", read_and_deliver)
+    found = {finding.proof.path: finding.verdict for finding in audited(carried)}
+    assert found == {light(2): Verdict.DAMAGED, light(3): Verdict.GOOD}
+    assert carried.bins() == {light(1): "delivered", light(2): "held", light(3): "delivered"}
 
 
 def test_an_archive_out_of_reach_is_no_finding(carried: Bench) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.conftest import NIGHT, SESSION, THEN_US, Bench, Far, frame_bytes, light, name_of
 
 from nightferry.conduct import Orders
+from nightferry.conduct.locking import locked
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Busy, Misconfigured, Unreachable
 from nightferry.core.night import Nights
@@ -322,7 +323,8 @@ def test_one_that_waits_has_its_turn_when_the_other_nightferry_ends(bench: Bench
     had_it = threading.Event()
 
     def wait_for_it() -> None:
-        with bench.route().locked(60.0):
+        route = bench.route()
+        with locked(route.lock, route.telescope.name, 60.0):
             had_it.set()
 
     waiting = threading.Thread(target=wait_for_it)

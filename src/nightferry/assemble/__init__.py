@@ -195,7 +195,7 @@ def open_route(
         pull=Pull(source, shelf, hands.onlooker, hands.stop),
         verify=Verify(doubt=night_doubt(layout)),
         deliveries={key: _delivery(config, key, preset, layout) for key in telescope.archives},
-        lock=_lock_path(config, name),
+        lock=lock_path(config, name),
         keep=config.shelf.keep,
         works=works,
         gather=gather,
@@ -238,7 +238,7 @@ def longitude_of(config: Config, name: str) -> float | None:
     return None if site is None else site.longitude
 
 
-def _lock_path(config: Config, telescope: str) -> Path:
+def lock_path(config: Config, telescope: str) -> Path:
     """Tell the lock of a telescope: beside the ledger, because who shares the ledger shares the work."""
     ledger = database_path(ledger_url(config))
     return ledger.with_name(f"{ledger.name}.{telescope}.lock")

@@ -84,8 +84,8 @@ def audit(
     """Read frames and products of many back from every archive; yield a finding and leave a receipt for each.
 
     ``sample`` is the share of frames, from 0 to 1, chosen by a digest of identity and ``salt``: another salt
-    (the date, say) chooses others, so that small samples reach all frames in time. Raises `Unreachable` when an
-    archive is, once all others were audited.
+    (the date, say) chooses others, so that small samples reach all frames in time. Frames may be carried
+    meanwhile. Raises `Unreachable` when an archive is, once all others were audited.
     """
     away: Unreachable | None = None
     for archive, delivery in route.deliveries.items():
@@ -98,10 +98,24 @@ def audit(
                 away = away or err
                 break
             found = [_judge(archive, proof, answer) for proof, answer in zip(batch, answers, strict=True)]
+            found = _still_so(route, ledger, archive, found)
             ledger.record([_receipt(finding) for finding in found])
             yield from found
     if away is not None:
         raise away
+
+
+def _still_so(route: Route, ledger: Ledger, archive: str, found: Sequence[Finding]) -> list[Finding]:
+    """Leave out what is bad of a frame that was delivered anew meanwhile: the archive has another file now."""
+    evenings = sorted({one.proof.night.date for one in found if one.verdict is not Verdict.GOOD})
+    if not evenings:
+        return list(found)
+    now = {proof.frame: proof for proof in _proofs(route, ledger, archive, evenings)}
+    return [one for one in found if one.verdict is Verdict.GOOD or _same(one.proof, now.get(one.proof.frame))]
+
+
+def _same(then: Proof, now: Proof | None) -> bool:
+    return now is not None and (then.name, then.digest, then.delivered_us) == (now.name, now.digest, now.delivered_us)
 
 
 def _proofs(route: Route, ledger: Ledger, archive: str, evenings: Sequence[date] | None) -> Iterator[Proof]:

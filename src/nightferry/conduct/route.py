@@ -1,15 +1,15 @@
 """The route: one telescope's stores and steps, put together and ready to be driven."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nightferry.conduct.locking import locked
 from nightferry.conduct.works import versions_of
 from nightferry.core.balance import Expectation, stage_name
-from nightferry.core.errors import Busy, Misconfigured
 from nightferry.core.step import Gather, Work
 from nightferry.core.store import Store
 from nightferry.core.telescope import Telescope
@@ -62,29 +62,9 @@ class Route:
         archives = {name: step.store for name, step in self.deliveries.items()}
         return Clear(self.source, archives, self.shelf.root / self.telescope.name / "clear")
 
-    @contextmanager
-    def locked(self, wait: float = 0.0) -> Iterator[None]:
-        """Keep every other nightferry away from this telescope's nights; raise `Busy` when one is at them.
-
-        ``wait`` is for how many seconds it may come to its end before.
-        """
-        import filelock  # noqa: PLC0415 - brings asyncio, and workers, who import this module, lock nothing
-
-        try:
-            self.lock.parent.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.lock, timeout=wait)
-            lock.acquire()
-        except filelock.Timeout as err:
-            raise Busy(
-                f"another nightferry is carrying the nights of {self.telescope.name} ({self.lock}); "
-                "wait for it to end, then try again"
-            ) from err
-        except OSError as err:
-            raise Misconfigured(f"the lock {self.lock} cannot be made: {err}") from err
-        try:
-            yield
-        finally:
-            lock.release()
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep every other nightferry away from this telescope's nights; raises `Busy` when one is at them."""
+        return locked(self.lock, self.telescope.name)
 
     def close(self) -> None:
         """Let go of all connections."""
