@@ -14,9 +14,9 @@ from itertools import chain
 from typing import cast
 
 from nightferry.conduct.attempt import Attempt, attempt, receipt_of
-from nightferry.conduct.cargo import Cargo, Job, cargoes, grouped, merged, parted
+from nightferry.conduct.cargo import BATCH_FRAMES, Cargo, Job, cargoes, grouped, merged, parted
 from nightferry.conduct.route import Route, now_us
-from nightferry.conduct.waiting import Waiting
+from nightferry.conduct.waiting import SEATS, Waiting
 from nightferry.conduct.works import CREW, Passed, pass_through, passage_of, versions_of
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Stopped, Unreachable
 from nightferry.core.ledger import Account, Ledger
@@ -165,24 +165,28 @@ class _Carrier:
             self._collect()
 
     def _call_in(self) -> None:
-        """Take up frames again that wait outside, where there is room for them now."""
+        """Take up frames again that wait outside, where half of the seats are free by now."""
         for place in self._waiting.places():
             while not (self.stop.is_set() or place in self._away or place in self._shut):
-                names = self._waiting.next(place, self._load_of(place))
+                names = self._waiting.call_in(place) if self._free_seats(place) >= self._seats(place) // 2 else ()
                 if not names:
                     break
-                self._flush()  # what is waited for may depend on receipts that are not written yet
+                self._flush()  # what is to be done next depends on receipts that may not be written yet
                 accounts = [account for name in names if (account := self.ledger.account(name)) is not None]
                 for batch in grouped(cargoes(self.route, self.works, accounts, retry=self.retry)):
                     self._start([_for_one(item, place) for item in batch])
 
-    def _load_of(self, place: str) -> int:
-        """Count the frames that are with the crew or an archive, and before it."""
-        return sum(len(job.cargo) for job in self._jobs.values() if job.place == place)
+    def _seats(self, place: str) -> int:
+        """Tell how many frames may be in memory with the crew or an archive, and before it."""
+        delivery = self.route.deliveries.get(place)
+        return max(SEATS, 2 * BATCH_FRAMES * delivery.store.traits.connections) if delivery else SEATS
+
+    def _free_seats(self, place: str) -> int:
+        return self._seats(place) - sum(len(job.cargo) for job in self._jobs.values() if job.place == place)
 
     def _seated(self, place: str, cargo: Sequence[Cargo]) -> Sequence[Cargo]:
-        """Tell who may stay in memory; the others wait outside. Who is tried again stays, so that tries are counted."""
-        if self._waiting.has_room(self._load_of(place)):
+        """Tell who stays in memory; the others wait outside. Who is tried again stays, so that tries are counted."""
+        if self._free_seats(place) > 0:
             return cargo
         self._waiting.leave(place, [item.sighting.id for item in cargo if not item.tries])
         return [item for item in cargo if item.tries]
@@ -243,10 +247,10 @@ class _Carrier:
             due = [item for item in good if name in item.archives and name not in self._shut]
             if name in self._away:
                 self._again += [replace(item, archives=(name,)) for item in due]
-            elif due := self._seated(name, due):
-                frames = [item.load for item in due if item.load]
+            elif seated := self._seated(name, due):
+                frames = [item.load for item in seated if item.load]
                 future = self.crews[name].submit(attempt, delivery, frames)
-                self._jobs[_any(future)] = Job(delivery, due, now_us(), name)
+                self._jobs[_any(future)] = Job(delivery, seated, now_us(), name)
 
     def _collect(self) -> None:
         """Wait until some job ends or receipts get old, and take in what ended."""

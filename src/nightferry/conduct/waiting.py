@@ -8,13 +8,12 @@ from there when the frame's turn comes. So a pass' memory does not grow with the
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from nightferry.core.frame import FrameId
 
-#: So many frames at the crew, or at one archive, are kept in memory whole, under way or before their turn: enough for
-#: every worker to find its next batch there.
-SEATS = 512
+#: So many frames at the crew are kept in memory whole, under way or before their turn: 16 batches of frames of 2 MB. An
+#: archive with many connections keeps two batches for each of them.
+SEATS = 256
 #: Called in are so many at once.
 CALLED = 64
 
@@ -29,17 +28,11 @@ class Waiting:
         """Tell where anybody waits."""
         return [place for place, queue in self._queues.items() if queue]
 
-    def has_room(self, load: int) -> bool:
-        """Whether a place with so many frames in memory takes another batch."""
-        return load < SEATS
-
     def leave(self, place: str, frames: Sequence[FrameId]) -> None:
         """Have frames wait outside."""
         self._queues.setdefault(place, deque()).extend(frames)
 
-    def next(self, place: str, load: int) -> Sequence[FrameId]:
-        """Call in whoever waits longest, as soon as half of the seats are free; empty when nobody does or they are not."""
-        queue = self._queues.get(place)
-        if not queue or load > SEATS // 2:
-            return ()
-        return [queue.popleft() for _ in islice(range(len(queue)), CALLED)]
+    def call_in(self, place: str) -> Sequence[FrameId]:
+        """Call in those who wait longest; empty when nobody does."""
+        queue = self._queues.get(place, deque())
+        return [queue.popleft() for _ in range(min(len(queue), CALLED))]

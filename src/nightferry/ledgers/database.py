@@ -8,7 +8,7 @@ it read stays true until it commits.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from nightferry.core.errors import Busy, Misconfigured, NightferryError, NoSpace, TryAgain
 from nightferry.ledgers.place import prepare_file
@@ -27,15 +27,19 @@ OLDER: tuple[str, ...] = ("0001",)
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BEGIN = "nightferry_begin"
+# 16 MB of cache keep the indexes of a few hundred thousand frames off the disk while they grow; they are given back
+# with the commit, for a run has a connection for each telescope and more, and each would keep what it once filled.
+_WIDE, _NARROW = "PRAGMA cache_size = -16000", "PRAGMA cache_size = -2000"
+
 # FULL: a commit that was answered survives the loss of power. F_FULLFSYNC is macOS' only true sync; other systems
-# ignore it. 16 MB of cache keep the indexes of a few hundred thousand frames off the disk while they grow.
+# ignore it.
 _SETTINGS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",
     "PRAGMA checkpoint_fullfsync = ON",
     "PRAGMA foreign_keys = ON",
     "PRAGMA trusted_schema = OFF",
-    "PRAGMA cache_size = -16000",
+    _NARROW,
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
 )
@@ -62,8 +66,12 @@ class Database:
         Raises `Busy` when another process writes for longer than ``wait``, and what `explain` makes of others.
         """
         writer = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        with self.explained(), writer.begin() as connection:
-            yield connection
+        with self.explained(), writer.connect() as connection:
+            with connection.begin():
+                connection.exec_driver_sql(_WIDE)
+                yield connection
+            with suppress(sqlite3.DatabaseError):  # it is committed, whatever becomes of the cache
+                _tell(connection.connection, _NARROW)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -155,9 +163,14 @@ def explain(err: DatabaseError | sqlite3.DatabaseError, path: Path, wait: float)
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     """Prepare each new connection (SQLAlchemy calls this)."""
     connection.isolation_level = None
+    _tell(connection, *_SETTINGS)
+
+
+def _tell(connection: DBAPIConnection | PoolProxiedConnection, *settings: str) -> None:
+    """Make settings outside of any transaction."""
     cursor = connection.cursor()
     try:
-        for setting in _SETTINGS:
+        for setting in settings:
             cursor.execute(setting)
     finally:
         cursor.close()
