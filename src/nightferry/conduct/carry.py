@@ -165,10 +165,10 @@ class _Carrier:
             self._collect()
 
     def _call_in(self) -> None:
-        """Take up frames again that wait outside, where half of the seats are free by now."""
+        """Take up frames again that wait outside, where more than half of the seats are free by now."""
         for place in self._waiting.places():
             while not (self.stop.is_set() or place in self._away or place in self._shut):
-                names = self._waiting.call_in(place) if self._free_seats(place) >= self._seats(place) // 2 else ()
+                names = self._waiting.call_in(place) if self._free_seats(place) > self._seats(place) // 2 else ()
                 if not names:
                     break
                 self._flush()  # what is to be done next depends on receipts that may not be written yet
