@@ -2,8 +2,9 @@
 
     python benchmarks/status_speed.py [--receipts 1000000] [--rounds 7] [--folder FOLDER]
 
-Four telescopes, nights of 1000 frames each, three receipts a frame; every hundredth frame is held, every night. The
-whole command is timed, start-up included, beside the same command on an empty ledger.
+Four telescopes, nights of 1000 frames each, three receipts a frame; every hundredth frame is held, every night, and
+each night has a cube, of which every seventh is held. The whole command is timed, start-up included, beside the same
+command on an empty ledger. Then comes what a watch asks after a pass: whom to tell of what, the first time and again.
 """
 
 import argparse
@@ -16,8 +17,9 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
+from nightferry.config import load
 from nightferry.core.balance import Expectation
-from nightferry.core.frame import Digest, Sighting, fingerprint
+from nightferry.core.frame import Digest, Fact, FrameId, Sighting, fingerprint
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact
 from nightferry.core.receipt import Outcome, Receipt
@@ -69,6 +71,23 @@ def receipts_of(seen: Sighting, number: int) -> Iterator[Receipt]:
             return
 
 
+def cube_of(night: Night, number: int) -> Iterator[Receipt]:
+    """Make the receipts of a night's cube; every seventh is held by `validate`."""
+    identity = FrameId(fingerprint(str(night)))
+    facts: dict[str, Fact] = {
+        "key": "NGC7023 r",
+        "edition": 1,
+        "frames": NIGHT_SIZE,
+        "name": "cube.fits",
+        "size": 10**9,
+    }
+    held = number % 7 == 0
+    yield Receipt(identity, night, "cube", "1", Outcome.DONE, proof=facts, started_us=NOW_US)
+    yield Receipt(identity, night, "validate", "1", Outcome.HELD if held else Outcome.DONE, "no RA" if held else "")
+    if not held:
+        yield Receipt(identity, night, "deliver", "1", Outcome.DONE, target="eso", started_us=NOW_US)
+
+
 def fill(url: str, receipts: int) -> int:
     """Fill a ledger with so many receipts; tell how many there are."""
     ledger = open_ledger(url)
@@ -81,6 +100,7 @@ def fill(url: str, receipts: int) -> int:
             seen = night_of(telescope, number)
             ledger.sight(seen)
             told = [receipt for place, one in enumerate(seen) for receipt in receipts_of(one, place)]
+            told += cube_of(seen[0].night, number)
             for start in range(0, len(told), BATCH):
                 ledger.record(told[start : start + BATCH])
             written += len(told)
@@ -110,6 +130,21 @@ def status(config: Path) -> float:
     return time.perf_counter() - started
 
 
+def judgements(config: Path) -> list[float]:
+    """Judge as a watch does, and tell how long each time took: the first one writes down what is to be told."""
+    from nightferry.vigil import Vigil  # noqa: PLC0415 - what `status` does without
+
+    loaded = load(config)
+    ledger = open_ledger(f"sqlite:///{config.with_suffix('.db')}")
+    spent = []
+    for _ in range(3):
+        started = time.perf_counter()
+        Vigil(loaded, ledger, hasty=True, note=print).judge(NOW_US)
+        spent.append(time.perf_counter() - started)
+    ledger.close()
+    return spent
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--receipts", type=int, default=1_000_000)
@@ -129,6 +164,8 @@ def main() -> None:
         for label, config in ((f"{written:,} receipts", full), ("an empty ledger", empty)):
             times = spent[config]
             print(f"status, {label:24} {statistics.median(times):.3f} s  ({min(times):.3f} to {max(times):.3f})")
+        first, *again = judgements(full)
+        print(f"judgement after a pass, first {first:.3f} s, then {min(again):.3f} s")
         print(f"size of the ledger {(folder / 'full.db').stat().st_size / 1e6:.0f} MB")
 
 

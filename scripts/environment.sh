@@ -6,6 +6,8 @@ cache="${XDG_CACHE_HOME:-$HOME/.cache}/nightferry"
 
 # Modules of another environment must not stand before ours.
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Tests start many processes, and none should compile the checkout anew.
+unset PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
 say() { printf '%s\n' "$*" >&2; }

@@ -7,6 +7,9 @@ from pathlib import Path
 from nightferry.fits.cards import Value, close_header, format_card
 
 SESSION = "2026-09-12_21-40-22_observation_NGC7023/01-images-initial"
+#: When the session's first frame was written, in seconds since 1970: a frame whose time contradicts its night is told
+#: so in a receipt of its own, which no telescope with a clock asks for.
+_BEGAN, _EVERY = 1_789_249_222, 10
 _NOISE = 1 << 20
 
 
@@ -42,10 +45,12 @@ def frames(folder: Path, count: int, width: int, height: int) -> int:
     fill = bytes(-length % 2880)
     for number in range(count):
         start = number * 2880 % _NOISE  # whoever keeps what it read last has read another frame
-        with (folder / f"img-{number + 1:04d}.fits").open("wb") as file:
+        place = folder / f"img-{number + 1:04d}.fits"
+        with place.open("wb") as file:
             file.write(head)
             file.write(memoryview(noise)[start : start + length])
             file.write(fill)
+        os.utime(place, (_BEGAN + _EVERY * number,) * 2)
     return len(head) + length + len(fill)
 
 

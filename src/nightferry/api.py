@@ -50,10 +50,11 @@ from nightferry.core.receipt import Outcome, Receipt
 from nightferry.steps.clear import Clearance
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import translated
-from nightferry.vigil import Vigil
+from nightferry.vigil import AuditAlerts, Vigil, audit_alerts
 from nightferry.vigil import keep as keep_vigil
 
 __all__ = [
+    "AuditAlerts",
     "Hands",
     "Orders",
     "Pass",
@@ -62,6 +63,7 @@ __all__ = [
     "Watched",
     "alert",
     "audit",
+    "audit_alerts",
     "clear",
     "find_any",
     "find_one",
@@ -70,6 +72,7 @@ __all__ = [
     "load",
     "loads",
     "open_ledger",
+    "own_archives",
     "release",
     "restore",
     "retry",
@@ -78,6 +81,10 @@ __all__ = [
     "telescope_names",
     "watch",
 ]
+
+
+#: A watch's looks take seconds, mostly: an audit waits so many for one to end.
+_LOOKS_LAST = 60.0
 
 
 def run(
@@ -193,10 +200,10 @@ def audit(
 ) -> Iterator[Finding]:
     """Read back what was delivered and compare it with the ledger; yields a finding for each frame and archive.
 
-    Raises `Unreachable` when an archive is.
+    Raises `Unreachable` when an archive is. Whoever passes the findings on to `audit_alerts` has people told of them.
     """
     salt = datetime.now(UTC).date().isoformat()
-    with _route(config, telescope, None, hands, working=False) as (route, given), route.locked():
+    with _route(config, telescope, None, hands, working=False) as (route, given), route.locked(_LOOKS_LAST):
         evenings = _nights(nights, route).evenings
         yield from audit_route(route, ledger, evenings, sample=sample, salt=salt, stop=given.stop)
 
@@ -208,11 +215,8 @@ def strangers(config: Config, ledger: Ledger, telescopes: Sequence[str]) -> Iter
     others were listed.
     """
     away: Unreachable | None = None
-    for name in dict.fromkeys(archive for telescope in telescopes for archive in config.telescope[telescope].archives):
-        section = config.archive[name]
-        if section.shared:
-            continue
-        store = archive_store(section)
+    for name in own_archives(config, telescopes):
+        store = archive_store(config.archive[name])
         try:
             yield from list_strangers(name, store, ledger, own_ground(config, name))
         except Unreachable as err:
@@ -221,6 +225,12 @@ def strangers(config: Config, ledger: Ledger, telescopes: Sequence[str]) -> Iter
             store.close()
     if away is not None:
         raise away
+
+
+def own_archives(config: Config, telescopes: Sequence[str]) -> list[str]:
+    """Tell the telescopes' archives in which nobody else keeps files."""
+    names = dict.fromkeys(archive for telescope in telescopes for archive in config.telescope[telescope].archives)
+    return [name for name in names if not config.archive[name].shared]
 
 
 def alert(config: Config, title: str, body: str) -> None:

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from blake3 import blake3
+from tests.quick_start import nightferry
 
 from nightferry.testing.encode import fits_image
 from nightferry.testing.ftp_server import FtpServer
@@ -32,7 +33,6 @@ from nightferry.testing.vespera import NightPlan, build_night
 EVENING = date(2026, 9, 11)
 #: Exit codes, as the contract has them.
 DONE, HELD, MISCONFIGURED, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
-_PATIENCE = 60.0
 _BALANCE_KEYS = {
     "telescope", "night", "seen", "delivered", "held", "failed", "ignored", "pending", "balanced", "bytes",
 }  # fmt: skip
@@ -142,17 +142,7 @@ url = "{(library or self.library).as_uri()}"
 
     def nightferry(self, *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ended:
         """Type a command and wait for its end; a traceback is never an answer."""
-        done = subprocess.run(
-            self._command(words),
-            env=self._environment(env),
-            cwd=cwd or self.home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=_PATIENCE,
-            check=False,
-        )
+        done = nightferry("--config", str(self.config), *words, env=self._environment(env), cwd=cwd or self.home)
         for bad in ("Traceback", "Exception ignored", "Warning:"):
             assert bad not in done.stderr, done.stderr
         return Ended(words, done.returncode, done.stdout, done.stderr)
@@ -233,7 +223,7 @@ def frame(seed: int = 1, size: tuple[int, int] = (32, 24)) -> bytes:
     return fits_image([("OBJECT", "M31", "target")], pixels)
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
     """Wait until something is so, or fail with what it was that did not come."""
     limit = time.monotonic() + seconds
     while not condition():

@@ -8,14 +8,17 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Telescope, frame, until
 
+from nightferry.core.context import Site
 from nightferry.testing.ftp_daemons import certificate
 from nightferry.testing.mail_server import PASSWORD, USER, MailServer, mail_server, silent_server
 from nightferry.testing.telescope import simulated_vespera
@@ -43,9 +46,9 @@ def card(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def carrying(desk: Desk, card: Path, sections: str = ALERTS) -> Iterator[None]:
-    with simulated_vespera(card) as telescope:
-        desk.configure(telescope.url, sections=sections)
+def carrying(desk: Desk, card: Path, sections: str = ALERTS, telescope: str = "") -> Iterator[None]:
+    with simulated_vespera(card) as served:
+        desk.configure(served.url, sections=sections, telescope=telescope)
         yield
 
 
@@ -156,9 +159,12 @@ def test_alerts_without_anybody_to_tell_are_kept_and_shown(desk: Desk, card: Pat
 
 
 def test_one_digest_a_night_tells_of_all_telescopes(desk: Desk, card: Path, mail: MailServer) -> None:
-    evening = over_evening(None, time.time_ns() // 1000)
+    now = datetime.now(UTC)
+    longitude = (15 - now.hour) * 15 - 180 * 2 * (now.hour < 3)  # where it is past 15 h: no night ends while we test
+    evening = over_evening(Site(0.0, longitude), round(now.timestamp() * 1e6))
     (card / FRAMES.split("/", maxsplit=1)[0]).rename(card / f"{evening}_21-10-37_observation_M31")
-    with carrying(desk, card, sections='[alerts]\nurls = ["env:MAIL"]\n'):
+    site = f'[site.here]\nlatitude = "0 deg"\nlongitude = "{longitude} deg"\n'
+    with carrying(desk, card, f'[alerts]\nurls = ["env:MAIL"]\n{site}', 'site = "here"'):
         for _ in range(3):
             desk.nightferry("run", "vespera", "--night", "all", env={"MAIL": mail.url()})
     assert sorted(mail.subjects()) == [
@@ -276,10 +282,11 @@ def test_a_watch_that_lives_is_felt_elsewhere_and_one_that_died_is_not(desk: Des
         until(lambda: len(switch.asked) > 3, "it pings")
         watch.kill()
         _, err = watch.communicate()
-        count = len(switch.asked)
+        with urllib.request.urlopen(f"http://127.0.0.1:{switch.server_port}/end", timeout=30):
+            count = len(switch.asked)  # one is answered at a time: what came before its death is counted by now
         time.sleep(0.5)
         assert len(switch.asked) == count
-    assert set(switch.asked) == {"/ping/secret-token"}
+    assert set(switch.asked) == {"/ping/secret-token", "/end"}
     assert "secret-token" not in err
 
 

@@ -35,7 +35,8 @@ def configure(desk: Desk, card: Path, sections: str, telescope: str = "") -> Non
 
 def books(desk: Desk) -> dict[str, str]:
     root = desk.home / "books"
-    return {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*") if path.is_file()}
+    found = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(root).as_posix(): path.read_text() for path in found}
 
 
 BOOKS = '[books]\npath = "books"\n'
@@ -102,6 +103,19 @@ def test_books_are_copied_to_another_store_and_replaced_there(desk: Desk, card: 
     there = {path.relative_to(vault).as_posix(): path.read_text() for path in vault.rglob("*") if path.is_file()}
     assert there == books(desk)
     assert there["vespera/transfer_log.txt"] == "20260911 4 -\n"
+
+
+def test_books_that_a_killed_process_left_uncopied_are_copied_by_the_next_one(desk: Desk, card: Path) -> None:
+    vault = desk.home / "vault"
+    configure(desk, card, BOOKS)
+    desk.run()
+    configure(desk, card, f'{BOOKS}copies = ["vault"]\n[archive.vault]\nurl = "{vault.as_uri()}"\n')
+    vault.mkdir()
+    desk.run()
+    assert {path.relative_to(vault).as_posix() for path in vault.rglob("*") if path.is_file()} == books(desk).keys()
+    before = {path: path.stat().st_ino for path in vault.rglob("*")}
+    desk.run()
+    assert {path: path.stat().st_ino for path in vault.rglob("*")} == before, "what is there is not copied again"
 
 
 def test_books_are_copied_by_ftp(desk: Desk, card: Path, bad_server: FtpServer) -> None:

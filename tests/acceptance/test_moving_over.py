@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.acceptance.conftest import DONE, MISCONFIGURED, Desk, frame
 
 from nightferry.config import load
+from nightferry.testing.astra import astra_frame
+from nightferry.testing.samba_daemon import PASSWORD, SHARE, USER, Smbd, smbd
 
 CREDENTIALS = r"""#!/bin/csh
 # how the hub reaches Callisto
@@ -137,6 +141,72 @@ def test_a_file_without_a_telescope_is_refused(desk: Desk, tmp_path: Path) -> No
     answer = desk.nightferry("init", "--from", f"{tmp_path}/other.csh")
     assert answer.code == MISCONFIGURED
     assert "TELESCOPE_NAME" in answer.err
+
+
+# the control PC's share ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def control_pc() -> Iterator[Smbd]:
+    with smbd("server signing = mandatory") as server:
+        yield server
+
+
+def with_share(scripts: Path, control_pc: Smbd, path: str, **others: str) -> None:
+    """Have the scripts' credentials name a folder on a real control PC."""
+    text = CREDENTIALS.format(base=scripts.as_posix())
+    changes = {"CONTROL_PC_IP": f"127.0.0.1:{control_pc.port}", "CONTROL_PC_PATH": path, "CONTROL_PC_USER": USER}
+    changes |= {"CONTROL_PC_PASSWORD": f"'{PASSWORD}'"} | others
+    for name, value in changes.items():
+        line = f"setenv {name} {value}".replace("\\", r"\\")
+        text = re.sub(f"(?m)^setenv {name} .*$", line, text)
+    (scripts / ".credentials.csh").write_text(text)
+
+
+@pytest.mark.parametrize("written", ["/{share}/night frames/", "\\\\{share}\\night frames", "{share}/night frames"])
+def test_frames_come_from_the_share_that_the_scripts_mounted(
+    desk: Desk, scripts: Path, control_pc: Smbd, tmp_path: Path, written: str
+) -> None:
+    folder = control_pc.folder / "night frames" / tmp_path.name / "20260222"
+    folder.mkdir(parents=True)
+    (folder / "light_1.fits").write_bytes(astra_frame(number=1))
+    path = written.format(share=SHARE) + f"/{tmp_path.name}"
+    with_share(scripts, control_pc, f"'{path}'")
+    code, out, err = move(desk, scripts)
+    assert code == DONE, err
+    callisto = load(desk.config).telescope["callisto"]
+    source = f"smb://127.0.0.1:{control_pc.port}/{SHARE}/night%20frames/{tmp_path.name}"
+    assert (callisto.source, callisto.user) == (source, USER)
+    secret = desk.home / "secrets" / "callisto-control-pc.secret"
+    assert callisto.secret == f"file:{secret.as_posix()}"
+    assert secret.read_text() == f"{PASSWORD}\n"
+    for text in (out, err, desk.config.read_text()):
+        assert PASSWORD not in text
+    assert "mount" not in err, "nothing need be mounted any more"
+    text = desk.config.read_text().replace(
+        'preset = "speculoos-callisto"', 'preset = "speculoos-callisto"\nsettle = "0 s"\nroute = ["verify"]'
+    )
+    desk.config.write_text(text)
+    answer = desk.nightferry("run", "callisto", "--night", "20260222", "--json")
+    assert answer.code == DONE, answer.err
+    assert answer.sheet().delivered == 1
+
+
+def test_a_share_whose_password_is_not_in_the_file_is_asked_for(desk: Desk, scripts: Path, control_pc: Smbd) -> None:
+    with_share(scripts, control_pc, SHARE, CONTROL_PC_PASSWORD="")
+    code, _, err = move(desk, scripts)
+    assert code == DONE
+    assert "CONTROL_PC_PASSWORD is not set; write the password into" in err
+    assert load(desk.config).telescope["callisto"].secret is None
+
+
+def test_without_a_control_pc_frames_are_read_where_the_scripts_had_it_mounted(desk: Desk, scripts: Path) -> None:
+    text = re.sub("(?m)^setenv CONTROL_PC_(IP|PATH) .*$", "", CREDENTIALS.format(base=scripts.as_posix()))
+    (scripts / ".credentials.csh").write_text(text)
+    code, _, err = move(desk, scripts)
+    assert code == DONE
+    assert load(desk.config).telescope["callisto"].source == f"file://{scripts.as_posix()}/mount"
+    assert f"where the scripts mounted the control PC, {scripts}/mount; mount it at boot" in err
 
 
 # running by itself ------------------------------------------------------------------------------------------------

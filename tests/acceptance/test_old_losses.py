@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from astropy.io import fits
 from tests.acceptance.conftest import DONE, FAILED, HELD, MOUNTS, Desk, small_disk, until
 from tests.acceptance.observatory import NIGHT, Observatory, digests, observatory_at, servers
 
@@ -25,6 +26,8 @@ from nightferry.testing.mail_server import MailServer, silent_server
 from nightferry.testing.samba_daemon import Smbd
 
 Servers = tuple[Smbd, MailServer]
+#: What a millisecond more or less makes of the times in a header, with the rounding of their last digit.
+MILLISECOND = {"UTC": 0.0011, "LST": 0.0011, "MJD-OBS": 2.1e-8, "MJD-END": 2.1e-8}
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +117,21 @@ def test_05_the_route_on_its_own_output_loses_none_of_it(observatory: Observator
     again = {path.name: path.read_bytes() for path in first.values()}
     observatory.plant(again)
     answer = observatory.run()
-    sheet = observatory.desk.balance()
-    assert sheet.seen == 8, "no frame is passed over"
-    assert (sheet.delivered + sheet.held, answer.code) == (8, HELD if sheet.held else DONE)
+    assert answer.code == DONE, "what we made is good enough for ourselves"
     for path in first.values():
         assert path.read_bytes() == again[path.name], "what was delivered stays as it was"
-    assert len(observatory.files()) == sheet.delivered
-    assert len(observatory.mail.subjects()) == (1 if sheet.held else 0)
+    second = {name: path for name, path in observatory.frames().items() if name in again}
+    assert second.keys() == again.keys(), "each is a frame like any other, and arrives under a name of its own"
+    for name, path in second.items():
+        was, now = fits.Header.fromstring(again[name].decode("latin-1")), fits.getheader(path)
+        others = {key for key in (*was, *now) if was.get(key) != now.get(key)}
+        assert others <= {"DATE", "RAWFILE", "HISTORY", "CHECKSUM", *MILLISECOND}, (
+            "it says what it said, but whence it came"
+        )
+        assert now["RAWFILE"] == name
+        for key, most in MILLISECOND.items():
+            assert abs(now[key] - was[key]) <= most, "DATE-OBS is written to the millisecond"
+    observatory.assert_nothing_lost()
 
 
 if sys.platform != "win32":
@@ -184,11 +195,11 @@ def test_08_a_frame_that_is_still_written_is_waited_for(observatory: Observatory
 
     def camera() -> None:
         with growing.open("r+b", buffering=0) as file:
-            for start in range(0, len(whole), len(whole) // 8):
-                file.write(whole[start : start + len(whole) // 8])
-                time.sleep(0.2)
+            for start in range(0, len(whole), len(whole) // 30):
+                file.write(whole[start : start + len(whole) // 30])
+                time.sleep(0.1)
 
-    observatory.configure("io", telescope='settle = "1 s"')
+    observatory.configure("io", telescope='settle = "2 s"')  # far longer than a busy machine keeps the camera waiting
     writer = threading.Thread(target=camera)
     writer.start()
     answer = observatory.run()
@@ -249,4 +260,7 @@ def test_14_two_telescopes_in_one_archive_folder_are_counted_by_what_is_proven(o
     products[0].rename(products[0].with_name("other.fits"))
     audit = observatory.ask("audit")
     assert audit.code == HELD, "as many files as before, and one of them is not what was delivered"
-    assert observatory.mail.subjects() == []
+    foreign, missing = sorted(observatory.mail.subjects())
+    assert foreign == "nightferry: eso has 2 files that nobody delivered"
+    assert missing.startswith("nightferry: eso has not what ")
+    assert missing.endswith(" delivered: 1 missing")

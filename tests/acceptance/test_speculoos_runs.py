@@ -106,7 +106,7 @@ def test_yesterdays_night_is_carried_by_default_of_all_four(moons: Desk) -> None
     told = [(str(line["telescope"]), line["delivered"]) for line in answer.json()]
     assert told == [(moon, 1) for moon in MOONS]
     nights = {str(line["night"]).replace("-", "") for line in answer.json()}
-    assert nights in ({last}, {evening(1)}), "the second if it is noon at Paranal just now"
+    assert nights <= {last, evening(1)}, "the second if it is noon at Paranal just now"
     for moon in MOONS:
         headers = products(moons, moon)
         assert len(headers) == (2 if moon == "callisto" else 1), "a frame, and Callisto's cube of it"

@@ -14,7 +14,6 @@ from tests.acceptance.conftest import DONE, INTERRUPTED, MISCONFIGURED, Desk, fr
 
 from nightferry.testing.ftp_server import FtpServer
 from nightferry.testing.telescope import grow_frames, simulated_vespera
-from nightferry.testing.vespera import PlannedFile
 
 FRAMES = "2026-09-11_21-10-37_observation_M31/01-images-initial"
 NAME = "M 31/M 31_2026-09-11_21-10-37_img-{:04d}.fits"
@@ -47,6 +46,8 @@ def delivered(desk: Desk, number: int) -> bool:
 
 
 def test_a_frame_that_is_still_written_is_not_taken_before_it_rests(desk: Desk, card: Path) -> None:
+    patient = desk.config.read_text(encoding="utf-8").replace('settle = "0.5 s"', 'settle = "2 s"')
+    desk.config.write_text(patient, encoding="utf-8")  # far longer than a busy machine keeps the camera from writing
     whole = frame(1, (400, 300))
     place = card / FRAMES / "img-0001.fits"
     place.write_bytes(b"")
@@ -54,9 +55,9 @@ def test_a_frame_that_is_still_written_is_not_taken_before_it_rests(desk: Desk, 
 
     def camera() -> None:
         with place.open("r+b", buffering=0) as file:
-            for start in range(0, len(whole), len(whole) // 12):
-                file.write(whole[start : start + len(whole) // 12])
-                threading.Event().wait(0.2)
+            for start in range(0, len(whole), len(whole) // 30):
+                file.write(whole[start : start + len(whole) // 30])
+                threading.Event().wait(0.1)
         written.set()
 
     writer = threading.Thread(target=camera)
@@ -81,17 +82,12 @@ def test_a_single_run_waits_for_fresh_files_to_rest(desk: Desk, card: Path) -> N
 
 
 def test_a_live_night_is_carried_as_it_grows(desk: Desk, card: Path) -> None:
-    made: list[PlannedFile] = []
-    with watching(desk, "--empty", "8") as process:
-        for file in grow_frames(card, seed=5, lights=3, every=0.4, writing=0.3, size=(96, 64), target="M31"):
-            made.append(file)  # noqa: PERF402 - it takes its time, and that is the point
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == DONE, err
-    assert "8 looks in a row brought nothing new; the watch ends" in err
-    lights = {file.digest for file in made if file.path.endswith(".fits")}
-    assert len(lights) == 3
+    with watching(desk):
+        made = list(grow_frames(card, seed=5, lights=3, every=0.4, writing=0.3, size=(96, 64), target="M31"))
+        lights = {file.digest for file in made if file.path.endswith(".fits")}
+        assert len(lights) == 3
+        until(lambda: set(desk.carried().values()) >= lights, "the night is carried")
     assert set(desk.carried().values()) == lights
-    assert out == ""
 
 
 def test_late_frames_open_a_closed_night_again(desk: Desk, card: Path) -> None:
@@ -150,7 +146,7 @@ if sys.platform != "win32":
         with watching(desk, "--json") as process:
             until(lambda: delivered(desk, 1), "the frame is delivered")
             os.kill(process.pid, how)
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=60)
         assert process.returncode == INTERRUPTED
         assert "stopped; nothing is half-written" in err
         assert "Traceback" not in err

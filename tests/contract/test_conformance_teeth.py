@@ -66,7 +66,7 @@ class FollowsLinks(MemoryStore):
 class StripsNames(MemoryStore):
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         for item in super().list(enter):
-            yield replace(item, path=StorePath(item.path.strip())) if isinstance(item, Entry) else item
+            yield item._replace(path=StorePath(item.path.strip())) if isinstance(item, Entry) else item
 
 
 class Remembers(MemoryStore):

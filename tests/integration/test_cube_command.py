@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from astropy.io import fits
+from tests import quick_start
 
 from nightferry.testing.astra import astra_frame
 
@@ -15,8 +15,7 @@ SEESTAR = sorted((Path(__file__).parents[2].parent / "shared/data/seestar").glob
 
 
 def nightferry(*words: object, home: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "nightferry", "--config", f"{home / 'none.toml'}", *map(str, words)]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
+    return quick_start.nightferry("--config", f"{home / 'none.toml'}", *map(str, words))
 
 
 @pytest.fixture

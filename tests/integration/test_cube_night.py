@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.io.fits.scripts import fitscheck
+from tests.quick_start import nightferry
 
 from nightferry.testing.astra_night import FAULTS, build_astra_night
 
@@ -36,8 +37,7 @@ class Observatory:
         return told
 
     def nightferry(self, *words: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "nightferry", "--config", str(self.home / "config.toml"), *map(str, words)]
-        return subprocess.run(command, check=False, capture_output=True, text=True)
+        return nightferry("--config", str(self.home / "config.toml"), *map(str, words))
 
     def delivered(self) -> list[Path]:
         return sorted(path for path in (self.home / "eso").rglob("*.fits"))

@@ -296,7 +296,8 @@ def test_server_that_froze_during_a_stat_is_sent_commands_ahead_again(server: Ft
     assert server.ahead > before + 30
 
 
-def test_listing_whose_caller_is_slow_goes_on(server: FtpServer, store: FtpStore) -> None:
+def test_listing_whose_caller_is_slow_goes_on(server: FtpServer, address: FtpAddress) -> None:
+    store = FtpStore(replace(address, timeout=30))  # a folder of 20,000 takes this server a while on a busy machine
     for number in range(3):
         for name in range(20_000):
             server.tree.nodes[b"night%d" % number, b"%05d.fits" % name] = Node(bytearray(b"x"), PLANTED_US)
@@ -308,6 +309,7 @@ def test_listing_whose_caller_is_slow_goes_on(server: FtpServer, store: FtpStore
             server.drop_connections()
         found.add(item.path)
     assert len(found) == 60_000
+    store.close()
 
 
 # -- ways to a data connection -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
+from tests import quick_start
 
 from nightferry.testing.astra import astra_frame
 
@@ -23,8 +24,7 @@ TELESCOPE = ("--telescope", "speculoos-callisto")
 
 
 def nightferry(*words: object, home: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "nightferry", "--config", f"{home / 'none.toml'}", *map(str, words)]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
+    return quick_start.nightferry("--config", f"{home / 'none.toml'}", *map(str, words))
 
 
 def own_night(folder: Path) -> dict[Path, str]:

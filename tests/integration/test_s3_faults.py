@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
-from nightferry.core.store import Attested, Load, StorePath, Want
+from nightferry.core.store import Attested, Entry, Load, Oddity, StorePath, Want
 from nightferry.stores.s3 import S3Address, S3Store, service
 from nightferry.stores.s3.address import SMALLEST_PART
+from nightferry.stores.s3.fetch import md5_of
 from nightferry.stores.s3.parts import part_size
+from nightferry.stores.s3.service import Answer
 from nightferry.testing.conform_stage import MIDDLE, carry, confirmed, entries_of, generated, put_all, want_for, write
 from nightferry.testing.ftp_daemons import certificate
 from nightferry.testing.s3_server import S3Server, s3_server
@@ -107,6 +109,72 @@ def test_byte_that_flips_on_the_way_in_is_found_by_the_checksum(server: S3Server
         assert carry(store, want) == generated(MIDDLE)
 
 
+@pytest.mark.parametrize("how", [opened, in_parts])
+@pytest.mark.parametrize("encryption", [None, "AES256"])
+def test_byte_that_flips_on_the_way_in_is_found_by_the_etag(
+    server: S3Server, how: object, encryption: str | None
+) -> None:
+    assert callable(how)
+    server.plant(f"{server.root}/{A}", generated(MIDDLE), encryption=encryption)
+    with how(server) as store:
+        want = want_for(store, A.encode())
+        with server.proxy.changed(flips_down=True), pytest.raises(TryAgain, match=r"damaged on the way.*ETag"):
+            carry(store, want)
+        assert carry(store, want) == generated(MIDDLE)
+
+
+def test_byte_that_flips_behind_a_connection_that_broke_is_found_by_the_etag(server: S3Server) -> None:
+    server.plant(f"{server.root}/{A}", generated(MIDDLE))
+    with opened(server) as store:
+        want = want_for(store, A.encode())
+        with server.proxy.changed(flips_down=True, breaks=3_000_000), pytest.raises(TryAgain, match="ETag"):
+            carry(store, want)
+        assert carry(store, want) == generated(MIDDLE)
+
+
+def test_byte_that_rotted_where_the_object_lies_is_found_by_the_etag(server: S3Server) -> None:
+    server.plant(f"{server.root}/{A}", generated(MIDDLE), etag="9e107d9d372bb6826bd81d3542a419d6")
+    with opened(server) as store, pytest.raises(TryAgain, match="where they lie"):
+        carry(store, want_for(store, A.encode()))
+
+
+def test_etag_of_a_key_service_is_taken_for_no_digest(server: S3Server) -> None:
+    etag = "9e107d9d372bb6826bd81d3542a419d6"
+    server.plant(f"{server.root}/{A}", generated(MIDDLE), encryption="aws:kms", etag=etag)
+    with opened(server) as store:
+        assert carry(store, want_for(store, A.encode())) == generated(MIDDLE)
+
+
+def test_object_that_was_stored_in_parts_is_compared_with_no_etag(server: S3Server, tmp_path: Path) -> None:
+    with in_parts(server) as store:
+        assert put_all(store, [load(tmp_path, MIDDLE)]) == [None]
+        server.proxy.sums.clear()
+        assert carry(store, want_for(store, A.encode())) == generated(MIDDLE)
+
+
+def test_object_that_is_fetched_from_its_middle_on_is_compared_with_no_etag(server: S3Server) -> None:
+    server.plant(f"{server.root}/{A}", generated(MIDDLE))
+    with opened(server) as store:
+        assert carry(store, want_for(store, A.encode(), 1000)) == generated(MIDDLE)[1000:]
+
+
+@pytest.mark.parametrize(
+    ("told", "bucket", "md5"),
+    [
+        ({"ETag": '"9e107d9d372bb6826bd81d3542a419d6"'}, "nights", "9e107d9d372bb6826bd81d3542a419d6"),
+        ({"ETag": "9e107d9d372bb6826bd81d3542a419d6"}, "nights", "9e107d9d372bb6826bd81d3542a419d6"),
+        ({"ETag": '"9e107d9d372bb6826bd81d3542a419d6-3"'}, "nights", ""),
+        ({"ETag": '"9e107d9d372bb6826bd81d3542a419d6"'}, "nights--use1-az4--x-s3", ""),
+        ({"ETag": '"9e107d9d372bb6826bd81d3542a419d6"', "ServerSideEncryption": "aws:kms:dsse"}, "nights", ""),
+        ({"ETag": '"9e107d9d372bb6826bd81d3542a419d6"', "SSECustomerAlgorithm": "AES256"}, "nights", ""),
+        ({"ETag": '"CPDkzpTQ2e8CEAE="'}, "nights", ""),
+        ({}, "nights", ""),
+    ],
+)
+def test_etag_is_a_digest_only_where_it_must_be_one(told: dict[str, object], bucket: str, md5: str) -> None:
+    assert md5_of(Answer(told), bucket) == md5
+
+
 def test_fetch_that_breaks_off_goes_on_where_it_stood(server: S3Server) -> None:
     server.plant(f"{server.root}/{A}", generated(MIDDLE))
     with opened(server) as store:
@@ -150,8 +218,8 @@ def test_empty_folders_of_consoles_are_no_files_and_odd_keys_are_told(server: S3
         server.plant(f"{server.root}/{key}", b"x" if key.strip("/").endswith(("s", "d", "b")) else b"")
     with opened(server) as store:
         found = list(store.list())
-    assert [item.path for item in found if hasattr(item, "path")] == ["folder/a.fits"]
-    assert sorted(item.text for item in found if hasattr(item, "text")) == ["..//odd", "a/../b"]
+    assert [item.path for item in found if isinstance(item, Entry)] == ["folder/a.fits"]
+    assert sorted(item.text for item in found if isinstance(item, Oddity)) == ["..//odd", "a/../b"]
 
 
 # -- never over a name that is taken ------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -42,6 +43,14 @@ def frame_bytes(seed: int = 1, size: tuple[int, int] = (32, 24)) -> bytes:
     width, height = size
     pixels = np.random.default_rng(seed).integers(0, 60_000, (height, width), np.uint16)
     return fits_image([("OBJECT", "M31", "target")], pixels)
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    """Wait until something is so, or fail with what it was that did not come."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, f"waited {seconds:g} s in vain until {what}"
+        time.sleep(0.01)
 
 
 def digest_of(data: bytes) -> str:
@@ -131,7 +140,7 @@ class Bench:
     def route(self, source: Store | None = None, archives: Mapping[str, Store] | None = None) -> Route:
         """Put the route together; any store may be another one."""
         preset = load_preset("vespera")
-        layout = preset.as_layout(None, None)
+        layout = preset.as_layout(None, self.site.longitude if self.site else None)
         origin = source or self.telescope.store
         stores = archives or {"library": self.library.store}
         named = naming(preset.name, layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -15,7 +16,7 @@ from nightferry.alerts import Facts, Habits, NightFacts, conditions_of, digest_o
 from nightferry.core.alert import LEASE, RAISE_AGAIN, Alert, Condition, Kind, Past, turn
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.night import Night
-from nightferry.core.overview import Contact, NightLine, Reason
+from nightferry.core.overview import Contact, NightLine, Products, Reason
 from nightferry.ledgers.sql import SqlLedger, open_ledger
 
 EVENING = date(2026, 9, 11)
@@ -145,6 +146,46 @@ def test_an_archive_that_refuses_is_told_once_for_all_telescopes() -> None:
     found = [item for item in conditions_of([one, one], 10, 1, HABITS) if item.active]
     assert [item.key for item in found] == ["archive/eso"]
     assert found[0].title == "archive eso takes nothing: 8 frames wait"
+
+
+def with_cubes(found: Facts, *reasons: Reason) -> Facts:
+    """Tell of a night whose cubes stand like that, and of one that is delivered."""
+    counts = Counter({Bin.DELIVERED: 1})
+    for one in reasons:
+        counts[one.bin] += one.frames
+    (night,) = found.nights
+    return replace(found, nights=[replace(night, line=replace(night.line, products=Products(counts, reasons)))])
+
+
+GOOD = Balance(NIGHT, seen=9, delivered=9)
+HELD_CUBE = Reason(Bin.HELD, "validate", "no RA", 1)
+
+
+def test_one_held_cube_is_told_at_once_and_the_digest_tells_it_on_its_first_line() -> None:
+    night = with_cubes(facts(GOOD), HELD_CUBE)
+    (one,) = (item for item in conditions_of([night], 10, 1, HABITS) if item.active)
+    assert (one.key, one.patience) == ("cubes/callisto/2026-09-11", 0)
+    assert one.title == "callisto: 1 cube of 2026-09-11 is held"
+    assert "1 held at validate: no RA" in one.body
+    title, body, well = digest_of(EVENING, [night], [])
+    assert (title, well) == ("2026-09-11: 9 of 9 frames delivered, 1 cube held", False)
+    assert body.splitlines() == [
+        "callisto: 9 of 9 delivered, 0.0 GB, 1 cube delivered, 1 cube held",
+        "    1 cube held at validate: no RA",
+    ]
+    assert active(with_cubes(facts(GOOD))) == set()
+
+
+def test_cubes_that_fail_are_told_when_it_lasts_and_at_an_archive_are_its_affair() -> None:
+    night = with_cubes(facts(GOOD), Reason(Bin.FAILED, "cube", "no room", 2))
+    (one,) = (item for item in conditions_of([night], 10, 1, HABITS) if item.active)
+    assert (one.title, one.patience) == ("callisto: 2 cubes of 2026-09-11 cannot be made", 600)
+    both = with_cubes(facts(GOOD), HELD_CUBE, Reason(Bin.FAILED, "cube", "no room", 2))
+    (one,) = (item for item in conditions_of([both], 10, 1, HABITS) if item.active)
+    assert one.title == "callisto: 1 cube of 2026-09-11 is held and 2 cubes of 2026-09-11 cannot be made"
+    night = with_cubes(facts(GOOD), Reason(Bin.FAILED, "deliver to eso", "no space is left", 1))
+    (one,) = (item for item in conditions_of([night], 10, 1, HABITS) if item.active)
+    assert (one.key, one.title) == ("archive/eso", "archive eso takes nothing: 1 cube waits")
 
 
 def test_a_disk_with_no_room_for_another_night_is_told() -> None:

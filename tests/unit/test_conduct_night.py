@@ -12,6 +12,7 @@ from tests.unit.conftest import SESSION, THEN_US, Bench, light
 from nightferry.assemble import night_doubt
 from nightferry.conduct import Orders
 from nightferry.conduct.route import Route
+from nightferry.core.context import Site
 from nightferry.core.errors import Unreachable
 from nightferry.core.night import NightRule
 from nightferry.core.store import Entry, Oddity, StorePath
@@ -44,6 +45,7 @@ def doubts(bench: Bench, path: StorePath) -> list[str]:
 
 
 def test_a_frame_whose_time_of_change_tells_another_night_says_so_and_is_delivered(bench: Bench) -> None:
+    bench.site = Site(48.1, 11.6)  # without one this machine's zone would tell the night
     bench.telescope.plant(light(1), frame(), THEN_US + 3 * DAY_US)
     bench.telescope.plant(light(2), frame(seed=2))
     bench.carry()

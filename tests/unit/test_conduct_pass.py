@@ -318,6 +318,21 @@ def test_two_passes_at_once_exclude_each_other(bench: Bench) -> None:
     bench.carry()
 
 
+def test_one_that_waits_has_its_turn_when_the_other_nightferry_ends(bench: Bench) -> None:
+    had_it = threading.Event()
+
+    def wait_for_it() -> None:
+        with bench.route().locked(60.0):
+            had_it.set()
+
+    waiting = threading.Thread(target=wait_for_it)
+    with bench.route().locked():
+        waiting.start()
+        assert not had_it.wait(0.3)
+    waiting.join(60.0)
+    assert had_it.is_set()
+
+
 def test_a_telescope_that_refuses_us_starts_nothing(bench: Bench) -> None:
     bench.telescope.disk.present = False
     with pytest.raises(Misconfigured):

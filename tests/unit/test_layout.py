@@ -8,7 +8,8 @@ from nightferry.core.layout import Layout, sidecar_owner, suffix_of
 from nightferry.core.store import StorePath
 
 VESPERA = load_preset("vespera").as_layout(None, None)
-SEEN_US = int(datetime(2026, 9, 22, 12, 30, tzinfo=UTC).timestamp() * 1e6)
+#: An evening by this machine's own zone, whichever it is: there is no site here.
+SEEN_US = int(datetime(2026, 9, 22, 18).astimezone().timestamp() * 1e6)
 
 
 def place(path: str, layout: Layout = VESPERA) -> Place:

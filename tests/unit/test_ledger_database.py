@@ -25,8 +25,10 @@ from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledgers import database as under_test
 from nightferry.ledgers import schema
-from nightferry.ledgers.database import Database, database_path, explain, open_database
+from nightferry.ledgers.database import Database, open_database
+from nightferry.ledgers.revision import HEAD
 from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.ledgers.sqlite import database_path, explain
 
 NIGHT = Night("callisto", date(2026, 9, 12))
 SEEN = Sighting(NIGHT, StorePath("20260912/a.fits"), 2880, 1, 2)
@@ -73,14 +75,14 @@ def test_migrations_make_the_same_database_as_a_new_ledger_has(path: Path, tmp_p
     with closing(sqlite3.connect(path)) as made, closing(sqlite3.connect(tmp_path / "migrated.db")) as migrated:
         assert definitions(made) == definitions(migrated)
         version = "SELECT * FROM alembic_version"
-        assert made.execute(version).fetchall() == migrated.execute(version).fetchall() == [(schema.HEAD,)]
+        assert made.execute(version).fetchall() == migrated.execute(version).fetchall() == [(HEAD,)]
 
 
 def test_known_schema_versions_are_those_of_the_migrations() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(under_test.__file__).parent / "migrations").replace("%", "%%"))
     newest_first = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
-    assert newest_first == [schema.HEAD, *reversed(under_test.OLDER)]
+    assert newest_first == [HEAD, *reversed(under_test.OLDER)]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_migration_that_is_cut_short_leaves_the_older_schema(
 
     monkeypatch.setattr(under_test, "OLDER", ("0000",))
     monkeypatch.setattr(command, "upgrade", cut_short)
-    with pytest.raises(KeyboardInterrupt, match=schema.HEAD):
+    with pytest.raises(KeyboardInterrupt, match=HEAD):
         opened_again(path)
     with closing(sqlite3.connect(path)) as raw:
         assert definitions(raw) == before
@@ -196,7 +198,7 @@ def test_newer_schema_is_refused_and_left_alone(ledger: SqlLedger, path: Path) -
         raw.execute("UPDATE alembic_version SET version_num = '0999'")
         raw.commit()
     before = path.read_bytes()
-    with pytest.raises(Misconfigured, match=f"schema 0999.*knows {schema.HEAD}.*install the newer nightferry"):
+    with pytest.raises(Misconfigured, match=f"schema 0999.*knows {HEAD}.*install the newer nightferry"):
         opened_again(path)
     assert path.read_bytes() == before
 

@@ -1,6 +1,9 @@
 """The overview: last nights, why frames stand where they stand, contacts and proofs."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -12,9 +15,9 @@ from tests.unit.conftest import THEN_US, Bench, frame_bytes, light
 
 from nightferry.core.balance import Bin, Expectation
 from nightferry.core.errors import Misconfigured, Unreachable
-from nightferry.core.frame import Sighting
+from nightferry.core.frame import Fact, FrameId, Sighting
 from nightferry.core.night import Night
-from nightferry.core.overview import Contact, Reason
+from nightferry.core.overview import Contact, Products, Reason
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledgers import database
@@ -53,6 +56,40 @@ def test_last_nights_come_newest_first_and_the_older_ones_are_counted(ledger: Sq
     assert overview.oldest_open == date(2026, 9, 1)
 
 
+def test_a_glance_reads_no_table_whole_and_seeks_no_frame_that_was_sighted_once(ledger: SqlLedger) -> None:
+    ledger.sight([seen(day, number) for day in range(1, 8) for number in range(3)])
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    def note(_c: object, _cursor: object, statement: str, values: tuple[str, ...], *_: object) -> None:
+        asked.append((statement, values))
+
+    sa.event.listen(ledger.database.engine, "before_cursor_execute", note)
+    ledger.overview("io", 3)
+    with closing(sqlite3.connect(ledger.database.path)) as raw:
+        plans = {
+            row[3]: statement
+            for statement, values in asked
+            for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+        }
+    assert len(plans) >= 6
+    assert not [plan for plan in plans if plan.startswith("SCAN")]
+    (counted,) = {statement for plan, statement in plans.items() if "ix_sightings_frame" in plan}
+    # SQLite asks in this order and stops at the first that is true: paths lie side by side, frames are scattered
+    assert counted.index("later.path =") < counted.index("newer.frame =")
+
+
+def test_frames_that_were_sighted_again_are_counted_once(ledger: SqlLedger) -> None:
+    first, again, moved = seen(1, 0), seen(1, 1), seen(2, 0)
+    grown = Sighting(again.night, again.path, 200, THEN_US, THEN_US)
+    ledger.sight([first, again, moved])
+    ledger.record([told(again, "pull")])
+    ledger.sight([grown])  # the pulled state is answered for, too
+    ledger.sight([Sighting(Night("io", date(2026, 9, 3)), first.path, first.size, THEN_US, THEN_US + 1)])
+    told_of = {line.balance.night.date.day: line.balance for line in ledger.overview("io", 9).nights}
+    assert {day: balance.seen for day, balance in told_of.items()} == {1: 2, 2: 1, 3: 1}
+    assert all(balance.balanced for balance in told_of.values())
+
+
 def test_reasons_are_counted_by_stage_and_told_by_the_most_frequent(ledger: SqlLedger) -> None:
     frames = [seen(1, number) for number in range(6)]
     ledger.sight(frames)
@@ -62,6 +99,83 @@ def test_reasons_are_counted_by_stage_and_told_by_the_most_frequent(ledger: SqlL
     ledger.record([told(frames[5], "pull", Outcome.FAILED, "cut off")])
     (line,) = ledger.overview("io", 3).nights
     assert line.reasons == [Reason(Bin.HELD, "verify", "truncated", 5), Reason(Bin.FAILED, "pull", "cut off", 1)]
+
+
+def made(
+    edition: int,
+    step: str = "cube",
+    outcome: Outcome = Outcome.DONE,
+    reason: str = "",
+    *,
+    key: str = "M31 r",
+    day: int = 1,
+) -> Receipt:
+    """Tell of a cube, whose identity is another one for each edition."""
+    night = Night("io", date(2026, 9, day))
+    proof: dict[str, Fact] = (
+        {"key": key, "edition": edition, "frames": 9, "name": "cube.fits"} if step == "cube" else {}
+    )
+    target = "eso" if step in {"deliver", "audit"} else ""
+    identity = FrameId(f"{edition}{key}{day}".ljust(64, "0"))
+    return Receipt(identity, night, step, "1", outcome, reason, target, proof=proof, started_us=THEN_US)
+
+
+def cubes(ledger: SqlLedger, day: int = 1) -> Products:
+    """Look at a night's cubes, which must be the same when they are made anew."""
+    (found,) = (line.products for line in ledger.overview("io", 9).nights if line.balance.night.date.day == day)
+    ledger.rebuild()
+    (again,) = (line.products for line in ledger.overview("io", 9).nights if line.balance.night.date.day == day)
+    assert again == found
+    return found
+
+
+def test_cubes_are_counted_by_where_they_stand_and_say_why(ledger: SqlLedger) -> None:
+    ledger.sight([seen(1, 1)])
+    ledger.record([made(1), made(1, "validate"), made(1, "deliver")])
+    ledger.record([made(1, key="M33 r"), made(1, "validate", Outcome.HELD, "no RA", key="M33 r")])
+    ledger.record([made(1, "cube", Outcome.FAILED, "no room", key="M81 r")])
+    assert cubes(ledger) == Products(
+        {Bin.DELIVERED: 1, Bin.HELD: 1, Bin.FAILED: 1},
+        [Reason(Bin.HELD, "validate", "no RA", 1), Reason(Bin.FAILED, "cube", "no room", 1)],
+    )
+    ledger.record([replace(made(1, "release", key="M33 r"), proof={"drop": True})])
+    assert cubes(ledger).counts == {Bin.DELIVERED: 1, Bin.IGNORED: 1, Bin.FAILED: 1}
+
+
+def test_a_cube_that_a_later_version_replaced_waits_for_nobody_unless_an_archive_has_it(ledger: SqlLedger) -> None:
+    ledger.sight([seen(1, 1)])
+    ledger.record([made(1), made(1, "validate", Outcome.HELD, "no RA")])
+    ledger.record([made(2), made(2, "validate"), made(2, "deliver")])
+    assert cubes(ledger).counts == {Bin.DELIVERED: 1}
+    ledger.record([made(3), made(3, "validate"), made(3, "deliver")])
+    ledger.record([made(2, "audit", Outcome.HELD, "eso no longer has cube.fits")])
+    assert cubes(ledger).counts == {Bin.DELIVERED: 1, Bin.HELD: 1}
+
+
+def test_open_cubes_of_older_nights_are_counted_too(ledger: SqlLedger) -> None:
+    ledger.sight([seen(day, 1) for day in range(1, 8)])
+    for day in range(1, 8):
+        ledger.record([made(1, day=day), made(1, "validate", Outcome.HELD, "no RA", day=day)])
+    overview = ledger.overview("io", 3)
+    assert [line.products.counts for line in overview.nights] == [{Bin.HELD: 1}] * 3
+    assert overview.older_products == {Bin.HELD: 4}
+    for seq in range(1, 8):
+        ledger.record([told(seen(seq, 1), "pull"), told(seen(seq, 1), "verify"), told(seen(seq, 1), "deliver")])
+    assert ledger.overview("io", 3).oldest_open == date(2026, 9, 1)
+
+
+def test_an_older_ledger_learns_where_its_cubes_stand(ledger: SqlLedger) -> None:
+    ledger.sight([seen(1, 1)])
+    ledger.record([made(1), made(1, "validate", Outcome.HELD, "no RA")])
+    ledger.close()
+    with closing(sqlite3.connect(ledger.database.path)) as raw:
+        raw.execute("DROP TABLE products")
+        raw.execute("UPDATE alembic_version SET version_num = '0002'")
+        raw.commit()
+    again = open_ledger(f"sqlite:///{ledger.database.path}")
+    assert cubes(again).counts == {Bin.HELD: 1}
+    assert [product.key for product in again.products("io")] == ["M31 r"]
+    again.close()
 
 
 def test_a_telescope_that_nobody_saw_has_an_empty_overview(ledger: SqlLedger) -> None:

@@ -125,7 +125,7 @@ def test_wheel_carries_licence_version_and_command(shipped: tuple[zipfile.ZipFil
     assert told["License-Expression"] == "BSD-3-Clause"
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel.namelist())
     (entries,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "nightferry = nightferry.cli.app:main" in wheel.read(entries).decode()
+    assert "nightferry = nightferry.__main__:main" in wheel.read(entries).decode()
 
 
 def test_wheel_asks_only_for_what_pyproject_lists(shipped: tuple[zipfile.ZipFile, tarfile.TarFile]) -> None:

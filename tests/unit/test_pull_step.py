@@ -14,7 +14,7 @@ from nightferry.core.frame import Sighting
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.store import Arrival, Entry, StorePath, Traits, Want
 from nightferry.steps.pull import OVERLAP, RESUME_FROM, Pull
-from nightferry.steps.shelf import Shelf, land
+from nightferry.steps.shelf import Shelf, WholeFile, land
 from nightferry.stores.memory import MemoryFile, MemoryStore
 
 BIG = frame_bytes(9, (1200, 900))  # 2.1 MB, so that a part of it is worth resuming
@@ -258,6 +258,24 @@ def test_a_disk_that_fails_while_frames_land_is_tried_again(bench: Bench, monkey
     assert not bench.shelf.file(seen).exists()
     (result,) = pulled(bench, seen)
     assert result.outcome is Outcome.DONE
+
+
+def test_a_disk_that_takes_a_part_of_what_is_written_gets_the_rest_as_well(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = bench.telescope.plant(light(1), frame_bytes())
+
+    class Grudging(FileIO):
+        def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override] # never anything but bytes here
+            return super().write(data[:1000])
+
+    class Part(WholeFile, Grudging):
+        pass
+
+    monkeypatch.setattr("nightferry.steps.pull.WholeFile", Part)
+    (result,) = pulled(bench, seen)
+    assert result.product is not None
+    assert result.product.file.read_bytes() == frame_bytes()
 
 
 def test_many_files_are_made_durable_before_any_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

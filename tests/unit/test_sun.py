@@ -3,16 +3,41 @@
 from datetime import UTC, date, datetime
 from itertools import pairwise
 
+import erfa
+import numpy as np
 import pytest
 
 from nightferry.conduct.sun import altitude, night_hours
 from nightferry.core.context import Site
+from nightferry.core.instant import instant_of, tai_less_utc
 
 PARANAL = Site(-24.61596, -70.3903)
 
 
 def instant(at_us: int) -> datetime:
     return datetime.fromtimestamp(at_us / 1e6, UTC)
+
+
+def precise_altitude(at: datetime, site: Site) -> float:
+    """Tell the sun's altitude in degrees as the IAU's standards have it (precession and nutation of 2006/2000A)."""
+    mjd = 2_440_587.5, at.timestamp() / 86_400
+    tt = mjd[1] + (tai_less_utc(instant_of(at).day) + 32.184) / 86_400
+    earth, _ = erfa.epv00(mjd[0], tt)
+    angle, declination = erfa.c2s(erfa.c2i06a(mjd[0], tt) @ -np.asarray(earth["p"]))
+    hour = erfa.era00(*mjd) + np.deg2rad(site.longitude) - angle
+    latitude = np.deg2rad(site.latitude)
+    sine = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour)
+    return float(np.rad2deg(np.arcsin(sine)))
+
+
+@pytest.mark.parametrize("year", range(1990, 2051, 5))
+@pytest.mark.parametrize("site", [Site(51.4779, 0.0), PARANAL, Site(78.2, 15.6)])
+def test_the_sun_stands_where_precise_formulas_have_it(site: Site, year: int) -> None:
+    for month in range(1, 13):
+        for hour in range(0, 24, 3):
+            at = datetime(year, month, 1 + hour, hour, 17, tzinfo=UTC)
+            off = altitude(round(at.timestamp() * 1e6), site) - precise_altitude(at, site)
+            assert abs(off) < 0.015, at  # a second of time is 0.004 degrees; refraction makes 0.3
 
 
 # Greenwich as almanacs print it, to the minute; at the equator on the equinox the day is 12 h and about 7 min long

@@ -8,12 +8,15 @@ from datetime import UTC, date, datetime
 import pytest
 from tests.unit.conftest import Bench, frame_bytes
 
-from nightferry.conduct import Watched, watch
+from nightferry.conduct import Pass, Watched, watch
 from nightferry.config import Config, loads
 from nightferry.core.alert import Alert, Kind
+from nightferry.core.balance import Bin
 from nightferry.core.context import Site
+from nightferry.core.frame import Sighting
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact
+from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import Entry, Oddity, StorePath
 from nightferry.stores.memory import MemoryStore
 from nightferry.vigil import Vigil, over_evening
@@ -200,8 +203,21 @@ def test_without_a_site_silence_is_no_alert_and_noon_ends_the_night(bench: Bench
     for hours in range(48):
         vigil.judge(clock.at_us + hours * 3_600_000_000)
     assert {kind for kind, _ in told(bench)} == {"digest"}
-    ends = over_evening(None, at("2026-09-12 23:00:00"))
-    assert ends in {date(2026, 9, 11), date(2026, 9, 12)}
+    swept = round(datetime(2026, 9, 12, 13).astimezone().timestamp() * 1e6)  # by the machine's zone, whichever it is
+    assert over_evening(None, swept - 1_000_000) == date(2026, 9, 10)
+    assert over_evening(None, swept) == date(2026, 9, 11)
+
+
+def test_the_first_look_is_judged_even_where_the_monotonic_clock_has_just_begun(
+    bench: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[int] = []
+    monkeypatch.setattr(Vigil, "judge", lambda _, now_us: judged.append(now_us))
+    clock.at_us = 1_000_000
+    vigil = Vigil(configured(bench), bench.ledger, hasty=False, note=bench.witness.note)
+    vigil.passed("vespera", Pass(), quiet=True)
+    vigil.passed("vespera", Pass(), quiet=True)
+    assert judged == [1_000_000], "the first, and then once a minute"
 
 
 def test_a_digest_waits_for_every_telescope_but_not_for_ever(bench: Bench, clock: Clock) -> None:
@@ -256,3 +272,98 @@ def test_the_night_of_a_digest_is_the_one_that_just_ended() -> None:
     assert over_evening(SITE, at("2026-09-12 06:00:00")) == date(2026, 9, 11)
     assert over_evening(SITE, at("2026-09-12 23:00:00")) == date(2026, 9, 11)
     assert Night("vespera", over_evening(Site(78.2, 15.6), at("2026-06-12 15:00:00"))).date == date(2026, 6, 11)
+
+
+# nights of long ago ------------------------------------------------------------------------------------------------
+
+
+def spoil(bench: Bench, day: date, frames: int = 4, outcome: Outcome = Outcome.HELD, reason: str = "torn") -> None:
+    """Have frames of a night held or failed, and one more delivered."""
+    night = Night("vespera", day)
+    taken = [Sighting(night, StorePath(f"{day}/{number}.fits"), 100, 1, 1) for number in range(frames + 1)]
+    bench.ledger.sight(taken)
+    bench.ledger.record([Receipt(one.id, night, "pull", "1", Outcome.DONE) for one in taken])
+    bench.ledger.record([Receipt(one.id, night, "verify", "1", outcome, reason) for one in taken[:frames]])
+    last = taken[frames]
+    bench.ledger.record([Receipt(last.id, night, "verify", "1", Outcome.DONE)])
+    bench.ledger.record([Receipt(last.id, night, "deliver", "1", Outcome.DONE, target="library")])
+
+
+def release(bench: Bench, day: date) -> None:
+    held = bench.ledger.accounts("vespera", [day], [Bin.HELD])
+    bench.ledger.record(
+        [
+            Receipt(one.sighting.id, one.sighting.night, "release", "1", Outcome.DONE, "a test", proof={"drop": True})
+            for one in held
+        ]
+    )
+
+
+@pytest.fixture
+def vigil(bench: Bench, clock: Clock) -> Vigil:
+    """A vigil that comes back after a week of good nights."""
+    bench.ledger.expect("vespera", bench.route().expectation)
+    for day in range(5, 12):
+        spoil(bench, date(2026, 9, day), frames=0)
+    return Vigil(configured(bench), bench.ledger, hasty=True, note=bench.witness.note)
+
+
+def test_frames_held_in_a_night_of_long_ago_are_told_and_their_release_too(
+    bench: Bench, clock: Clock, vigil: Vigil
+) -> None:
+    long_ago = date(2026, 3, 1)
+    spoil(bench, long_ago)
+    for _ in range(2):
+        vigil.judge(clock.at_us)
+    assert told(bench) == [("raised", "held/vespera/2026-03-01")]
+    (letter,) = bench.ledger.outbox.letters(9)
+    assert letter.alert.title == "vespera: 4 of 5 frames of 2026-03-01 are held"
+    assert "4 at verify: torn" in letter.alert.body
+    release(bench, long_ago)
+    for _ in range(2):
+        vigil.judge(clock.at_us)
+    assert told(bench)[1:] == [("resolved", "held/vespera/2026-03-01")]
+
+
+def test_a_bug_and_an_archive_in_the_way_of_an_old_night_are_told(bench: Bench, clock: Clock, vigil: Vigil) -> None:
+    spoil(bench, date(2026, 3, 1), 1, reason="a bug in nightferry: KeyError: 'x'")
+    stuck = Sighting(Night("vespera", date(2026, 3, 2)), StorePath("stuck.fits"), 100, 1, 1)
+    bench.ledger.sight([stuck])
+    for step, outcome in (("pull", Outcome.DONE), ("verify", Outcome.DONE), ("deliver", Outcome.FAILED)):
+        target = "library" if step == "deliver" else ""
+        bench.ledger.record([Receipt(stuck.id, stuck.night, step, "1", outcome, "no space is left", target)])
+    vigil.judge(clock.at_us)
+    assert told(bench) == [("raised", "bug/vespera/2026-03-01"), ("raised", "archive/library")]
+
+
+def test_many_bad_nights_of_a_catching_up_are_told_in_one_message(bench: Bench, clock: Clock, vigil: Vigil) -> None:
+    mailing = Vigil(configured(bench, more='[alerts]\nurls = ["env:MAIL"]\n'), bench.ledger, True, bench.witness.note)
+    days = [date(2026, 2, day) for day in range(1, 15)]
+    for day in days:
+        spoil(bench, day)
+    for _ in range(2):
+        mailing.judge(clock.at_us)
+    (letter,) = bench.ledger.outbox.due("env:MAIL", clock.at_us)
+    assert letter.alert.title == "vespera: 4 of 5 frames of 2026-02-14 are held, and 13 more"
+    assert all(f"4 of 5 frames of {day} are held" in letter.alert.body for day in days)
+    assert len(bench.ledger.outbox.standing()) == len(days)
+    spoil(bench, date(2026, 1, 1))
+    mailing.judge(clock.at_us)
+    assert [one.alert.key for one in bench.ledger.outbox.due("env:MAIL", clock.at_us)][1:] == [
+        "held/vespera/2026-01-01"
+    ]
+    release(bench, days[0])
+    mailing.judge(clock.at_us)
+    last = bench.ledger.outbox.due("env:MAIL", clock.at_us)[-1].alert
+    assert (last.kind, last.key) == (Kind.RESOLVED, "held/vespera/2026-02-01")
+
+
+def test_the_digest_counts_what_waits_in_all_nights_before(bench: Bench, clock: Clock, vigil: Vigil) -> None:
+    spoil(bench, date(2026, 3, 1), 2)
+    spoil(bench, date(2026, 3, 2), 3, Outcome.FAILED, "no space is left")
+    morning = at("2026-09-12 06:30:00")
+    bench.ledger.greet(Contact("vespera", looked_us=morning, reached_us=morning))
+    vigil.judge(morning)
+    digest = bench.ledger.outbox.letters(9)[0].alert
+    assert digest.key == "digest/2026-09-11"
+    assert "Of the nights before: 2 frames held, 3 frames failed." in digest.body

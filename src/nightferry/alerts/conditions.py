@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nightferry.core.alert import Condition
-from nightferry.core.balance import Bin
-from nightferry.core.overview import Contact, NightLine
+from nightferry.core.balance import Balance, Bin
+from nightferry.core.display import counted
+from nightferry.core.overview import Contact, NightLine, Reason
 
 #: Fewer held frames than this are a matter for the digest, whatever share of a short night they are.
 FEWEST_HELD = 3
@@ -45,7 +46,7 @@ class Facts:
 
     ``dark`` is whether the sun is down there now, None where no site tells; ``refused`` whether its store was there
     before and is not what it was (a mount that is gone, a login that is refused); ``waiting`` how many known frames
-    are still to be fetched from it.
+    are still to be fetched from it. ``older`` are the nights before ``nights`` in which something is held or failed.
     """
 
     contact: Contact
@@ -53,6 +54,7 @@ class Facts:
     dark: bool | None
     refused: bool = False
     waiting: int = 0
+    older: Sequence[NightLine] = ()
 
 
 def conditions_of(telescopes: Sequence[Facts], room: int | None, wanted: int, habits: Habits) -> list[Condition]:
@@ -69,7 +71,11 @@ def conditions_of(telescopes: Sequence[Facts], room: int | None, wanted: int, ha
 def _of_telescope(facts: Facts, habits: Habits) -> Iterator[Condition]:
     yield _unreachable(facts, habits)
     for night in facts.nights:
-        yield from _of_night(night, habits)
+        yield from _of_line(night.line, habits)
+        if night.over:
+            yield _silence(night.line, habits)
+    for line in facts.older:
+        yield from _of_line(line, habits)
 
 
 def _unreachable(facts: Facts, habits: Habits) -> Condition:
@@ -97,16 +103,15 @@ def _unreachable(facts: Facts, habits: Habits) -> Condition:
     return Condition(key, True if why else None, title, body, 0 if facts.refused else habits.patience)
 
 
-def _of_night(night: NightFacts, habits: Habits) -> Iterator[Condition]:
-    balance = night.line.balance
+def _of_line(line: NightLine, habits: Habits) -> Iterator[Condition]:
+    """Judge what is held of a night."""
+    balance = line.balance
     name, evening = balance.night.telescope, balance.night.date
-    taken = balance.seen - balance.ignored
-    many = balance.held >= FEWEST_HELD and balance.held > habits.held * taken
-    held = [one for one in night.line.reasons if one.bin is Bin.HELD]
+    held = [one for one in line.reasons if one.bin is Bin.HELD]
     yield Condition(
         f"held/{name}/{evening}",
-        many,
-        f"{name}: {balance.held:,} of {taken:,} frames of {evening} are held",
+        _are_many(balance, habits),
+        f"{name}: {balance.held:,} of {balance.seen - balance.ignored:,} frames of {evening} are held",
         "\n".join(f"{one.frames:,} at {one.stage}: {one.reason}" for one in held)
         + f"\nTo see them: nightferry held {name}",
     )
@@ -117,31 +122,73 @@ def _of_night(night: NightFacts, habits: Habits) -> Iterator[Condition]:
         f"{name}: a bug in nightferry stopped {sum(one.frames for one in bugs):,} frames of {evening}",
         "\n".join(one.reason for one in bugs) + "\nThe traceback stands in: nightferry why FRAME",
     )
-    if not night.over:
-        return
-    yield Condition(
+    yield _of_cubes(line, habits)
+
+
+def _are_many(balance: Balance, habits: Habits) -> bool:
+    return balance.held >= FEWEST_HELD and balance.held > habits.held * (balance.seen - balance.ignored)
+
+
+def _silence(line: NightLine, habits: Habits) -> Condition:
+    """Judge a night that is over, and of which nothing arrived."""
+    balance = line.balance
+    name, evening = balance.night.telescope, balance.night.date
+    taken = balance.seen - balance.ignored
+    return Condition(
         f"silent/{name}/{evening}",
-        bool(taken) and not balance.delivered and not many,
+        bool(taken) and not balance.delivered and not _are_many(balance, habits),
         f"{name}: observed on {evening}, but nothing arrived",
         f"The telescope shows {taken:,} frames of the night, and none of them is delivered: {balance.held:,} held, "
         f"{balance.failed:,} failed, {balance.pending:,} pending.\nTo see why: nightferry night {name} {evening}",
     )
 
 
+def _of_cubes(line: NightLine, habits: Habits) -> Condition:
+    """Judge a night's cubes: one stands for many frames, so one that is held is told at once.
+
+    A delivery that fails is the archive's affair.
+    """
+    name, evening = line.balance.night.telescope, line.balance.night.date
+    bad = [one for one in line.products.reasons if one.bin is Bin.HELD or not _archive_of(one)]
+    held = sum(one.frames for one in bad if one.bin is Bin.HELD)
+    failed = sum(one.frames for one in bad) - held
+    words = [f"{counted(count, 'cube')} of {evening} {verb}" for count, verb in _cube_words(held, failed) if count]
+    return Condition(
+        f"cubes/{name}/{evening}",
+        bool(bad),
+        f"{name}: {' and '.join(words)}",
+        "\n".join(f"{one.frames:,} {one.bin} at {one.stage}: {one.reason}" for one in bad)
+        + f"\nTo see them: nightferry night {name} {evening}",
+        0 if held else habits.patience,
+    )
+
+
+def _cube_words(held: int, failed: int) -> list[tuple[int, str]]:
+    return [(held, "is held" if held == 1 else "are held"), (failed, "cannot be made")]
+
+
+def _archive_of(reason: Reason) -> str:
+    """Tell the archive whose delivery this is about; empty for other steps."""
+    word, _, archive = reason.stage.partition(" to ")
+    return archive if word == "deliver" else ""
+
+
 def _of_archives(telescopes: Sequence[Facts], habits: Habits) -> Iterator[Condition]:
-    """Frames that fail at a delivery mean an archive that is out of reach, full, or refuses us."""
-    stages: dict[str, list[str]] = {}
-    archives: dict[str, int] = {}
+    """Frames and cubes that fail at a delivery mean an archive that is out of reach, full, or refuses us."""
+    failing: dict[str, tuple[list[Reason], list[Reason]]] = {}
     for facts in telescopes:
-        for night in facts.nights:
-            for one in night.line.reasons:
-                word, _, archive = one.stage.partition(" to ")
-                if one.bin is Bin.FAILED and word == "deliver":
-                    archives[archive] = archives.get(archive, 0) + one.frames
-                    stages.setdefault(archive, []).append(one.reason)
-    for archive, frames in archives.items():
-        body = "\n".join([*dict.fromkeys(stages[archive]), "They are tried again by themselves."])
-        title = f"archive {archive} takes nothing: {frames:,} frames wait"
+        for line in (*(night.line for night in facts.nights), *facts.older):
+            for place, reasons in enumerate((line.reasons, line.products.reasons)):
+                for one in reasons:
+                    if one.bin is Bin.FAILED and (archive := _archive_of(one)):
+                        failing.setdefault(archive, ([], []))[place].append(one)
+    for archive, (frames, cubes) in failing.items():
+        told = dict.fromkeys(one.reason for one in (*frames, *cubes))
+        body = "\n".join([*told, "They are tried again by themselves."])
+        counts = (sum(one.frames for one in frames), "frame"), (sum(one.frames for one in cubes), "cube")
+        waiting = " and ".join(counted(count, what) for count, what in counts if count)
+        verb = "waits" if sum(count for count, _ in counts) == 1 else "wait"
+        title = f"archive {archive} takes nothing: {waiting} {verb}"
         yield Condition(f"archive/{archive}", True, title, body, habits.patience)
 
 

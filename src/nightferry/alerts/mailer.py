@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from nightferry.alerts.sending import send
+from nightferry.alerts.sending import loading, send
 from nightferry.core.alert import Letter, Outbox
 from nightferry.core.errors import NightferryError, TryAgain
 
 #: How often a channel looks for letters whose time has come, in seconds.
 _LOOK = 15.0
+#: How often the end of a close is looked for, in seconds.
+_TICK = 0.05
 _AGAIN = (
     "\n\n(You may have had this already: nightferry was stopped while it was sending it, and nobody can tell "
     "whether it arrived.)"
@@ -57,12 +59,18 @@ class Mailer:
             bell.set()
 
     def close(self, patience: float = 5.0) -> None:
-        """Send what can be sent within so many seconds, and let the rest wait."""
+        """Send what can be sent within so many seconds, and let the rest wait.
+
+        A small computer may load the library for longer than that, for which no service is to blame: that time is free.
+        """
         self._closed.set()
         self.wake()
         until = time.monotonic() + patience
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            while thread.is_alive() and time.monotonic() < until:
+                thread.join(_TICK)
+                if loading():
+                    until = time.monotonic() + patience
 
     def _serve(self, channel: str) -> None:
         last = False

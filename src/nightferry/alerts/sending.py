@@ -48,6 +48,11 @@ def known_url(url: str) -> None:
         raise Misconfigured("alerts.urls: this is no URL that Apprise knows")
 
 
+def loading() -> bool:
+    """Whether some thread has Apprise loaded right now."""
+    return _LOADING.locked()
+
+
 def _load() -> None:
     """Have Apprise load itself and its services, one thread at a time, for it touches what all threads share."""
     with _LOADING, warnings.catch_warnings():

@@ -25,8 +25,8 @@ from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
 from nightferry.crews import crew
-from nightferry.ledgers.database import database_path
 from nightferry.ledgers.sql import open_ledger as open_sql_ledger
+from nightferry.ledgers.sqlite import database_path
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.shelf import Shelf, translated

@@ -3,7 +3,6 @@
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from nightferry.cli.exits import DONE, FAILED, HELD, code_of, code_of_balances, 
 from nightferry.cli.machine import prepare
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import balance_json, say, say_json, show_balances, size_text, span_text, table
+from nightferry.cli.side_by_side import side_by_side
 from nightferry.conduct import Orders, Pass
 from nightferry.config import Config
 from nightferry.config.units import seconds
@@ -19,7 +19,8 @@ from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.layout import KINDS
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
-from nightferry.crews import Lent, crew, threads
+from nightferry.core.workers import calculate_alone
+from nightferry.crews import Lent, crew
 
 Carry = Callable[[Config, Ledger, str, api.Hands], Pass]
 
@@ -67,6 +68,7 @@ def _carry_each(
     as_json: bool,
 ) -> None:
     """Carry several telescopes side by side; trouble with one keeps no other waiting."""
+    calculate_alone()
     config = api.load(place)
     names = _names(config, telescopes, given)
     stop = threading.Event()
@@ -90,30 +92,11 @@ def _carry_each(
                 vigil.passed(name, done)
             return done
 
-        results = _side_by_side(names, one, config.crew.telescopes, stop)
+        results = side_by_side(names, one, config.crew.telescopes, stop, watcher.note)
         shown.close()
         for name in names:  # before the vigil ends, which may wait a little for a mail server
             _tell(name, results[name], as_json=as_json, dry_run=orders.dry_run)
     sys.exit(_worst([_code(done, orders) for done in results.values()]))
-
-
-def _side_by_side(
-    names: Sequence[str], work: Callable[[str], Pass], most: int, stop: threading.Event
-) -> dict[str, Pass]:
-    """Work at telescopes side by side, so many at once; Ctrl-C comes through, and lets each come to a safe end."""
-    if len(names) <= 1:
-        return {name: work(name) for name in names}
-    with threads(min(len(names), most), "run") as carriers:
-        running = {name: carriers.submit(work, name) for name in names}
-        try:
-            while wait(running.values(), timeout=0.5).not_done:
-                pass  # a wait without an end would not let Ctrl-C through on Windows
-        except KeyboardInterrupt:
-            stop.set()
-            for future in running.values():
-                future.cancel()
-            raise
-    return {name: future.result() for name, future in running.items()}
 
 
 def _names(config: Config, chosen: Sequence[str], given: Mapping[str, str]) -> list[str]:
@@ -205,6 +188,7 @@ def watch_command(
     as_json: bool,
 ) -> None:
     """Watch telescopes, each in a thread of its own, until Ctrl-C or until all have stopped."""
+    calculate_alone()
     config = _with_watch_rules(api.load(place), every, empty)
     names = _names(config, telescopes, {"night": "", "program": program})
     kinds = read_take(take)
@@ -234,15 +218,7 @@ def watch_command(
             else:
                 vigil.done(name)
 
-        with threads(max(1, len(names)), "watch") as watchers:
-            following = [watchers.submit(follow, name) for name in names]
-            try:
-                while wait(following, timeout=0.5).not_done:
-                    pass  # a wait without an end would not let Ctrl-C through on Windows
-            finally:
-                stop.set()
-        for ended in following:
-            ended.result()  # raises what no telescope's trouble explains
+        side_by_side(names, follow, len(names), stop, watcher.note)
     sys.exit(_worst(list(codes.values())))
 
 

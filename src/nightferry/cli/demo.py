@@ -3,7 +3,7 @@
 import shutil
 import sys
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from nightferry import api
@@ -16,6 +16,7 @@ from nightferry.config import Config, load_preset, loads
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Misconfigured
 from nightferry.core.ledger import Ledger
+from nightferry.core.night import evening_of
 
 
 def demo_command(into: Path | None, *, quirks: bool, solve: bool = False) -> None:
@@ -26,8 +27,7 @@ def demo_command(into: Path | None, *, quirks: bool, solve: bool = False) -> Non
     home = _new_folder(into)
     index = _index(home / "indexes") if solve else None
     say(f"Building a Vespera's night in {home / 'telescope'} ...", "bold")
-    evening = (datetime.now(UTC) - timedelta(days=1)).date()
-    plan = build_night(home / "telescope", seed=1, evening=evening, quirks=quirks)
+    plan = build_night(home / "telescope", seed=1, evening=last_evening(datetime.now(UTC)), quirks=quirks)
     size = sum(file.size for file in plan.files)
     say(f"  {len(plan.files):,} files, {size_text(size)}, with the stars of the Tycho-2 catalogue")
     with simulated_vespera(home / "telescope") as telescope:
@@ -48,6 +48,13 @@ def demo_command(into: Path | None, *, quirks: bool, solve: bool = False) -> Non
     say(f"It is in {home / 'library'}. Ask about any frame, for example:", "bold")
     say(f"  {_command()} --config {home / 'nightferry.toml'} held")
     say(f"  {_command()} --config {home / 'nightferry.toml'} why {_some_frame(home)}")
+
+
+def last_evening(now: datetime) -> date:
+    """Tell the newest evening whose night is over by the telescope's clock: no frame of it is yet to be taken."""
+    from nightferry.testing.observations import CLOCK  # noqa: PLC0415 - the demo alone needs it
+
+    return evening_of(now.astimezone(CLOCK).replace(tzinfo=None)) - timedelta(days=1)
 
 
 def _new_folder(into: Path | None) -> Path:

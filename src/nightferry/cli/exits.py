@@ -4,10 +4,13 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from nightferry.core.balance import Balance
 from nightferry.core.display import display
 from nightferry.core.errors import Held, Misconfigured, NightferryError
+
+if TYPE_CHECKING:  # --help, too, comes by here
+    from nightferry.core.balance import Balance
 
 DONE, HELD, MISCONFIGURED, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -52,7 +55,7 @@ def code_of(err: NightferryError) -> int:
     return HELD if isinstance(err, Held) else FAILED
 
 
-def code_of_balances(balances: Sequence[Balance], *, whole: bool = True) -> int:
+def code_of_balances(balances: "Sequence[Balance]", *, whole: bool = True) -> int:
     """Tell the exit code of nights: what needs a person comes before what mends itself.
 
     Without ``whole`` the frames were not meant to go all the way, and those on their way are no failure.

@@ -168,7 +168,8 @@ def _telescope(name: str, found: Mapping[str, str], secrets: Path, moved: Moved)
 
 def _source(name: str, found: Mapping[str, str], secrets: Path, moved: Moved) -> list[str]:
     """Name the control PC's share, or the folder where the scripts mounted it."""
-    host, path = found.get("CONTROL_PC_IP", ""), found.get("CONTROL_PC_PATH", "").replace("\\", "/").strip("/")
+    host, written = found.get("CONTROL_PC_IP", ""), found.get("CONTROL_PC_PATH", "").replace("\\", "/")
+    path = "/".join(part for part in written.split("/") if part)  # mount takes two slashes for one
     mount = found.get("ACP_LOCAL_PATH", "")
     share = f"smb://{host}/{quote(path)}"
     if host and path and _is_known(share):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from nightferry.cli.show import COLOURS, Cell, Json, instant_text, say, size_text, table
 from nightferry.core.balance import Bin
+from nightferry.core.display import counted
 from nightferry.core.ledger import Ledger
 from nightferry.core.product import Product, latest_editions
 
@@ -67,11 +68,6 @@ def show_totals(products: Sequence[Product]) -> None:
         counts = Counter(product.standing.bin for product in products)
         words = ", ".join(f"{counts[place]:,} {place}" for place in Bin if counts[place])
         say(f"{counted(len(products), products[0].step)}: {words}", "red" if counts[Bin.HELD] else "")
-
-
-def counted(number: int, word: str) -> str:
-    """Write a number and what is counted."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def show_product(product: Product) -> None:

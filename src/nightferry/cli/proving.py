@@ -3,17 +3,18 @@
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nightferry import api
-from nightferry.cli.exits import DONE, FAILED, HELD
-from nightferry.cli.products import counted
+from nightferry.cli.exits import DONE, FAILED, HELD, code_of, say_error
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import Cell, say, say_json, size_text, table
 from nightferry.conduct import Finding, Stranger, Verdict
 from nightferry.config.units import percent
-from nightferry.core.errors import Misconfigured
+from nightferry.core.display import counted
+from nightferry.core.errors import Misconfigured, NightferryError
 from nightferry.core.receipt import Outcome
 from nightferry.steps.clear import Clearance
 
@@ -68,32 +69,96 @@ def audit_command(
         share = percent(sample)
     except ValueError as err:
         raise Misconfigured(f"--sample: {err}") from err
-    counts: Counter[Verdict] = Counter()
-    size = cubes = 0
+    api.evenings_of(nights)  # a slip of the keyboard is nobody else's affair
+    read = _Read()
     with api.open_ledger(config) as ledger, onlooker(quiet=True) as watcher:
-        hands = api.Hands(watcher, threading.Event())
         chosen = api.telescope_names(config, [telescope] if telescope else [])
-        for name in chosen:
-            for finding in api.audit(config, ledger, name, nights, sample=share, hands=hands):
-                counts[finding.verdict] += 1
-                size += finding.proof.size
-                cubes += finding.proof.product
-                _tell_finding(name, finding, as_json=as_json)
-        strange = 0
-        for stranger in api.strangers(config, ledger, chosen) if "all" in nights else ():
-            strange += 1
-            _tell_stranger(stranger, as_json=as_json)
+        with api.audit_alerts(config, ledger, watcher.note) as alerts:
+            hands = api.Hands(watcher, threading.Event())
+            for name in chosen:
+                found = api.audit(config, ledger, name, nights, sample=share, hands=hands)
+                _read_back(read, name, found, alerts, as_json=as_json)
+            if "all" in nights:
+                archives = api.own_archives(config, chosen)
+                _look_through(read, archives, api.strangers(config, ledger, chosen), alerts, as_json=as_json)
     if not as_json:
-        bad = sum(counts.values()) - counts[Verdict.GOOD]
-        words = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items()) or "nothing to read"
-        read = f"{sum(counts.values()) - cubes:,} frames" + (f" and {counted(cubes, 'cube')}" if cubes else "")
-        say(f"read back {read} ({size_text(size)}): {words}", "red" if bad else "green")
-        if strange:
-            plural = "file" if strange == 1 else "files"
-            say(f"{strange:,} {plural} that nobody delivered", "red")
-    if counts[Verdict.DAMAGED] or counts[Verdict.MISSING] or strange:
-        sys.exit(HELD)
-    sys.exit(FAILED if counts[Verdict.UNREADABLE] else DONE)
+        _sum_up(read)
+    if read.trouble is not None:
+        say_error(str(read.trouble))
+    sys.exit(_audit_code(read))
+
+
+def _audit_code(read: "_Read") -> int:
+    """Tell the exit code: misconfigured, then what needs a person, then the rest."""
+    if isinstance(read.trouble, Misconfigured):
+        return code_of(read.trouble)
+    if read.counts[Verdict.DAMAGED] or read.counts[Verdict.MISSING] or read.strange:
+        return HELD
+    return FAILED if read.trouble is not None or read.counts[Verdict.UNREADABLE] else DONE
+
+
+@dataclass(slots=True)
+class _Read:
+    """What was read back: verdicts, bytes, how many of it were cubes, strangers, and the first trouble on the way."""
+
+    counts: Counter[Verdict] = field(default_factory=Counter)
+    size: int = 0
+    cubes: int = 0
+    strange: int = 0
+    trouble: NightferryError | None = None
+
+
+def _read_back(
+    read: _Read, telescope: str, found: Iterator[Finding], alerts: api.AuditAlerts, *, as_json: bool
+) -> None:
+    """Tell of each finding; what keeps one telescope's audit from its end keeps no other's."""
+    trouble: NightferryError | None = None
+    try:
+        for finding in found:
+            read.counts[finding.verdict] += 1
+            read.size += finding.proof.size
+            read.cubes += finding.proof.product
+            _tell_finding(telescope, finding, as_json=as_json)
+            alerts.found(telescope, finding)
+    except NightferryError as err:
+        trouble = _other(read, err, telescope)
+    alerts.ended(telescope, trouble)
+
+
+def _look_through(
+    read: _Read, archives: Sequence[str], found: Iterator[Stranger], alerts: api.AuditAlerts, *, as_json: bool
+) -> None:
+    strange: list[Stranger] = []
+    trouble: NightferryError | None = None
+    try:
+        for stranger in found:
+            strange.append(stranger)
+            _tell_stranger(stranger, as_json=as_json)
+    except NightferryError as err:
+        trouble = _other(read, err, "files that nobody delivered")
+    read.strange = len(strange)
+    alerts.listed(archives, strange, trouble)
+
+
+def _other(read: _Read, err: NightferryError, what: str) -> NightferryError:
+    """Keep the first trouble for the end, and say the others at once."""
+    if read.trouble is None:
+        read.trouble = err
+    elif str(err) != str(read.trouble):
+        say_error(f"{what}: {err}")
+    return err
+
+
+def _sum_up(read: _Read) -> None:
+    counts = read.counts
+    bad = sum(counts.values()) - counts[Verdict.GOOD]
+    words = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items()) or "nothing to read"
+    what = f"{sum(counts.values()) - read.cubes:,} frames" + (
+        f" and {counted(read.cubes, 'cube')}" if read.cubes else ""
+    )
+    say(f"read back {what} ({size_text(read.size)}): {words}", "red" if bad else "green")
+    if read.strange:
+        say(f"{counted(read.strange, 'file')} that nobody delivered", "red")
 
 
 def _tell_stranger(stranger: Stranger, *, as_json: bool) -> None:

@@ -8,14 +8,13 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias, Union
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.display import display
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Json: TypeAlias = Union[bool, int, float, str, Sequence["Json"], Mapping[str, "Json"], None]  # noqa: UP007 - a string cannot be joined with | here
 Cell: TypeAlias = str | tuple[str, str]
@@ -27,14 +26,18 @@ _WIDE = 100_000
 _WHOLE = {"night", "standing", "outcome", "when", "frame id", ""}
 
 
-def console() -> Console:
+def console() -> "Console":
     """Give the console for answers; where no terminal sets a width, lines are not folded."""
+    from rich.console import Console  # noqa: PLC0415 - programs that read JSON need not wait for it
+
     width = None if sys.stdout.isatty() else _WIDE
     return Console(markup=False, highlight=False, emoji=False, width=width)
 
 
 def say(text: str, style: str = "") -> None:
     """Print one line of an answer."""
+    from rich.text import Text  # noqa: PLC0415 - as above
+
     console().print(Text(display(text), style=style), soft_wrap=True)
 
 
@@ -45,6 +48,9 @@ def say_json(value: Json) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Sequence[str] = ()) -> None:
     """Print a table; a cell is text, or text and style. ``numbers`` names the columns set flush right."""
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415
+
     grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
         right = column in numbers

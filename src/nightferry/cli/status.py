@@ -5,32 +5,31 @@ It loads the configuration and the ledger and nothing of what carries frames, so
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nightferry.cli.exits import DONE, FAILED, HELD
 from nightferry.cli.show import COLOURS, Cell, Json, balance_json, instant_json, say, say_json, span_text, table
 from nightferry.config import Config, ledger_url, load
 from nightferry.core.balance import Bin
+from nightferry.core.display import counted
 from nightferry.core.errors import Misconfigured
 from nightferry.core.overview import Contact, NightLine, Overview, Reason
-from nightferry.ledgers.sql import open_ledger
+from nightferry.ledgers.glance import glance
 
 _SECOND = 1_000_000
 _DAY = 86_400
 #: What is not at its end yet, and what it means for the exit code.
 _OPEN = {Bin.HELD: HELD, Bin.FAILED: FAILED, Bin.PENDING: FAILED}
+_OF_CUBES = (Bin.DELIVERED, Bin.HELD, Bin.FAILED, Bin.PENDING)
 
 
 def status_command(place: Path | None, telescopes: Sequence[str], *, last: int, as_json: bool) -> None:
     """Print the overview of each telescope and exit with what it means."""
     config = load(place)
     names = _names(config, telescopes)
-    ledger = open_ledger(ledger_url(config))
-    try:
+    with glance(ledger_url(config)) as ledger:
         overviews = [ledger.overview(name, last) for name in names]
-    finally:
-        ledger.close()
     now_us = time.time_ns() // 1000
     if as_json:
         for overview in overviews:
@@ -53,25 +52,30 @@ def _names(config: Config, chosen: Sequence[str]) -> list[str]:
 
 def _code(overviews: Sequence[Overview]) -> int:
     """Tell the exit code: what waits for a person comes before what the machine still works at."""
-    found = {code for overview in overviews for place, code in _OPEN.items() if overview.older.get(place)}
+    found: set[int] = set()
     for overview in overviews:
+        counts: list[Mapping[Bin, int]] = [overview.older, overview.older_products]
         for line in overview.nights:
-            counts = {Bin.HELD: line.balance.held, Bin.FAILED: line.balance.failed, Bin.PENDING: line.balance.pending}
-            found |= {_OPEN[place] for place, count in counts.items() if count}
-            found |= set() if line.balance.balanced else {HELD}
+            balance = line.balance
+            counts += [{Bin.HELD: balance.held, Bin.FAILED: balance.failed, Bin.PENDING: balance.pending}]
+            counts += [line.products.counts]
+            found |= set() if balance.balanced else {HELD}
+        found |= {code for place, code in _OPEN.items() if any(one.get(place) for one in counts)}
     return next((code for code in (HELD, FAILED) if code in found), DONE)
 
 
 def _show(overviews: Sequence[Overview], now_us: int) -> None:
     heads = ("telescope", "last seen", "last proof", "")
     table(heads, [_contact_row(overview.contact, now_us) for overview in overviews])
-    rows = [row for overview in overviews for row in _night_rows(overview)]
+    cubes = any(line.products.counts for overview in overviews for line in overview.nights)
+    cubes = cubes or any(overview.older_products for overview in overviews)
+    rows = [row for overview in overviews for row in _night_rows(overview, cubes=cubes)]
     if not rows:
         say("no nights yet; carry some with: nightferry run --night all")
         return
     say("")
-    columns = ("telescope", "night", "taken", "delivered", "held", "failed", "pending", "", "why")
-    table(columns, rows, numbers=columns[2:7])
+    numbers = ("taken", "delivered", "held", "failed", "pending")
+    table(("telescope", "night", *numbers, *(["cubes"] if cubes else []), "", "why"), rows, numbers=numbers)
 
 
 def _contact_row(contact: Contact, now_us: int) -> list[Cell]:
@@ -84,17 +88,19 @@ def _contact_row(contact: Contact, now_us: int) -> list[Cell]:
     ]
 
 
-def _night_rows(overview: Overview) -> list[list[Cell]]:
+def _night_rows(overview: Overview, *, cubes: bool) -> list[list[Cell]]:
     name = overview.contact.telescope
-    rows = [_night_row(name, line) for line in overview.nights]
-    if overview.older:
+    rows = [_night_row(name, line, cubes=cubes) for line in overview.nights]
+    if overview.older or overview.older_products:
         counts = [str(overview.older.get(place, 0)) for place in (Bin.HELD, Bin.FAILED, Bin.PENDING)]
+        made = [_cubes_cell(overview.older_products)] if cubes else []
         since = f"since {overview.oldest_open}" if overview.oldest_open else ""
-        rows.append([name, "older", "", "", *counts, ("open", "yellow"), f"{since}; see: nightferry nights {name}"])
+        why = f"{since}; see: nightferry nights {name}"
+        rows.append([name, "older", "", "", *counts, *made, ("open", "yellow"), why])
     return rows
 
 
-def _night_row(name: str, line: NightLine) -> list[Cell]:
+def _night_row(name: str, line: NightLine, *, cubes: bool) -> list[Cell]:
     balance = line.balance
     counts = (
         (balance.delivered, Bin.DELIVERED),
@@ -106,13 +112,25 @@ def _night_row(name: str, line: NightLine) -> list[Cell]:
     if not balance.balanced:
         verdict = ("DOES NOT BALANCE", "bold red")
     numbers: list[Cell] = [(f"{count:,}", COLOURS[place] if count else "dim") for count, place in counts]
+    made = [_cubes_cell(line.products.counts)] if cubes else []
+    why = [_why(line.reasons), _why(line.products.reasons, "cube")]
     taken = f"{balance.seen - balance.ignored:,}"
-    return [name, balance.night.date.isoformat(), taken, *numbers, verdict, _why(line.reasons)]
+    night = balance.night.date.isoformat()
+    return [name, night, taken, *numbers, *made, verdict, "; ".join(words for words in why if words)]
 
 
-def _why(reasons: Sequence[Reason]) -> str:
-    """Say why frames are held or failed: how many at which step, and the reason of one of them."""
-    return "; ".join(f"{one.frames:,} at {one.stage}: {one.reason}" for one in reasons)
+def _cubes_cell(counts: Mapping[Bin, int]) -> Cell:
+    """Tell how many cubes are delivered, and how many are not, and why that is."""
+    open_here = [place for place in (Bin.HELD, Bin.FAILED, Bin.PENDING) if counts.get(place)]
+    words = [f"{counts.get(Bin.DELIVERED, 0):,}", *(f"{counts[place]:,} {place}" for place in open_here)]
+    return ", ".join(words), COLOURS[open_here[0]] if open_here else ""
+
+
+def _why(reasons: Sequence[Reason], what: str = "") -> str:
+    """Say why frames, or something else, are held or failed: how many at which step, and the reason of one of them."""
+    return "; ".join(
+        f"{counted(one.frames, what) if what else f'{one.frames:,}'} at {one.stage}: {one.reason}" for one in reasons
+    )
 
 
 def _age(at_us: int, now_us: int) -> str:
@@ -135,18 +153,24 @@ def _overview_json(overview: Overview, now_us: int) -> dict[str, Json]:
         "trouble": contact.trouble,
         "nights": [_night_json(line) for line in overview.nights],
         "older": {str(place): overview.older.get(place, 0) for place in (Bin.HELD, Bin.FAILED, Bin.PENDING)},
+        "older_cubes": {str(place): overview.older_products.get(place, 0) for place in (Bin.HELD, Bin.FAILED)},
         "oldest_open": overview.oldest_open.isoformat() if overview.oldest_open else None,
     }
 
 
 def _night_json(line: NightLine) -> dict[str, Json]:
     balance = line.balance
-    reasons: list[Json] = [
-        {"standing": str(one.bin), "stage": one.stage, "reason": one.reason, "frames": one.frames}
-        for one in line.reasons
-    ]
-    told = balance_json(balance)
-    return told | {"taken": balance.seen - balance.ignored, "closed": balance.closed, "reasons": reasons}
+    cubes: dict[str, Json] = {str(place): line.products.counts.get(place, 0) for place in _OF_CUBES}
+    return balance_json(balance) | {
+        "taken": balance.seen - balance.ignored,
+        "closed": balance.closed,
+        "reasons": _reasons_json(line.reasons, "frames"),
+        "cubes": cubes | {"reasons": _reasons_json(line.products.reasons, "cubes")},
+    }
+
+
+def _reasons_json(reasons: Sequence[Reason], what: str) -> list[Json]:
+    return [{"standing": str(one.bin), "stage": one.stage, "reason": one.reason, what: one.frames} for one in reasons]
 
 
 def _instant(at_us: int) -> str | None:

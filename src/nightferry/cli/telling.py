@@ -9,7 +9,7 @@ from nightferry.alerts import Mailer
 from nightferry.cli.exits import DONE, FAILED, HELD, say_error
 from nightferry.cli.show import Cell, Json, instant_json, instant_text, say, say_json, table
 from nightferry.config.secrets import read_secret
-from nightferry.core.alert import Alert, Kind, Letter
+from nightferry.core.alert import TOGETHER, Alert, Kind, Letter
 from nightferry.core.errors import Misconfigured
 
 _COLOURS = {Kind.RAISED: "red", Kind.RESOLVED: "green"}
@@ -41,7 +41,8 @@ def alerts_command(place: Path | None, word: str, *, last: int, as_json: bool) -
     _show(letters, [alert.number for alert in standing], as_json=as_json)
     if word == "list":
         sys.exit(HELD if standing else DONE)
-    sys.exit(FAILED if any(letter.channel and not letter.sent_us for letter in letters) else DONE)
+    waiting = [letter for letter in letters if letter.channel not in {"", TOGETHER} and not letter.sent_us]
+    sys.exit(FAILED if waiting else DONE)
 
 
 _TEST = "If you can read this, alerts reach you. It was sent by: nightferry alerts test"
@@ -64,7 +65,7 @@ def _row(letter: Letter, standing: list[int]) -> list[Cell]:
         instant_text(alert.at_us),
         alert.title,
         (kind, _COLOURS.get(alert.kind, "")),
-        letter.channel or "nobody is configured",
+        "together with others" if letter.channel == TOGETHER else letter.channel or "nobody is configured",
         _state(letter),
     ]
 
@@ -72,7 +73,7 @@ def _row(letter: Letter, standing: list[int]) -> list[Cell]:
 def _state(letter: Letter) -> str:
     if letter.sent_us:
         return instant_text(letter.sent_us)
-    if not letter.channel:
+    if letter.channel in {"", TOGETHER}:
         return ""
     if letter.tries:
         return f"tried {letter.tries} times, next {instant_text(letter.next_try_us)}: {letter.reason}"

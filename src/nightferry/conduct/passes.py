@@ -12,7 +12,7 @@ from nightferry.conduct.route import Route, now_us
 from nightferry.conduct.scan import Scan, back_receipt, gone_receipt, scan, sight_again
 from nightferry.conduct.tidying import tidy
 from nightferry.core.balance import Balance
-from nightferry.core.errors import Misconfigured, NightferryError, TryAgain, Unreachable
+from nightferry.core.errors import Misconfigured, NightferryError, NotMounted, TryAgain
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.ledger import Account, Known, Ledger
 from nightferry.core.night import Night, Nights
@@ -164,7 +164,7 @@ def _require_reason(route: Route, ledger: Ledger, known: Mapping[StorePath, Know
         cleared |= {proof.path for proof in ledger.proofs(route.telescope.name, archive) if proof.cleared}
     missing = len(known.keys() - cleared)
     if missing:
-        raise Unreachable(
+        raise NotMounted(
             f"{route.source.traits.label}: nothing at all is there, where {missing:,} files were before: is its disk "
             f"or share mounted? Mount it and try again. Where it was emptied on purpose, say 'mount = false' in "
             f"[telescope.{route.telescope.name}]"

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import filelock
-
 from nightferry.conduct.works import versions_of
 from nightferry.core.balance import Expectation, stage_name
 from nightferry.core.errors import Busy, Misconfigured
@@ -65,11 +63,16 @@ class Route:
         return Clear(self.source, archives, self.shelf.root / self.telescope.name / "clear")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep every other nightferry away from this telescope's nights; raise `Busy` when one is at them."""
+    def locked(self, wait: float = 0.0) -> Iterator[None]:
+        """Keep every other nightferry away from this telescope's nights; raise `Busy` when one is at them.
+
+        ``wait`` is for how many seconds it may come to its end before.
+        """
+        import filelock  # noqa: PLC0415 - brings asyncio, and workers, who import this module, lock nothing
+
         try:
             self.lock.parent.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.lock, timeout=0)
+            lock = filelock.FileLock(self.lock, timeout=wait)
             lock.acquire()
         except filelock.Timeout as err:
             raise Busy(

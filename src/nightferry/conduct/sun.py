@@ -1,27 +1,24 @@
 """The sun over a site: when its nights begin and end.
 
-The sun's place comes from pyerfa (``epv00``, IAU 2006/2000A precession and nutation), good to an arcsecond; what limits
-the time of a sunrise is refraction, for which -0.833 degrees stand, as almanacs have it (about two minutes either way).
+The sun's place comes from the low-precision formulas of the Astronomical Almanac (page C5 of each year's volume), which
+are good to 0.01 degrees from 1950 to 2050, a few seconds of a sunrise; what limits that time is refraction, for which
+-0.833 degrees stand, as almanacs have it (about two minutes either way). A pass in which nothing is new asks for the
+sun, too, and would spend a third of its time on the import of a library that knows its place to an arcsecond.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from math import asin, atan2, cos, degrees, radians, sin
 
 from nightferry.core.context import Site
-from nightferry.core.instant import instant_of, tai_less_utc
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 #: The sun's upper limb at the horizon: 34' of refraction and 16' of radius (Explanatory Supplement, 9.311).
 HORIZON = -0.833
 _STEP = 120
 _DAY = 86_400
-_TT_LESS_TAI = 32.184
-_FIRST_MJD = 40_587  # 1970-01-01
+_J2000 = 946_728_000  # seconds since 1970 at 2000-01-01 12:00 UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,47 +55,42 @@ def night_hours(evening: date, site: Site | None) -> NightHours:
 
 def altitude(at_us: int, site: Site) -> float:
     """Tell the sun's altitude in degrees, without refraction."""
-    return float(_altitudes([at_us / 1e6], site)[0])
+    return _altitude(at_us / 1e6, site)
 
 
 def _between(start: int, end: int, site: Site) -> NightHours:
-    times = list(range(start, end + 1, _STEP))
-    heights = _altitudes([float(one) for one in times], site) - HORIZON
-    down = heights < 0
-    if down.all():
+    times = range(start, end + 1, _STEP)
+    heights = [_altitude(one, site) - HORIZON for one in times]
+    down = [height < 0 for height in heights]
+    if all(down):
         return NightHours(_us(start), _us(end), dark=True)
-    if not down.any():
+    if not any(down):
         return NightHours(_us(end), _us(end), dark=False)
-    first = int(down.argmax())
-    last = len(times) - 1 - int(down[::-1].argmax())
+    first = down.index(True)
+    last = len(times) - 1 - down[::-1].index(True)
     begin = times[first] if first == 0 else _crossing(times, heights, first - 1)
     finish = times[last] if last == len(times) - 1 else _crossing(times, heights, last)
     return NightHours(_us(begin), _us(finish), dark=True)
 
 
-def _crossing(times: list[int], heights: "NDArray[np.float64]", before: int) -> float:
+def _crossing(times: Sequence[int], heights: Sequence[float], before: int) -> float:
     """Interpolate between a sample and the next, where the sign changes."""
-    one, other = float(heights[before]), float(heights[before + 1])
+    one, other = heights[before], heights[before + 1]
     return times[before] + _STEP * one / (one - other)
 
 
-def _altitudes(seconds: list[float], site: Site) -> "NDArray[np.float64]":
-    """Tell the sun's altitudes in degrees at times in seconds since 1970 UTC."""
-    import erfa  # noqa: PLC0415 - brings numpy, 0.1 s that only those pay who ask for the sun
-    import numpy as np  # noqa: PLC0415
-
-    utc = np.asarray(seconds) / _DAY
-    day = 2_400_000.5 + _FIRST_MJD
-    first = instant_of(datetime.fromtimestamp(seconds[0], UTC)).day
-    tt = utc + (tai_less_utc(first) + _TT_LESS_TAI) / _DAY
-    earth, _ = erfa.epv00(day, tt)
-    sun = -np.asarray(earth["p"])
-    place = np.einsum("nij,nj->ni", erfa.c2i06a(day, tt).reshape(-1, 3, 3), sun.reshape(-1, 3))
-    angle, declination = erfa.c2s(place)
-    hour = erfa.era00(day, utc) + np.deg2rad(site.longitude) - angle  # UT1 is within a second of UTC
-    latitude = np.deg2rad(site.latitude)
-    sine = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour)
-    return np.asarray(np.rad2deg(np.arcsin(sine)), np.float64)
+def _altitude(seconds: float, site: Site) -> float:
+    """Tell the sun's altitude in degrees at a time in seconds since 1970 UTC."""
+    days = (seconds - _J2000) / _DAY  # UT1 is within a second of UTC, and Terrestrial Time makes 0.001 degrees
+    anomaly = radians(357.528 + 0.9856003 * days)
+    longitude = radians(280.460 + 0.9856474 * days + 1.915 * sin(anomaly) + 0.020 * sin(2 * anomaly))
+    obliquity = radians(23.439 - 0.0000004 * days)
+    ascension = atan2(cos(obliquity) * sin(longitude), cos(longitude))
+    declination = asin(sin(obliquity) * sin(longitude))
+    sidereal = radians(280.46062 + 360.98564737 * days + site.longitude)  # Greenwich's, mean, turned to the site's
+    latitude = radians(site.latitude)
+    hour = sidereal - ascension
+    return degrees(asin(sin(latitude) * sin(declination) + cos(latitude) * cos(declination) * cos(hour)))
 
 
 def _us(seconds: float) -> int:

@@ -11,19 +11,11 @@ from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
 from nightferry.core.naming import frame_name
 from nightferry.core.night import Clock, Night, NightRule
+from nightferry.core.patterns import compiled
 from nightferry.core.store import StorePath
 
 #: What presets may name, whether or not this installation speaks it.
 _SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
-
-
-def _compile(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return re.compile(value)
-    except re.error as err:
-        raise ValueError(f"not a regular expression: {err}") from err
 
 
 def _dated(pattern: re.Pattern[str]) -> re.Pattern[str]:
@@ -32,7 +24,7 @@ def _dated(pattern: re.Pattern[str]) -> re.Pattern[str]:
     return pattern
 
 
-Pattern = Annotated[re.Pattern[str], BeforeValidator(_compile)]
+Pattern = Annotated[re.Pattern[str], BeforeValidator(compiled)]
 Dated = Annotated[Pattern, AfterValidator(_dated)]
 Place = Annotated[str, AfterValidator(lambda url: check_url(url, _SCHEMES))]
 

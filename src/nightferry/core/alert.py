@@ -13,6 +13,9 @@ from typing import Protocol
 RAISE_AGAIN = 6 * 3600
 #: So long a sender may take, in seconds; when it has not answered by then, its process is taken for dead.
 LEASE = 300
+#: More than so many alerts of one look are told in one message, and each of them is addressed to `TOGETHER`.
+MANY = 5
+TOGETHER = "together"
 _SECOND = 1_000_000
 
 
@@ -23,7 +26,7 @@ class Kind(StrEnum):
     RAISED = "raised"  #: it is so, and people are told
     RESOLVED = "resolved"  #: it is over, and people are told
     PASSED = "passed"  #: it was over before anybody was told
-    DIGEST = "digest"  #: a night's summary
+    DIGEST = "digest"  #: a summary, of a night or of many alerts at once
     TEST = "test"  #: somebody wants to see one arrive
 
 
@@ -101,7 +104,10 @@ class Outbox(Protocol):
     """Where alerts wait until they are told; append-only, in the ledger. Safe to use from several threads."""
 
     def follow(self, conditions: Sequence[Condition], channels: Sequence[str], now_us: int) -> Sequence[Alert]:
-        """Write down what a look at conditions means; tell what was raised or resolved by it."""
+        """Write down what a look at conditions means; tell what was raised or resolved by it.
+
+        More than `MANY` of those are told people in one message.
+        """
         ...
 
     def post(self, alert: Alert) -> bool:

@@ -18,3 +18,8 @@ def _escape(found: re.Match[str]) -> str:
     if code in _ESCAPED_BYTES:
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - two digits or four
+
+
+def counted(number: int, word: str) -> str:
+    """Write a number and what is counted."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -33,6 +33,10 @@ class Unreachable(TryAgain):
     """The store as a whole cannot be reached, so asking it for the next file is pointless."""
 
 
+class NotMounted(Unreachable):
+    """The folder is there and empty, where files were before: what should be mounted on it most likely is not."""
+
+
 class Changed(TryAgain):
     """The file changed while it was carried, so what arrived is not one state of it."""
 

@@ -18,7 +18,7 @@ from nightferry.core.alert import Outbox
 from nightferry.core.balance import Balance, Bin, Expectation, Standing
 from nightferry.core.frame import Digest, FrameId, Sighting
 from nightferry.core.night import Night
-from nightferry.core.overview import Contact, Overview
+from nightferry.core.overview import Contact, NightLine, Overview
 from nightferry.core.product import Product
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
@@ -57,6 +57,7 @@ class Proof(NamedTuple):
     audit last found them right. ``doubt`` says what an audit found since then; only an empty
     one lets anybody delete a source. ``raw`` is the digest of what was pulled: another one than ``digest`` where a
     product was delivered. ``product`` says that it is about a product of many frames, whose name is its path.
+    ``unread`` says why the last audit could not read it; empty when it could.
     """
 
     frame: FrameId
@@ -72,36 +73,43 @@ class Proof(NamedTuple):
     cleared: bool
     raw: Digest | None = None
     product: bool = False
+    unread: str = ""
 
 
 class Proven(NamedTuple):
-    """What receipts say of an archive: the delivery to it, when it was last found right, and what doubts that."""
+    """What receipts say of an archive: the delivery to it, when it was last found right, and what doubts that.
+
+    ``unread`` says why the last audit could not read it; empty when it could.
+    """
 
     delivery: Receipt | None
     proven_us: int
     doubt: str
+    unread: str = ""
 
 
 def proven(receipts: Sequence[Receipt], archive: str) -> Proven:
     """Find out what receipts, oldest first, say of an archive."""
     delivery: Receipt | None = None
-    proven_us, doubt = 0, ""
+    proven_us, doubt, unread = 0, "", ""
     for receipt in receipts:
         done = receipt.outcome is Outcome.DONE
         if receipt.target != archive:
             continue
         if receipt.step == "deliver" and done:
-            delivery, proven_us, doubt = receipt, receipt.started_us, ""
+            delivery, proven_us, doubt, unread = receipt, receipt.started_us, "", ""
         elif receipt.step == "audit" and done:
-            proven_us, doubt = receipt.started_us, ""
-        elif receipt.step == "audit" and receipt.outcome is not Outcome.FAILED:  # a failed audit saw nothing
-            doubt = receipt.reason or receipt.outcome.value
-    return Proven(delivery, proven_us, doubt)
+            proven_us, doubt, unread = receipt.started_us, "", ""
+        elif receipt.step == "audit" and receipt.outcome is Outcome.FAILED:  # it saw nothing
+            unread = receipt.reason or receipt.outcome.value
+        elif receipt.step == "audit":
+            doubt, unread = receipt.reason or receipt.outcome.value, ""
+    return Proven(delivery, proven_us, doubt, unread)
 
 
 def proof_of(account: Account, archive: str) -> Proof | None:
     """Make the proof that an archive has a frame of all its receipts; None when it was never delivered there."""
-    delivery, proven_us, doubt = proven(account.receipts, archive)
+    delivery, proven_us, doubt, unread = proven(account.receipts, archive)
     if delivery is None:
         return None
     done = [receipt for receipt in account.receipts if receipt.outcome is Outcome.DONE]
@@ -120,12 +128,13 @@ def proof_of(account: Account, archive: str) -> Proof | None:
         doubt=doubt,
         cleared=any(receipt.step == "clear" for receipt in done),
         raw=pulled,
+        unread=unread,
     )
 
 
 def proof_of_product(product: Product, archive: str) -> Proof | None:
     """Make the proof that an archive has a product; None when it was never delivered there."""
-    delivery, proven_us, doubt = proven(product.receipts, archive)
+    delivery, proven_us, doubt, unread = proven(product.receipts, archive)
     if delivery is None:
         return None
     name = delivery.proof.get("name")
@@ -142,6 +151,7 @@ def proof_of_product(product: Product, archive: str) -> Proof | None:
         doubt=doubt,
         cleared=False,
         product=True,
+        unread=unread,
     )
 
 
@@ -231,6 +241,13 @@ class Ledger(Protocol):
 
     def overview(self, telescope: str, nights: int) -> Overview:
         """Tell a telescope's last nights, newest first, and what is open in those before."""
+        ...
+
+    def open_nights(self, telescope: str, before: date) -> Sequence[NightLine]:
+        """Tell the nights before another with frames or cubes that are held or failed, newest first.
+
+        Nobody strikes their balance: ``seen`` is the sum of the others, and ``bytes`` are not counted.
+        """
         ...
 
     def rebuild(self, telescope: str | None = None) -> None:

@@ -35,18 +35,34 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Products:
+    """Products of many frames (cubes) of a night, by where they stand, and why some are held or failed.
+
+    A reason's ``frames`` counts products here. They are no part of the night's balance, which counts raw frames.
+    """
+
+    counts: Mapping[Bin, int] = field(default_factory=dict)
+    reasons: Sequence[Reason] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NightLine:
     """One night: its balance, and the reasons of what is held or failed, the most frequent first."""
 
     balance: Balance
     reasons: Sequence[Reason] = ()
+    products: Products = field(default_factory=Products)
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A telescope's last nights, newest first; ``older`` counts what is still open in the nights before them."""
+    """A telescope's last nights, newest first; ``older`` counts what is still open in the nights before them.
+
+    ``older_products`` counts the products of many frames that are held or failed there.
+    """
 
     contact: Contact
     nights: Sequence[NightLine] = ()
     older: Mapping[Bin, int] = field(default_factory=dict)
     oldest_open: date | None = None
+    older_products: Mapping[Bin, int] = field(default_factory=dict)

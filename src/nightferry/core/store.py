@@ -13,7 +13,7 @@ slash; bytes that are not UTF-8 travel as surrogate escapes, so that every name 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NewType, Protocol, TypeAlias
+from typing import Literal, NamedTuple, NewType, Protocol, TypeAlias
 
 from nightferry.core.errors import NightferryError
 
@@ -24,9 +24,8 @@ ROOT = StorePath("")
 BUFFER_SIZE = 364 * 2880
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file as the store shows it now.
+class Entry(NamedTuple):
+    """A file as the store shows it now; a tuple, for a listing makes a hundred thousand of them in tenths of a second.
 
     ``size`` is in bytes. ``mtime_us`` is the time of last change in microseconds since 1970-01-01 UTC by the
     store's own clock, or None when it tells none; ``resolution_us`` is how far it may be off because of the

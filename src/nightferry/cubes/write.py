@@ -49,13 +49,13 @@ def write_cube(
         planes.append(plane)
         total += _moved_on(plane, at)
         at += source.length
-    out.write(bytes(-at % BLOCK))
+    _write_all(out, memoryview(bytes(-at % BLOCK)))
     columns = [replace(each, values=planes) if each.name == "DATASUM" else each for each in head.columns]
     table, of_table = table_bytes(columns, len(sources), head.order)
     _write_all(out, memoryview(table))
     size = out.tell()
     out.seek(0)
-    out.write(sealed(cards, folded(total)))
+    _write_all(out, memoryview(sealed(cards, folded(total))))
     return Written(size, (folded(total), of_table), tuple(planes))
 
 

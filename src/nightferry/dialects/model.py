@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nightferry.core.canonical import FIELDS, ImageType
+from nightferry.core.patterns import compiled
 from nightferry.dialects.functions import FUNCTIONS
 from nightferry.dialects.units import UNITS_OF
 
@@ -14,16 +15,7 @@ _SOURCE = re.compile(r"(?P<keys>@?[A-Za-z0-9_-]+(?:\+[A-Za-z0-9_-]+)?)(?:\s+\[(?
 _MADE = frozenset({"start_resolution", "wcs", "raw_name"})
 
 
-def _compile(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return re.compile(value)
-    except re.error as err:
-        raise ValueError(f"not a regular expression: {err}") from err
-
-
-Pattern = Annotated[re.Pattern[str], BeforeValidator(_compile)]
+Pattern = Annotated[re.Pattern[str], BeforeValidator(compiled)]
 
 
 class _Section(BaseModel):

@@ -94,10 +94,10 @@ def _fold_words(words: memoryview) -> int:
 def _numpy_summing() -> Summing:
     import numpy as np  # noqa: PLC0415 - its import is put off until it pays
 
-    word, wide = np.dtype(">u4"), np.dtype(np.uint64)
+    word, wide, add = np.dtype(">u4"), np.dtype(np.uint64), np.add.reduce
 
     def summing(words: memoryview, /) -> int:
-        return int(np.frombuffer(words, word).sum(dtype=wide))
+        return int(add(np.frombuffer(words, word), dtype=wide))
 
     return summing
 

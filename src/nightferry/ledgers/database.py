@@ -13,36 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
-from nightferry.core.errors import Busy, Misconfigured, NightferryError, NoSpace, TryAgain
+from nightferry.core.errors import Misconfigured
+from nightferry.ledgers.made import restate_all_products
 from nightferry.ledgers.place import prepare_file
-from nightferry.ledgers.schema import HEAD, VERSION_TABLE, metadata
+from nightferry.ledgers.revision import HEAD
+from nightferry.ledgers.schema import VERSION_TABLE, metadata
+from nightferry.ledgers.sqlite import NARROW, SETTINGS, WIDE, database_path, explain
 
 #: Migrations that came before `HEAD`, oldest first.
-OLDER: tuple[str, ...] = ("0001",)
+OLDER: tuple[str, ...] = ("0001", "0002")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BEGIN = "nightferry_begin"
-# 16 MB of cache keep the indexes of a few hundred thousand frames off the disk while they grow; they are given back
-# with the commit, for a run has a connection for each telescope and more, and each would keep what it once filled.
-_WIDE, _NARROW = "PRAGMA cache_size = -16000", "PRAGMA cache_size = -2000"
-
-# FULL: a commit that was answered survives the loss of power. F_FULLFSYNC is macOS' only true sync; other systems
-# ignore it.
-_SETTINGS = (
-    "PRAGMA synchronous = FULL",
-    "PRAGMA fullfsync = ON",
-    "PRAGMA checkpoint_fullfsync = ON",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA trusted_schema = OFF",
-    _NARROW,
-    "PRAGMA wal_autocheckpoint = 4000",
-    "PRAGMA journal_size_limit = 67108864",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +55,10 @@ class Database:
         writer = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         with self.explained(), writer.connect() as connection:
             with connection.begin():
-                connection.exec_driver_sql(_WIDE)
+                connection.exec_driver_sql(WIDE)
                 yield connection
             with suppress(sqlite3.DatabaseError):  # it is committed, whatever becomes of the cache
-                _tell(connection.connection, _NARROW)
+                _tell(connection.connection, NARROW)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -79,7 +66,7 @@ class Database:
         try:
             yield
         except (DatabaseError, sqlite3.DatabaseError) as err:
-            known = explain(err, self.path, self.wait)
+            known = explain(err.orig if isinstance(err, DatabaseError) else err, self.path, self.wait)
             if known is None:
                 raise
             raise known from err
@@ -114,56 +101,10 @@ def open_database(url: str, *, wait: float) -> Database:
     return database
 
 
-def database_path(url: str) -> Path:
-    """Tell the file that a ledger URL names; raises `Misconfigured` when it names none."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError as err:
-        raise Misconfigured(f"[ledger] url {url!r} is not a URL; expected sqlite:////path/to/ledger.db") from err
-    if parsed.drivername not in {"sqlite", "sqlite+pysqlite"}:
-        raise Misconfigured(
-            f"[ledger] url names {parsed.drivername!r}; this version keeps its ledger in SQLite: "
-            "expected sqlite:////path/to/ledger.db"
-        )
-    if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
-        raise Misconfigured(f"[ledger] url {url!r} names no file to keep; expected sqlite:////path/to/ledger.db")
-    if parsed.query or parsed.host:
-        raise Misconfigured(f"[ledger] url {url!r} has more than a path; expected sqlite:////path/to/ledger.db")
-    return Path(parsed.database).expanduser().absolute()
-
-
-def explain(err: DatabaseError | sqlite3.DatabaseError, path: Path, wait: float) -> NightferryError | None:
-    """Make of SQLite's error one that says who must act; None for those that only a bug can cause."""
-    origin = err.orig if isinstance(err, DatabaseError) else err
-    code = getattr(origin, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the rest its circumstances
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return Busy(f"the ledger {path} was locked by another process for {wait:g} s; tried again later")
-    if code == sqlite3.SQLITE_FULL:
-        return NoSpace(f"no room for the ledger {path}: {origin}; make room on its disk")
-    if code == sqlite3.SQLITE_IOERR:
-        return TryAgain(f"the disk of the ledger {path} failed: {origin}; look at the disk if this comes again")
-    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
-        return Misconfigured(
-            f"cannot open the ledger {path} for writing: {origin}; give this user the right to write that file and "
-            "its folder, or set [ledger] url to another file"
-        )
-    if code == sqlite3.SQLITE_NOTADB:
-        return Misconfigured(
-            f"{path} is not a ledger, for it is not an SQLite database; set [ledger] url to another file, or move "
-            "this one away"
-        )
-    if code == sqlite3.SQLITE_CORRUPT:
-        return Misconfigured(
-            f"the ledger {path} is damaged: {origin}; stop nightferry, keep a copy of the file and of those beside "
-            "it, then restore a backup, or save what can be read with: sqlite3 LEDGER .recover"
-        )
-    return None
-
-
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     """Prepare each new connection (SQLAlchemy calls this)."""
     connection.isolation_level = None
-    _tell(connection, *_SETTINGS)
+    _tell(connection, *SETTINGS)
 
 
 def _tell(connection: DBAPIConnection | PoolProxiedConnection, *settings: str) -> None:
@@ -256,3 +197,4 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, HEAD)
+    restate_all_products(connection)  # an older ledger has none, or may have made them in another way

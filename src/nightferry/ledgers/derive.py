@@ -15,6 +15,8 @@ from sqlalchemy.dialects.sqlite import insert
 from nightferry.core.balance import Bin, Expectation, standing_of
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.ledgers.bulk import write_rows
+from nightferry.ledgers.made import restate_products
 from nightferry.ledgers.rows import (
     SIGHTING,
     Value,
@@ -28,6 +30,9 @@ from nightferry.ledgers.schema import expectations, receipts, sightings, standin
 NOTHING = Expectation((), ())
 #: How many frames one statement is about; SQLite before 3.32 takes 999 values at most, and some name a frame twice.
 PAGE = 400
+
+#: No table has a row behind this one: SQLite's largest number.
+_NEWEST_ROW = 2**63 - 1
 
 _T = TypeVar("_T")
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
@@ -56,7 +61,7 @@ _HISTORY = (
         receipts.c.seconds,
         case((receipts.c.step == "release", receipts.c.proof), else_="{}"),
     )
-    .where(receipts.c.frame.in_(_FRAMES))
+    .where(receipts.c.frame.in_(_FRAMES), receipts.c.seq <= bindparam("before"))
     .order_by(receipts.c.seq)
 )
 _IN_ORDER = (
@@ -86,29 +91,39 @@ def expectations_of(connection: Connection) -> dict[str, Expectation]:
     return {row.telescope: expectation_from(row.steps, row.archives, row.versions) for row in rows}
 
 
-def restate(connection: Connection, frames: Iterable[str]) -> None:
-    """Make the standings of these frames anew: one row for each that counts, none for the others."""
+def restate(
+    connection: Connection, frames: Iterable[str], told: Sequence[Receipt] = (), before: int = _NEWEST_ROW
+) -> None:
+    """Make the standings of these frames anew: one row for each that counts, none for the others.
+
+    What was never sighted is a product of many frames, and has a row of its own kind. Receipts are read up to the row
+    ``before``; those that follow, in this very transaction, are ``told``.
+    """
     expected = expectations_of(connection)
+    following: dict[str, list[Receipt]] = {}
+    for receipt in told:
+        following.setdefault(receipt.frame, []).append(receipt)
     for page in pages(list(dict.fromkeys(frames))):
-        history = _history_of(connection, page)
+        history = _history_of(connection, page, before)
         rows: list[dict[str, Value]] = []
-        for seq, frame, last, *columns in connection.execute(_SIGHTED, {"frames": list(page)}).all():
-            told = history.get(frame, [])
-            if not last and not _was_pulled(told):
+        sighted = connection.execute(_SIGHTED, {"frames": list(page)}).all()
+        restate_products(connection, set(page) - {row.frame for row in sighted})
+        for seq, frame, last, *columns in sighted:
+            whole = [*history.get(frame, ()), *following.get(frame, ())]
+            if not last and not _was_pulled(whole):
                 continue
             sighting = sighting_from(*columns)
-            standing = standing_of(sighting, told, expected.get(sighting.night.telescope, NOTHING))
+            standing = standing_of(sighting, whole, expected.get(sighting.night.telescope, NOTHING))
             rows.append(standing_row(seq, frame, sighting.night, standing, last=last))
         connection.execute(_FORGET, {"frames": list(page), "kept": [row["sighting"] for row in rows]})
-        if rows:
-            connection.execute(_STATE, rows)
+        write_rows(connection, _STATE, rows)
 
 
-def _history_of(connection: Connection, frames: Sequence[str]) -> dict[str, list[Receipt]]:
-    """Read the receipts of up to `PAGE` frames, oldest first, as far as standings depend on them."""
+def _history_of(connection: Connection, frames: Sequence[str], before: int) -> dict[str, list[Receipt]]:
+    """Read the receipts of up to `PAGE` frames until a row, oldest first, as far as standings depend on them."""
     nowhere = Night("", date.min)
     found: dict[str, list[Receipt]] = {}
-    rows = connection.execute(_HISTORY, {"frames": list(frames)}).all()
+    rows = connection.execute(_HISTORY, {"frames": list(frames), "before": before}).all()
     for frame, step, version, outcome, reason, target, started_us, seconds, proof in rows:
         facts = {} if proof == "{}" else json.loads(proof)
         receipt = Receipt(

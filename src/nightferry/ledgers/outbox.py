@@ -9,12 +9,13 @@ from itertools import pairwise
 
 from sqlalchemy import Connection, Row, func, insert, select
 
-from nightferry.core.alert import LEASE, Alert, Condition, Kind, Letter, Past, turn
+from nightferry.core.alert import LEASE, MANY, TOGETHER, Alert, Condition, Kind, Letter, Past, turn
 from nightferry.core.balance import backoff_us
 from nightferry.ledgers.database import Database
 from nightferry.ledgers.schema import alerts, mailings
 
 _TOLD = (Kind.RAISED.value, Kind.RESOLVED.value, Kind.DIGEST.value, Kind.TEST.value)
+_NEWS = frozenset({Kind.RAISED, Kind.RESOLVED})
 _LAST_OF_KEYS = select(func.max(alerts.c.seq)).group_by(alerts.c.key).scalar_subquery()
 
 
@@ -25,16 +26,25 @@ class SqlOutbox:
     database: Database
 
     def follow(self, conditions: Sequence[Condition], channels: Sequence[str], now_us: int) -> list[Alert]:
-        """Write down what a look at conditions means; tell what was raised or resolved by it."""
+        """Write down what a look at conditions means; tell what was raised or resolved by it.
+
+        More than `MANY` of those are told people in one message.
+        """
         with self.database.reading() as connection:  # mostly nothing is new, and that takes no lock
             if not _entries(connection, conditions, now_us):
                 return []
         with self.database.writing() as connection:
+            entries = _entries(connection, conditions, now_us)
+            told = [Alert(0, one.key, kind, title, body, now_us) for one, kind, title, body in entries if kind in _NEWS]
+            together = bool(channels) and len(told) > MANY
+            to = (TOGETHER,) if together else tuple(channels)
             made = [
-                _append(connection, Alert(0, one.key, kind, title, body, now_us, tuple(channels)))
-                for one, kind, title, body in _entries(connection, conditions, now_us)
+                _append(connection, Alert(0, one.key, kind, title, body, now_us, to))
+                for one, kind, title, body in entries
             ]
-        return [alert for alert in made if alert.kind in {Kind.RAISED, Kind.RESOLVED}]
+            if together:
+                _append(connection, _summary(told, channels))
+        return [alert for alert in made if alert.kind in _NEWS]
 
     def post(self, alert: Alert) -> bool:
         """Write down an alert unless one of its key is there already; whether it was."""
@@ -99,8 +109,14 @@ def _entries(
 ) -> list[tuple[Condition, Kind, str, str]]:
     """Tell the new entries that conditions ask for: kind, title and text of each."""
     found = []
+    under_way = (Kind.RAISED.value, Kind.NOTICED.value)
+    asked = select(alerts).where(alerts.c.seq.in_(_LAST_OF_KEYS), alerts.c.kind.in_(under_way))
+    known = {row.key: _alert(row) for row in connection.execute(asked)}
     for one in conditions:
-        past = _past(connection, one.key)
+        last = known.get(one.key)
+        if not one.active and last is None:  # the plain case: all is well, and was
+            continue
+        past = Past(last) if last and last.kind is Kind.RAISED else _past(connection, one.key)
         kind = turn(one, past, now_us)
         if kind is None:
             continue
@@ -110,6 +126,14 @@ def _entries(
             body = f"It lasted from {_clock(past.last.at_us)} to {_clock(now_us)}. It was:\n{past.last.body}"
         found.append((one, kind, title, body))
     return found
+
+
+def _summary(told: Sequence[Alert], channels: Sequence[str]) -> Alert:
+    """Make one message of many."""
+    first, others = told[0], len(told) - 1
+    body = "\n\n".join(f"{alert.title}\n{alert.body}" for alert in told)
+    title = f"{first.title}, and {others:,} more"
+    return Alert(0, f"several/{first.at_us}", Kind.DIGEST, title, body, first.at_us, tuple(channels))
 
 
 def _clock(at_us: int) -> str:

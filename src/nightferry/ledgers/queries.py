@@ -1,7 +1,7 @@
 """The questions that are asked of the ledger, inside a reader's transaction."""
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date
 
@@ -12,8 +12,6 @@ from sqlalchemy import (
     SQLColumnExpression,
     and_,
     bindparam,
-    case,
-    exists,
     func,
     or_,
     select,
@@ -21,7 +19,7 @@ from sqlalchemy import (
     true,
 )
 
-from nightferry.core.balance import Balance, Bin
+from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Account, Known
 from nightferry.core.night import Night
@@ -29,8 +27,10 @@ from nightferry.core.product import Product
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledgers.derive import pages
+from nightferry.ledgers.revision import DIGEST_INDEXED
 from nightferry.ledgers.rows import RECEIPT, SIGHTING, STANDING, receipt_from, sighting_from, standing_from
-from nightferry.ledgers.schema import DIGEST_INDEXED, receipts, sightings, standings
+from nightferry.ledgers.schema import products as product_rows
+from nightferry.ledgers.schema import receipts, sightings, standings
 from nightferry.ledgers.text import read_text, write_text
 
 _SEQS: BindParameter[list[int]] = bindparam("seqs", expanding=True)
@@ -163,20 +163,17 @@ def history(connection: Connection, frame: str) -> list[Receipt]:
 
 
 def products(connection: Connection, telescope: str | None, evenings: Sequence[date] | None) -> list[Product]:
-    """Tell the products of many frames: what has receipts and was never sighted."""
-    unsighted = select(receipts.c.frame).except_(select(sightings.c.frame))
-    first = func.min(receipts.c.seq)
-    asked = select(receipts.c.frame).where(receipts.c.frame.in_(unsighted))
+    """Tell the products of many frames, ordered by night and time of making."""
+    asked = select(product_rows.c.frame).order_by(product_rows.c.evening, product_rows.c.first)
     if telescope is not None:
-        asked = asked.where(receipts.c.telescope == telescope)
+        asked = asked.where(product_rows.c.telescope == telescope)
     if evenings is not None:
-        asked = asked.where(receipts.c.evening.in_(list(evenings)))
-    ordered = asked.group_by(receipts.c.frame, receipts.c.evening).order_by(receipts.c.evening, first)
+        asked = asked.where(product_rows.c.evening.in_(list(evenings)))
     found: list[Product] = []
-    for page in pages(connection.execute(ordered).scalars().all()):
+    for page in pages(connection.execute(asked).scalars().all()):
         told = _receipts_of(connection, page)
         found += [Product(FrameId(frame), told[frame][0].night, tuple(told[frame])) for frame in page]
-    return [product for product in found if product.key]
+    return found
 
 
 def finding(words: str) -> list[ColumnElement[bool]]:
@@ -223,47 +220,3 @@ def nights(connection: Connection, telescope: str) -> list[Night]:
     evening = standings.c.evening
     asked = select(evening).where(standings.c.telescope == telescope).distinct().order_by(evening)
     return [Night(telescope, day) for day in connection.execute(asked).scalars()]
-
-
-def balances(connection: Connection, telescope: str | None, evenings: Sequence[date] | None) -> list[Balance]:
-    """Tell each night's balance, oldest first."""
-    seen = _seen(connection, telescope, evenings)
-    counts: dict[Night, Counter[str]] = defaultdict(Counter)
-    delivered = standings.c.bin == Bin.DELIVERED.value
-    asked = (
-        select(
-            standings.c.telescope,
-            standings.c.evening,
-            standings.c.bin,
-            func.count(),
-            func.sum(case((delivered, sightings.c.size), else_=0)),
-        )
-        .select_from(_STATED)
-        .where(chosen(telescope, evenings))
-        .group_by(standings.c.telescope, standings.c.evening, standings.c.bin)
-    )
-    for name, evening, bin_name, count, size in connection.execute(asked):
-        counts[Night(name, evening)].update({bin_name: count, "bytes": size})
-    everything = sorted(seen.keys() | counts.keys(), key=lambda night: (night.date, night.telescope))
-    return [Balance(night, seen=seen.get(night, 0), **counts[night]) for night in everything]
-
-
-def _seen(connection: Connection, telescope: str | None, evenings: Sequence[date] | None) -> dict[Night, int]:
-    """Count each night's frames from sightings and receipts alone, so that the balance is a check of the standings."""
-    newer, later = sightings.alias("newer"), sightings.alias("later")
-    replaced = exists().where(newer.c.frame == sightings.c.frame, newer.c.seq > sightings.c.seq)
-    changed = exists().where(
-        later.c.telescope == sightings.c.telescope, later.c.path == sightings.c.path, later.c.seq > sightings.c.seq
-    )
-    pulled = exists().where(
-        receipts.c.frame == sightings.c.frame,
-        receipts.c.step == "pull",
-        receipts.c.outcome == Outcome.DONE.value,
-    )
-    asked = select(sightings.c.telescope, sightings.c.evening, func.count()).where(~replaced, or_(~changed, pulled))
-    if telescope is not None:
-        asked = asked.where(sightings.c.telescope == telescope)
-    if evenings is not None:
-        asked = asked.where(sightings.c.evening.in_(list(evenings)))
-    rows = connection.execute(asked.group_by(sightings.c.telescope, sightings.c.evening))
-    return {Night(name, evening): count for name, evening, count in rows}

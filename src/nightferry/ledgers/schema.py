@@ -2,12 +2,13 @@
 
 ``sightings`` and ``receipts`` are append-only, and the database itself sees to that (triggers). ``seq`` numbers
 their rows in the order in which they were committed. ``standings`` is derived: one row for each frame that counts,
-made by `core.balance.standing_of`. ``expectations`` is what the configuration last said of each telescope,
+made by `core.balance.standing_of`; ``products`` is derived likewise, one row for each product of many frames.
+``expectations`` is what the configuration last said of each telescope,
 ``contacts`` how it last answered. ``alerts`` is what people are to be told, and ``mailings`` what became of that; both
 are append-only too.
 
-A change here needs a migration in ``migrations/versions`` and its name in `HEAD`: a new ledger is made of these
-tables, an older one is brought here by migrations, and a test proves that both ways end at the same database.
+A change here needs a migration in ``migrations/versions`` and its name in `revision.HEAD`: a new ledger is made of
+these tables, an older one is brought here by migrations, and a test proves that both ways end at the same database.
 """
 
 from sqlalchemy import (
@@ -17,6 +18,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
+    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -27,11 +29,10 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.types import TypeDecorator
 
-from nightferry.ledgers.text import AnyText
-
-#: The migration that makes these tables.
-HEAD = "0002"
+from nightferry.ledgers.revision import DIGEST_INDEXED, OPEN_INDEXED
+from nightferry.ledgers.text import read_text, write_text
 
 metadata = MetaData(
     naming_convention={
@@ -41,6 +42,22 @@ metadata = MetaData(
         "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
+
+
+class AnyText(TypeDecorator[str]):
+    """A text column that takes every Python string."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy passes it
+        """Write what goes into the database."""
+        return None if value is None else write_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy passes it
+        """Read what comes out of it."""
+        return None if value is None else read_text(value)
+
 
 # SQLite's own row number is called INTEGER; elsewhere a row number needs 64 bits to be as large.
 _RowNumber = BigInteger().with_variant(Integer(), "sqlite")
@@ -85,9 +102,6 @@ receipts = Table(
     CheckConstraint("outcome IN ('done', 'held', 'failed', 'broken')", name="outcome"),
     Index("ix_receipts_frame", "frame", "seq"),
 )
-#: What a person can have in hand is a file as it came, or as it stands in an archive. (SQLite uses the index only
-#: where a query says the same in the same words, without parameters.)
-DIGEST_INDEXED = "step IN ('pull', 'deliver')"
 Index("ix_receipts_digest", receipts.c.digest, sqlite_where=text(DIGEST_INDEXED))
 Index("ix_receipts_stored", receipts.c.stored, sqlite_where=receipts.c.stored.is_not(None))
 
@@ -106,9 +120,23 @@ standings = Table(
     CheckConstraint("bin IN ('delivered', 'held', 'failed', 'ignored', 'pending')", name="bin"),
     Index("ix_standings_night", "telescope", "evening", "bin"),
 )
-#: What is not at its end: few frames of many, so they have an index of their own. (As for `DIGEST_INDEXED`.)
-OPEN_INDEXED = "bin IN ('held', 'failed', 'pending')"
 Index("ix_standings_open", standings.c.telescope, standings.c.evening, standings.c.bin, sqlite_where=text(OPEN_INDEXED))
+
+products = Table(
+    "products",
+    metadata,
+    Column("frame", Text, primary_key=True),
+    Column("first", BigInteger, nullable=False),  # the number of the first receipt about it
+    Column("telescope", Text, nullable=False),
+    Column("evening", Date, nullable=False),
+    Column("key", AnyText, nullable=False),  # the same for every edition
+    Column("bin", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Column("delivered", Boolean, nullable=False),  # whether any archive was ever given it
+    CheckConstraint("bin IN ('delivered', 'held', 'failed', 'ignored', 'pending')", name="bin"),
+    Index("ix_products_night", "telescope", "evening", "key", "first"),
+)
 
 expectations = Table(
     "expectations",

@@ -1,30 +1,29 @@
 """The ledger in an SQL database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, text
 
 from nightferry.core.balance import Balance, Bin, Expectation
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.ledger import Account, Known, Proof, proof_of
 from nightferry.core.night import Night
-from nightferry.core.overview import Contact, Overview
+from nightferry.core.overview import Contact, NightLine, Overview
 from nightferry.core.product import Product
 from nightferry.core.receipt import Receipt
 from nightferry.core.store import StorePath
-from nightferry.ledgers import queries
+from nightferry.ledgers import answers, queries
+from nightferry.ledgers.contacts import note_contact
 from nightferry.ledgers.database import Database, open_database
 from nightferry.ledgers.derive import expectations_of, pages, restate_all, restate_open
+from nightferry.ledgers.made import restate_all_products
 from nightferry.ledgers.outbox import SqlOutbox
-from nightferry.ledgers.overviews import contact_of, note_contact, overview_of
 from nightferry.ledgers.rows import expectation_row
 from nightferry.ledgers.schema import expectations, standings
+from nightferry.ledgers.sqlite import PATIENCE
 from nightferry.ledgers.writing import append_receipts, append_sightings
-
-#: How long a writer waits for another process' transaction, in seconds; the longest (100,000 sightings) takes a few.
-PATIENCE = 30.0
 
 
 def open_ledger(url: str, *, wait: float = PATIENCE) -> "SqlLedger":
@@ -156,7 +155,7 @@ class SqlLedger:
     def balances(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> list[Balance]:
         """Tell the balance of each night, oldest first."""
         with self.database.reading() as connection:
-            return queries.balances(connection, telescope, evenings)
+            return answers.balances(_asking(connection), telescope, evenings)
 
     def nights(self, telescope: str) -> list[Night]:
         """Tell the nights of a telescope, oldest first."""
@@ -171,17 +170,23 @@ class SqlLedger:
     def contact(self, telescope: str) -> Contact:
         """Tell how a telescope last answered."""
         with self.database.reading() as connection:
-            return contact_of(connection, telescope)
+            return answers.contact_of(_asking(connection), telescope)
 
     def overview(self, telescope: str, nights: int) -> Overview:
         """Tell a telescope's last nights, and what is open in those before."""
         with self.database.reading() as connection:
-            return overview_of(connection, telescope, nights)
+            return answers.overview_of(_asking(connection), telescope, nights)
+
+    def open_nights(self, telescope: str, before: date) -> list[NightLine]:
+        """Tell the nights before another with frames or cubes that are held or failed, newest first."""
+        with self.database.reading() as connection:
+            return answers.open_nights(_asking(connection), telescope, before)
 
     def rebuild(self, telescope: str | None = None) -> None:
-        """Make the standings anew from sightings and receipts alone."""
+        """Make the standings anew from sightings and receipts alone, and those of all products of many frames."""
         with self.database.writing() as connection:
             restate_all(connection, telescope)
+            restate_all_products(connection)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -192,3 +197,10 @@ class SqlLedger:
             with self.database.reading() as connection:
                 accounts = queries.accounts_at(connection, page)
             yield from accounts
+
+
+def _asking(connection: Connection) -> answers.Ask:
+    def ask(sql: str, values: answers.Values) -> Iterable[answers.Row]:
+        return connection.execute(text(sql), values)
+
+    return ask

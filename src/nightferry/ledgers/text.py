@@ -8,9 +8,6 @@ looking a path up means writing it first.
 
 import re
 
-from sqlalchemy import Dialect, Text
-from sqlalchemy.types import TypeDecorator
-
 _UNWRITABLE = re.compile("[\0\\\\\ud800-\udfff]")
 _LOST_BYTES = range(0xDC80, 0xDD00)  # how Python's "surrogateescape" keeps the bytes 80 to ff
 _WRITTEN = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4}))")
@@ -41,18 +38,3 @@ def _unescape(found: re.Match[str]) -> str:
         code = int(byte, 16)
         return chr(0xDC00 + code) if code else "\0"
     return "\\" if unit is None else chr(int(unit, 16))
-
-
-class AnyText(TypeDecorator[str]):
-    """A text column that takes every Python string."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy passes it
-        """Write what goes into the database."""
-        return None if value is None else write_text(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy passes it
-        """Read what comes out of it."""
-        return None if value is None else read_text(value)

@@ -7,8 +7,9 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 from nightferry.core.balance import Expectation, standing_of
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.receipt import Receipt
+from nightferry.ledgers.bulk import write_rows
+from nightferry.ledgers.contacts import note_proofs
 from nightferry.ledgers.derive import NOTHING, PAGE, expectations_of, restate
-from nightferry.ledgers.overviews import note_proofs
 from nightferry.ledgers.rows import receipt_row, sighting_row, standing_row
 from nightferry.ledgers.schema import receipts, sightings, standings
 
@@ -29,6 +30,8 @@ _LAST = select(
     sightings.c.refused,
 ).where(sightings.c.seq.in_(_LAST_OF_PATHS))
 
+_NEW_RECEIPTS, _NEW_SIGHTINGS, _NEW_STANDINGS = insert(receipts), insert(sightings), insert(standings)
+
 #: All that a sighting says beyond its path and time.
 _Saying = tuple[object, ...]
 
@@ -44,8 +47,8 @@ def append_sightings(connection: Connection, seen: Iterable[Sighting]) -> None:
 def append_receipts(connection: Connection, told: Sequence[Receipt]) -> None:
     """Append receipts in their order, and make the standings of their frames anew."""
     seq: int = connection.execute(select(func.coalesce(func.max(receipts.c.seq), 0))).scalar_one()
-    connection.execute(insert(receipts), [receipt_row(seq + place, receipt) for place, receipt in enumerate(told, 1)])
-    restate(connection, [receipt.frame for receipt in told])
+    write_rows(connection, _NEW_RECEIPTS, [receipt_row(seq + place, receipt) for place, receipt in enumerate(told, 1)])
+    restate(connection, [receipt.frame for receipt in told], told, seq)
     note_proofs(connection, told)
 
 
@@ -82,10 +85,8 @@ def _append_page(connection: Connection, page: list[Sighting], seq: int, expecte
             new_standings.append(standing_row(seq, frame, sighting.night, standing, last=True))
         else:
             changed += (str(last[0]), frame)
-    if rows:
-        connection.execute(insert(sightings), rows)
-    if new_standings:
-        connection.execute(insert(standings), new_standings)
+    write_rows(connection, _NEW_SIGHTINGS, rows)
+    write_rows(connection, _NEW_STANDINGS, new_standings)
     restate(connection, changed)
     return seq
 

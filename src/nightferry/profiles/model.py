@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nightferry.core.canonical import FIELDS, ImageType
+from nightferry.core.patterns import compiled
 from nightferry.profiles.values import CONTEXT, FUNCTIONS
 
 Kind = Literal["text", "real", "whole", "logical"]
@@ -13,16 +14,7 @@ Kind = Literal["text", "real", "whole", "logical"]
 MARKS = ("@wcs", "@keep", "@keep-hierarch")
 
 
-def _compile(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return re.compile(value)
-    except re.error as err:
-        raise ValueError(f"not a regular expression: {err}") from err
-
-
-Pattern = Annotated[re.Pattern[str], BeforeValidator(_compile)]
+Pattern = Annotated[re.Pattern[str], BeforeValidator(compiled)]
 
 
 class _Section(BaseModel):

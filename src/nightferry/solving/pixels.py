@@ -108,7 +108,7 @@ def _planes(unit: Unit, file: BinaryIO) -> npt.NDArray[np.generic]:
     count = math.prod(axes)
     kind = np.dtype(_TYPES[unit.layout.bitpix])
     raw = np.empty(count, kind)
-    view = memoryview(raw.view(np.uint8))  # type: ignore[arg-type] # before Python 3.12 no type says that arrays are buffers
+    view = raw.view(np.uint8).data
     came = 0
     while came < len(view):
         got = file.readinto(view[came:])  # type: ignore[attr-defined]
@@ -121,7 +121,8 @@ def _planes(unit: Unit, file: BinaryIO) -> npt.NDArray[np.generic]:
     shape = (axes[1], axes[0])
     if count == axes[0] * axes[1]:
         return native.reshape(shape)
-    total: npt.NDArray[np.generic] = native.reshape(_PLANES, *shape).mean(axis=0, dtype=np.float32)
+    numbers = cast("npt.NDArray[np.float32]", native)  # whichever numbers they are: their mean is asked for as these
+    total: npt.NDArray[np.generic] = numbers.reshape(_PLANES, *shape).mean(axis=0, dtype=np.float32)
     return total
 
 

@@ -25,12 +25,14 @@ from nightferry.core.step import Grouping, Lane
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Store, Want
 from nightferry.fits.findings import Findings, Inspector
 from nightferry.fits.inspect import inspector_for
-from nightferry.steps.shelf import Shelf, disk_trouble, land, part_of, translated
+from nightferry.steps.shelf import Shelf, WholeFile, disk_trouble, land, part_of, translated
 
 #: Below this, starting over costs less than finding out whether what is here still fits.
 RESUME_FROM = 1 << 20
 #: So many bytes before the break are fetched again and compared: the part must be of this very file.
 OVERLAP = 64 << 10
+# As `open` does it, but keeping what is in the part: looking at it by name before is one call more for each frame.
+_PART_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 #: The fact that a frame lies on the shelf since an earlier pass, so that anything may have happened to its file.
 SHELVED = "shelved"
 
@@ -41,7 +43,7 @@ class _Copy:
 
     sighting: Sighting
     place: Path
-    file: FileIO
+    file: WholeFile
     hasher: blake3
     inspector: Inspector
     received: int = 0
@@ -159,21 +161,22 @@ class Pull:
         with translated(self.shelf.root, "the shelf"):
             for night in {sighting.night for sighting in sightings}:
                 self.shelf.folder(night).mkdir(parents=True, exist_ok=True)
-            return [self._open(sighting, files) for sighting in sightings]
+            resumes = self.store.traits.resumes
+            return [self._open(sighting, files, resumes=resumes) for sighting in sightings]
 
-    def _open(self, sighting: Sighting, files: ExitStack) -> _Copy:
+    def _open(self, sighting: Sighting, files: ExitStack, *, resumes: bool) -> _Copy:
         """Open the part; what is in it already counts if the rest can be fetched on its own."""
         place = self.shelf.file(sighting)
-        part = part_of(place)
-        inspector = inspector_for(sighting.path, sighting.size)
-        have = _size(part)
-        resumes = self.store.traits.resumes and RESUME_FROM <= have <= sighting.size
-        file = FileIO(part, "r+" if resumes else "w+")
+        descriptor = os.open(part_of(place), _PART_FLAGS, 0o666)
+        file = WholeFile(descriptor, "r+")
         files.callback(file.close)
-        copy = _Copy(sighting, place, file, blake3(), inspector)
-        if resumes:
-            copy.tail = _read_prefix(file, have, copy.hasher, inspector, keep=OVERLAP)
+        copy = _Copy(sighting, place, file, blake3(), inspector_for(sighting.path, sighting.size))
+        have = os.fstat(descriptor).st_size
+        if resumes and RESUME_FROM <= have <= sighting.size:
+            copy.tail = _read_prefix(file, have, copy.hasher, copy.inspector, keep=OVERLAP)
             copy.received = copy.resumed = have
+        elif have:
+            file.truncate(0)
         return copy
 
     def _receive(self, copy: _Copy, arrival: Arrival, buffer: memoryview) -> Entry:
@@ -217,13 +220,6 @@ def _done(landed: _Landed) -> Result:
         facts["resumed_from"] = copy.resumed
     product = _frame(copy.sighting, copy.place, copy.hasher, landed.findings, facts)
     return Result(copy.sighting, Outcome.DONE, "", product.facts, product, copy.seconds)
-
-
-def _size(part: str) -> int:
-    try:
-        return os.stat(part).st_size  # noqa: PTH116 - as cheap as it gets, once a frame
-    except FileNotFoundError:
-        return 0
 
 
 def _want(copy: _Copy) -> Want:

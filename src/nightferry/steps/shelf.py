@@ -98,6 +98,17 @@ def disk_trouble(err: OSError, place: Path, what: str) -> NightferryError:
     return TryAgain(f"{what} {place}: {err}")
 
 
+class WholeFile(FileIO):
+    """A file that takes all of what is written to it, or raises; a disk that is nearly full may take a part."""
+
+    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override] # never anything but bytes here
+        """Write all of the bytes and tell how many they are."""
+        taken = super().write(data)
+        while taken < len(data):
+            taken += super().write(memoryview(data)[taken:])
+        return taken
+
+
 def part_of(place: Path) -> str:
     """Tell where a frame stands while it arrives, from where it will stand."""
     return f"{place}.part"

@@ -29,7 +29,7 @@ from nightferry.profiles import Made
 from nightferry.steps.claims import claim
 from nightferry.steps.products import NAMES, TRAITS, named_beside, place_of, product_of
 from nightferry.steps.rebuild import digest_of
-from nightferry.steps.shelf import Shelf, land, part_of, translated
+from nightferry.steps.shelf import Shelf, WholeFile, land, part_of, translated
 from nightferry.steps.standardise import MOST_BUMPS, Draft, Settings, changes_between, draft_of, made_of
 
 #: The fact that holds a plate solution's cards, as 80-column text, one a line; they replace the raw header's.
@@ -148,7 +148,7 @@ class Standardise:
         place = place_of(self.shelf, frame, self._product(frame, version))
         with translated(place, "the shelf"):
             place.parent.mkdir(parents=True, exist_ok=True)
-            file = files.enter_context(FileIO(part_of(place), "w+"))
+            file = files.enter_context(WholeFile(part_of(place), "w+"))
             try:
                 source.seek(behind)
                 written = rewrite(source, file, draft.unit, [card.raw for card in made.cards])

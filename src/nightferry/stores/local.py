@@ -10,9 +10,10 @@ from pathlib import Path
 
 from nightferry.core.errors import Changed, Gone, Held, Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
-from nightferry.stores.local_folders import NO_FOLLOW, NOT_THERE, Folder, Folders, failure, is_link, refusal
+from nightferry.stores.loads import size_of
+from nightferry.stores.local_folders import NO_FOLLOW, NOT_THERE, Folder, Folders, failure, is_link, lstat, refusal
 from nightferry.stores.local_put import Memory, put_group
-from nightferry.stores.paths import is_part, name_refusal
+from nightferry.stores.paths import is_part, name_refusal, split
 
 _READ_FLAGS = (
     os.O_RDONLY
@@ -64,7 +65,7 @@ class LocalStore:
                     found, below = _scan(folders.open(path), path)
                 except OSError as err:
                     if path and isinstance(err, PermissionError):
-                        above, name = _split(path)
+                        above, name = split(path)
                         yield Oddity("closed", above, name)
                     elif not path or err.errno not in NOT_THERE:  # else it vanished, which is no matter
                         raise failure(err, f"{self._label}: cannot list {path or 'the root'!r}") from err
@@ -94,7 +95,7 @@ class LocalStore:
         size = 0
         for number, load in enumerate(loads, 1):
             group.append(load)
-            size += _size_of(load.source)
+            size += size_of(load)
             if number == len(loads) or len(group) == _GROUP_LOADS or size >= _GROUP_BYTES:
                 with self._folders() as folders:
                     answers = put_group(folders, group, self._memory)
@@ -105,11 +106,11 @@ class LocalStore:
         """Delete one file; raises `Gone` when it is not there, and `Held` for anything but a plain file."""
         if reason := refusal(path):
             raise Held(f"{self._label}: {reason}")
-        above, name = _split(path)
+        above, name = split(path)
         with self._folders() as folders:
             try:
                 folder = folders.open(above)
-                if not stat.S_ISREG(_lstat(folder, name).st_mode):
+                if not stat.S_ISREG(lstat(folder, name).st_mode):
                     raise Held(f"{self._label}: {path!r} is no plain file, so it is not removed")
                 os.unlink(folder.at(name), dir_fd=folder.fd)
             except OSError as err:
@@ -130,9 +131,9 @@ class LocalStore:
     def _look(self, folders: Folders, path: StorePath) -> Entry | None:
         if refusal(path):
             return None
-        above, name = _split(path)
+        above, name = split(path)
         try:
-            status = _lstat(folders.open(above), name)
+            status = lstat(folders.open(above), name)
         except OSError as err:
             if err.errno in NOT_THERE:
                 return None
@@ -195,7 +196,7 @@ class _LocalArrival:
     def _opened(self) -> io.FileIO:
         if reason := refusal(self._want.path):
             raise Held(f"{self._folders.label}: {reason}")
-        above, name = _split(self._want.path)
+        above, name = split(self._want.path)
         try:
             folder = self._folders.open(above)
         except Misconfigured as err:  # the root was there when the file was listed, so its disk went away
@@ -203,7 +204,7 @@ class _LocalArrival:
         fd = os.open(folder.at(name), _READ_FLAGS, dir_fd=folder.fd)
         try:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or (not NO_FOLLOW and is_link(_lstat(folder, name))):
+            if not stat.S_ISREG(status.st_mode) or (not NO_FOLLOW and is_link(lstat(folder, name))):
                 raise Gone(f"{self._place} is no plain file (any more)")
             if status.st_size < self._want.offset:
                 raise Changed(f"{self._place} has {status.st_size:,} bytes, fewer than came: {self._want.offset:,}")
@@ -270,19 +271,3 @@ else:
 
 def _entry(path: StorePath, status: os.stat_result) -> Entry:
     return Entry(path, status.st_size, status.st_mtime_ns // 1000)
-
-
-def _lstat(folder: Folder, name: str) -> os.stat_result:
-    return os.stat(folder.at(name), dir_fd=folder.fd, follow_symlinks=False)
-
-
-def _split(path: StorePath) -> tuple[StorePath, str]:
-    above, _, name = path.rpartition("/")
-    return StorePath(above), name
-
-
-def _size_of(source: Path) -> int:
-    try:
-        return source.stat().st_size
-    except OSError:  # the load is answered with that error when its turn comes
-        return 0

@@ -150,6 +150,11 @@ def refusal(path: str) -> str:
     return reason
 
 
+def lstat(folder: Folder, name: str) -> os.stat_result:
+    """Look at a name in a folder, not following a link; raises OSError."""
+    return os.stat(folder.at(name), dir_fd=folder.fd, follow_symlinks=False)
+
+
 def is_link(status: os.stat_result) -> bool:
     """Whether an lstat is that of a symbolic link, or of a Windows junction, which is as good as one."""
     if sys.platform == "win32":

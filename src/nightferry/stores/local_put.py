@@ -20,7 +20,16 @@ from pathlib import Path
 
 from nightferry.core.errors import Changed, Gone, Held, NightferryError, Occupied, TryAgain
 from nightferry.core.store import BUFFER_SIZE, Linked, Load, PutAnswer
-from nightferry.stores.local_folders import NO_FOLLOW, Folder, Folders, failure, refusal, sync_file, sync_folder
+from nightferry.stores.local_folders import (
+    NO_FOLLOW,
+    Folder,
+    Folders,
+    failure,
+    lstat,
+    refusal,
+    sync_file,
+    sync_folder,
+)
 from nightferry.stores.paths import is_part, part_name, part_writer
 
 # The answers of disks that cannot link here: another disk, no links on this kind of disk, too many of one file,
@@ -237,7 +246,7 @@ def _claim_by_link(folder: Folder, part: str, name: str) -> bool:
         os.link(folder.at(part), folder.at(name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
     except FileExistsError:
         # NFS may repeat a link whose answer was lost, and then finds its own: man 2 open, O_EXCL
-        if not os.path.samestat(_lstat(folder, part), _lstat(folder, name)):
+        if not os.path.samestat(lstat(folder, part), lstat(folder, name)):
             raise
     except OSError as err:
         if err.errno in _NO_LINK:
@@ -339,11 +348,7 @@ def _is_stale(entry: "os.DirEntry[str]") -> bool:
 
 def _taken(folder: Folder, name: str) -> bool:
     try:
-        _lstat(folder, name)
+        lstat(folder, name)
     except FileNotFoundError:
         return False
     return True
-
-
-def _lstat(folder: Folder, name: str) -> os.stat_result:
-    return os.stat(folder.at(name), dir_fd=folder.fd, follow_symlinks=False)

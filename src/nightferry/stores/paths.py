@@ -11,12 +11,16 @@ from nightferry.core.store import StorePath
 
 __all__ = [
     "LONGEST_PATH",
+    "above",
     "checked",
+    "inside",
     "is_part",
+    "is_text",
     "name_refusal",
     "part_name",
     "part_writer",
     "path_refusal",
+    "split",
     "windows_refusal",
 ]
 
@@ -26,6 +30,31 @@ def checked(path: StorePath) -> StorePath:
     if refusal := path_refusal(path):
         raise Held(f"{refusal}: nothing is read or written there; rename it at its origin, or mend the name template")
     return path
+
+
+def split(path: StorePath) -> tuple[StorePath, str]:
+    """Tell the folder that a path lies in (the root is an empty path), and its name there."""
+    folder, _, name = path.rpartition("/")
+    return StorePath(folder), name
+
+
+def above(path: StorePath) -> StorePath:
+    """Tell the folder that a path lies in."""
+    return split(path)[0]
+
+
+def inside(folder: StorePath, name: str) -> StorePath:
+    """Make the path of a name in a folder."""
+    return StorePath(f"{folder}/{name}" if folder else name)
+
+
+def is_text(name: str) -> bool:
+    """Whether a name is text: neither bytes that are not UTF-8 nor, as Windows allows, half of a character."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def part_name() -> str:

@@ -1,20 +1,18 @@
 """The sessions of one store with one server: as many as it may have, used again over calls and threads."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 from nightferry.core.errors import NightferryError, TryAgain, Unreachable
-from nightferry.core.store import StorePath
-
-#: A session that rested longer, in seconds, is asked whether it still lives.
-_RESTED = 0.2
+from nightferry.core.store import Entry, StorePath
 
 
 class Cut(Unreachable):
-    """The connection ended."""
+    """The connection ended, or was never made."""
 
 
 class Silence(Unreachable):
@@ -32,8 +30,8 @@ class Session(Protocol):
         """Whether the server still answers; all answers still to come are passed over."""
         ...
 
-    def settle(self) -> None:
-        """Forget all answers that are still to come."""
+    def settle(self) -> bool:
+        """Forget all answers that are still to come; False when that cannot be, and the session is of no more use."""
         ...
 
     def close(self, *, politely: bool = False) -> None:
@@ -42,19 +40,24 @@ class Session(Protocol):
 
 
 S = TypeVar("S", bound=Session)
+H = TypeVar("H")
 
 
-class Pool(Generic[S]):
-    """Idle sessions, and a gate that lets only so many calls through at once; ``make`` logs in."""
+class Pool(Generic[S, H]):
+    """Idle sessions, and a gate that lets only ``connections`` calls through at once; ``make`` logs in.
 
-    def __init__(self, make: Callable[[], S], label: str, connections: int) -> None:
+    ``habits`` is what the store learns about its server. A session that rested for more than ``rest`` seconds is asked
+    whether it still lives before it is used again.
+    """
+
+    def __init__(self, make: Callable[[], S], label: str, connections: int, habits: H, *, rest: float = 0.2) -> None:
         self.label = label
         self.connections = connections
+        self.habits = habits
         #: Unfinished files of ours that could not be deleted yet.
         self.leftovers: set[StorePath] = set()
-        #: What the server was found to lack, in the words of the store.
-        self.lacks: set[str] = set()
         self._make = make
+        self._rest = rest
         self._gate = threading.Semaphore(connections)
         self._lock = threading.Lock()
         self._idle: list[tuple[S, float]] = []
@@ -104,15 +107,15 @@ class Pool(Generic[S]):
                 session, since = self._idle.pop() if self._idle else (None, 0.0)
             if session is None:
                 return self._make(), era
-            if monotonic() - since < _RESTED or session.alive():
+            if monotonic() - since < self._rest or session.alive():
                 return session, era
             session.close()
 
     def give(self, session: S, era: int) -> None:
-        """Take a session back; one from before `close` is ended."""
-        session.settle()
+        """Take a session back; one in the middle of something, or from before `close`, is ended."""
+        settled = session.settle()
         with self._lock:
-            kept = era == self._era
+            kept = settled and era == self._era
             if kept:
                 self._idle.append((session, monotonic()))
         if not kept:
@@ -127,17 +130,18 @@ class Pool(Generic[S]):
             session.close(politely=True)
 
 
-class Line(Generic[S]):
+class Line(Generic[S, H]):
     """One call's way to the server: a place among the running calls, and a session that can be replaced."""
 
-    def __init__(self, pool: Pool[S], token: int | None = None) -> None:
+    def __init__(self, pool: Pool[S, H], token: int | None = None) -> None:
         self.pool = pool
         self.label = pool.label
+        self.habits = pool.habits
         self._session: S | None = None
         self._era = 0
         self._token: int | None = pool.enter() if token is None else token
 
-    def beside(self) -> "Line[S] | None":
+    def beside(self) -> "Line[S, H] | None":
         """Give a second line for the same call, if the pool can spare one."""
         token = self.pool.enter_beside()
         return None if token is None else Line(self.pool, token)
@@ -149,10 +153,19 @@ class Line(Generic[S]):
     def __exit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up; a session on which something went wrong, or was left half-way, is not used again."""
-        if err is not None and (isinstance(err, Cut | Silence | Garbled) or not isinstance(err, NightferryError)):
+        """Hang up; a session that is to blame for what went wrong, or may be, is not used again."""
+        if isinstance(err, Cut | Silence | Garbled) or not isinstance(err, NightferryError | GeneratorExit | None):
             self.drop()
         self.hang_up()
+
+    @contextmanager
+    def dropped_unless_done(self) -> Iterator[None]:
+        """End the session unless this block is gone through to its end: something is open on it until then."""
+        try:
+            yield
+        except BaseException:
+            self.drop()
+            raise
 
     @property
     def session(self) -> S:
@@ -160,6 +173,12 @@ class Line(Generic[S]):
         if self._session is None:
             self._session, self._era = self.pool.take()
         return self._session
+
+    def checked(self) -> S:
+        """Give a session that lives, after a while in which the server may have ended the old one."""
+        if self._session is not None and not self._session.alive():
+            self.drop()
+        return self.session
 
     def has(self, session: S) -> bool:
         """Whether this is the session in use."""
@@ -179,3 +198,17 @@ class Line(Generic[S]):
         if self._token is not None:
             token, self._token = self._token, None
             self.pool.leave(token)
+
+
+def stat_over(
+    pool: Pool[S, H],
+    stat: Callable[[Line[S, H], list[StorePath]], Iterator[Entry | None]],
+    paths: Iterable[StorePath],
+) -> Iterator[Entry | None]:
+    """Tell sizes and times over a line of a pool; see `Store.stat`.
+
+    The paths are taken in first: they may come out of a listing of this very store, which needs a line, too.
+    """
+    asked = [*paths]
+    with Line(pool) as line:
+        yield from stat(line, asked)

@@ -1,12 +1,13 @@
 """Other people's judges of FITS files: NASA's fitsverify, and astropy's fitscheck."""
 
-import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from nightferry.testing.unpacked import unpacked
 
 _TOLD = re.compile(r"Verification found (\d+) warning\(s\) and (\d+) error\(s\)")
 
@@ -16,8 +17,7 @@ def fitsverify_program() -> Path:
     found = shutil.which("fitsverify")
     if found is not None:
         return Path(found)
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "nightferry/fitsverify"
-    program = Path(os.environ.get("NIGHTFERRY_FITSVERIFY", cache)) / "bin/fitsverify"
+    program = unpacked("fitsverify") / "bin/fitsverify"
     if not program.is_file():
         raise FileNotFoundError("fitsverify is not here; run scripts/test (or scripts/fitsverify.sh), which gets it")
     return program

@@ -43,6 +43,20 @@ class PutConformance(Suite):
         assert sum(told) in {0, BIG}
         assert stage.content(b"a.fits") == generated(BIG)
 
+    def test_file_under_way_is_not_swept_by_another_put(self, stage: StoreStage, store: Store, tmp_path: Path) -> None:
+        """A put that finds another's unfinished file takes it for no leftover, in the same folder and store."""
+        other = Load(write(tmp_path / "other", generated(1000)), StorePath("night/b.fits"))
+        answers: list[NightferryError | None] = []
+
+        def meanwhile(_: int) -> None:
+            if not answers and store.traits.connections > 1:
+                answers.extend(put_all(store, [other]))
+
+        load = Load(write(tmp_path / "source", generated(BIG)), StorePath("night/a.fits"), meanwhile)
+        assert put_all(store, [load]) == [None]
+        assert answers in ([], [None])
+        assert stage.content(b"night/a.fits") == generated(BIG)
+
     def test_put_makes_the_folders_it_needs(self, stage: StoreStage, store: Store, tmp_path: Path) -> None:
         """New ones, nested ones, ones that are there, and the same new one twice in a batch."""
         stage.plant(b"old/there.fits", b"x")

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nightferry.testing.unpacked import find_program, free_port
+
 _WORD = "NIGHTFERRY_FTPD_PASSWORD"
 #: The login that proftpd, pure-ftpd and pyftpdlib know; vsftpd wants ``anonymous`` with the same password.
 USER = "observer"
@@ -116,7 +118,7 @@ def _as_root(command: list[str]) -> list[str]:
 @contextlib.contextmanager
 def pyftpdlib(folder: Path) -> Iterator[int]:
     """Serve a folder to `USER` with pyftpdlib, and give its port; it has MLSD."""
-    port = _free_port()
+    port = free_port()
     options = ["-i", "127.0.0.1", "-p", f"{port}", "-w", "-d", f"{folder}", "-u", USER, "-P"]
     program = f"import os; from pyftpdlib.__main__ import main; main({options!r} + [os.environ['{_WORD}']])"
     command = [sys.executable, "-W", "ignore", "-c", program]
@@ -133,7 +135,7 @@ def vsftpd(folder: Path, *, tls: Certificate | None = None, settings: Mapping[st
     cannot change its root: a login starts in the folder, but can leave it.
     """
     rooted = os.getuid() == 0
-    port = _free_port()
+    port = free_port()
     with _workshop() as shop:
         (shop / "word").write_text(f"{PASSWORD}\n")
         lines = {
@@ -181,7 +183,7 @@ def vsftpd(folder: Path, *, tls: Certificate | None = None, settings: Mapping[st
 @contextlib.contextmanager
 def proftpd(folder: Path, *, tls: Certificate | None = None, lines: tuple[str, ...] = ()) -> Iterator[int]:
     """Serve a folder to `USER` with proftpd, and give its port; it has MLSD, and with TLS insists on session reuse."""
-    port = _free_port()
+    port = free_port()
     with _workshop() as shop:
         passwords = shop / "passwd"
         passwords.write_text(f"{USER}:{_hashed()}:{os.getuid()}:{os.getgid()}::{folder}:/bin/sh\n")
@@ -214,7 +216,7 @@ def pure_ftpd(folder: Path, *, tls: Certificate | None = None, options: tuple[st
 
     Started by root it moves files as another user, who can write where all can.
     """
-    port = _free_port()
+    port = free_port()
     with _workshop() as shop:
         users = shop / "users"
         nobody = "65534:65534" if os.getuid() == 0 else f"{os.getuid()}:{os.getgid()}"
@@ -237,27 +239,13 @@ def pure_ftpd(folder: Path, *, tls: Certificate | None = None, options: tuple[st
 
 
 def _program(name: str, folder: str = "sbin") -> str:
-    """Find a server's program where ``scripts/ftp-servers.sh`` put it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "nightferry/ftp-servers"
-    fetched = Path(os.environ.get("NIGHTFERRY_FTP_SERVERS", cache))
-    for place in (Path("/usr"), fetched / "usr"):
-        program = place / folder / name
-        if program.exists():
-            return f"{program}"
-    raise FileNotFoundError(f"{name} is not here; run scripts/test (or scripts/ftp-servers.sh), which gets it")
+    return find_program(f"usr/{folder}/{name}", "ftp-servers", "ftp-servers.sh")
 
 
 def _plain_user() -> str:
     """Name a user without rights whose home is there, for vsftpd looks in before it goes elsewhere."""
     known = {user.pw_name: user.pw_dir for user in pwd.getpwall()}
     return next(name for name in ("ftp", "daemon", "bin", "nobody") if Path(known.get(name, "/nonexistent")).is_dir())
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

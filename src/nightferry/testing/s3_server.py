@@ -45,11 +45,22 @@ class S3Server:
             attest=attest,
         )
 
-    def plant(self, key: str, data: bytes, when: datetime | None = None) -> None:
-        """Store an object behind the server's back."""
+    def plant(
+        self,
+        key: str,
+        data: bytes,
+        when: datetime | None = None,
+        *,
+        encryption: str | None = None,
+        etag: str | None = None,
+    ) -> None:
+        """Store an object behind the server's back.
+
+        ``encryption`` is what the server says of that (``AES256``, ``aws:kms``), ``etag`` another one than the MD5.
+        """
         from moto.s3.models import s3_backends  # noqa: PLC0415 - loaded only where a server runs
 
-        made = s3_backends[_ACCOUNT][_PARTITION].put_object(self.bucket, key, data)
+        made = s3_backends[_ACCOUNT][_PARTITION].put_object(self.bucket, key, data, encryption=encryption, etag=etag)
         made.last_modified = (when or datetime.now(UTC)).replace(tzinfo=None)
 
     def content(self, key: str) -> bytes | None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightferry.stores.smb import SmbAddress
+from nightferry.testing.unpacked import find_program, free_port, unpacked
 
 USER = "observer"
 #: Somebody without rights, whom root's server can be told to act as (``force user``).
@@ -147,7 +148,7 @@ def smbd(*lines: str, share: tuple[str, ...] = (), inside: Path | None = None) -
     """
     with tempfile.TemporaryDirectory(prefix="nightferry-smbd-", dir=inside, ignore_cleanup_errors=True) as name:
         shop = Path(name)
-        server = Smbd(shop, _free_port())
+        server = Smbd(shop, free_port())
         me, others = f"{os.getuid()}:{os.getgid()}", "65534:65534"
         (shop / "passwd").write_text(
             "".join(f"{name}:x:{numbers}::{shop}:/bin/false\n" for name, numbers in ((USER, me), (STRANGER, others)))
@@ -164,7 +165,7 @@ def smbd(*lines: str, share: tuple[str, ...] = (), inside: Path | None = None) -
 
 def environment() -> dict[str, str]:
     """Tell the environment in which unpacked programs find their libraries."""
-    root = servers()
+    root = unpacked("samba-server")
     folders = [
         found
         for where in ("usr/lib/*-linux-*", "usr/lib/*-linux-*/samba", "lib/*-linux-*")
@@ -174,22 +175,6 @@ def environment() -> dict[str, str]:
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, folders)), "LD_PRELOAD": str(library)}
 
 
-def servers() -> Path:
-    """Tell where ``scripts/samba-server.sh`` unpacked what this machine lacks."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "nightferry/samba-server"
-    return Path(os.environ.get("NIGHTFERRY_SAMBA_SERVER", cache))
-
-
-def program(name: str) -> str:
-    """Find a program of the server."""
-    for place in (Path("/"), servers()):
-        if (place / name).exists():
-            return f"{place / name}"
-    raise FileNotFoundError(f"/{name} is not here; run scripts/test (or scripts/samba-server.sh), which gets it")
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+def program(path: str) -> str:
+    """Find a program of the server by its path below a system's root."""
+    return find_program(path, "samba-server", "samba-server.sh")

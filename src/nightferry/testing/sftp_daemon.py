@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightferry.stores.sftp import SftpAddress
+from nightferry.testing.unpacked import find_program, free_port, unpacked
 
 USER = "observer"
 #: Drawn anew by every process, for others on this machine can reach loopback, too.
@@ -64,7 +65,7 @@ class Sshd:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        root = servers()
+        root = unpacked("ssh-server")
         library = next(iter([*root.glob("usr/lib/*/libnss_wrapper.so"), *Path("/usr/lib").glob("*/libnss_wrapper.so")]))
         environment = {
             **os.environ,
@@ -112,7 +113,7 @@ def sshd(*lines: str, subsystem: str = "") -> Iterator[Sshd]:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where root's sshd has its children live
     with tempfile.TemporaryDirectory(prefix="nightferry-sshd-") as name:
         shop = Path(name)
-        server = Sshd(shop, _free_port())
+        server = Sshd(shop, free_port())
         for key in ("host", "key", "other"):
             make_key(shop / key)
         server.home.mkdir()
@@ -143,30 +144,14 @@ def make_key(place: Path) -> None:
     _tool("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "nightferry-tests", "-f", f"{place}")
 
 
-def servers() -> Path:
-    """Tell where ``scripts/sftp-server.sh`` unpacked what this machine lacks."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "nightferry/ssh-server"
-    return Path(os.environ.get("NIGHTFERRY_SSH_SERVER", cache))
-
-
-def program(name: str) -> str:
-    """Find a program of the server."""
-    for place in (Path("/"), servers()):
-        if (place / name).exists():
-            return f"{place / name}"
-    raise FileNotFoundError(f"/{name} is not here; run scripts/test (or scripts/sftp-server.sh), which gets it")
+def program(path: str) -> str:
+    """Find a program of the server by its path below a system's root."""
+    return find_program(path, "ssh-server", "sftp-server.sh")
 
 
 def _tool(*command: str, given: str = "") -> str:
     done = subprocess.run(command, check=True, capture_output=True, text=True, input=given)  # noqa: S603 - of the tests
     return done.stdout
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def faulty_subsystem(manners: Path) -> str:

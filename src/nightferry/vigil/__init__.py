@@ -3,6 +3,7 @@
 It asks the ledger and the sun, never a store, so nothing that keeps a telescope or an archive waiting keeps it.
 """
 
+import math
 import shutil
 import threading
 import time
@@ -20,16 +21,20 @@ from nightferry.config.secrets import read_secret
 from nightferry.core.alert import Alert, Condition, Kind
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.context import Site
-from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
+from nightferry.core.errors import Misconfigured, NightferryError, NotMounted, TryAgain
 from nightferry.core.ledger import Ledger
 from nightferry.core.night import Night, evening_at
 from nightferry.core.overview import NightLine, Overview
 from nightferry.core.progress import Onlooker
-from nightferry.vigil.books import Copier, write_books
+from nightferry.vigil.audits import AuditAlerts, audit_alerts
+from nightferry.vigil.books import write_books
+from nightferry.vigil.copies import Copier
 from nightferry.vigil.journal import Journal, Written
 from nightferry.vigil.metrics import serve_metrics, write_metrics
 
-#: So many nights of each telescope are looked at.
+__all__ = ["AuditAlerts", "Vigil", "audit_alerts", "keep", "over_evening", "site_of"]
+
+#: So many nights of each telescope are looked at, and all older ones in which something is held or failed.
 NIGHTS = 3
 _HOUR_US = 3600 * 1_000_000
 #: A night's frames should be here so long after it ended; a telescope that was not looked at since is waited for.
@@ -58,10 +63,10 @@ class Vigil:
     journal: Journal | None = None
     copiers: list[Copier] = field(default_factory=list)
     _nights: dict[Night, Balance] = field(default_factory=dict)
-    _booked: float = 0.0
+    _booked: float = -math.inf  # the monotonic clock may begin at 0 when the machine does
     _refused: set[str] = field(default_factory=set)
     _beats: dict[str, float] = field(default_factory=dict)
-    _judged: float = 0.0
+    _judged: float = -math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -106,7 +111,7 @@ class Vigil:
         """Judge after a pass, or after the error that ended it; a quiet one is judged once a minute."""
         trouble = result.trouble if isinstance(result, Pass) else result
         with self._lock:
-            if isinstance(trouble, Misconfigured):
+            if isinstance(trouble, Misconfigured | NotMounted):
                 self._refused.add(telescope)
             else:
                 self._refused.discard(telescope)
@@ -175,18 +180,29 @@ class Vigil:
         nights = [_night(line, site, now_us) for line in _lines(overview, over_evening(site, now_us))]
         waiting = overview.older.get(Bin.PENDING, 0) + sum(line.balance.pending for line in overview.nights)
         dark = night_hours(_evening(site, now_us), site).holds(now_us) if site else None
-        return Facts(overview.contact, nights, dark, name in self._refused, waiting)
+        older = self._older(overview)
+        return Facts(overview.contact, nights, dark, name in self._refused, waiting, older)
+
+    def _older(self, overview: Overview) -> Sequence[NightLine]:
+        """Tell of the nights before those of an overview in which something is held or failed."""
+        if not (overview.older_products or overview.older.get(Bin.HELD) or overview.older.get(Bin.FAILED)):
+            return ()
+        oldest = min(line.balance.night.date for line in overview.nights)
+        return self.ledger.open_nights(overview.contact.telescope, oldest)
 
     def _late(self, standing: Sequence[Alert], named: set[str]) -> Iterator[Condition]:
-        """Judge nights that alerts stand for and that are older than those shown."""
+        """Judge nights that alerts stand for and in which nothing is held or failed any more."""
         for alert in standing:
             kind, _, rest = alert.key.partition("/")
             telescope, _, evening = rest.rpartition("/")
-            if alert.key in named or kind not in {"held", "bug", "silent"} or telescope not in self.config.telescope:
+            if alert.key in named or telescope not in self.config.telescope:
                 continue
-            found = self.ledger.balances(telescope, [date.fromisoformat(evening)])
-            if not found or not found[0].held or (kind == "silent" and found[0].delivered):
+            if kind in {"held", "bug", "cubes"}:
                 yield Condition(alert.key, active=False)
+            elif kind == "silent":
+                found = self.ledger.balances(telescope, [date.fromisoformat(evening)])
+                if not found or not found[0].held or found[0].delivered:
+                    yield Condition(alert.key, active=False)
 
     def _room(self) -> int | None:
         """Tell how many bytes may still be pulled; None when the disk does not say."""
@@ -220,7 +236,7 @@ class Vigil:
 
     def _told_before(self) -> bool:
         """Whether there was a digest before."""
-        return any(letter.alert.kind is Kind.DIGEST for letter in self.ledger.outbox.letters(_RECENT))
+        return any(letter.alert.key.startswith("digest/") for letter in self.ledger.outbox.letters(_RECENT))
 
 
 @contextmanager

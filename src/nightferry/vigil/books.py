@@ -12,23 +12,17 @@ The first line of the lists begins with ``#`` and holds the night's balance.
 
 import errno
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Event, Lock, Thread
-from typing import Self
 
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.display import display
-from nightferry.core.errors import Gone, Misconfigured, NightferryError, NoSpace, Occupied
+from nightferry.core.errors import Misconfigured, NoSpace
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.receipt import Outcome
-from nightferry.core.store import Load, Store, StorePath
 
 _LINE = re.compile(r"(\d{8}) (\d+) (\S+)")
 _NO_PROGRAM = "-"
-#: How long the end of a process waits for the last copies, and after how long a failed one is tried again, in seconds.
-_PATIENCE, _AGAIN = 10.0, 300.0
 
 
 def write_books(folder: Path, ledger: Ledger, balances: Sequence[Balance], program: str) -> list[Path]:
@@ -130,66 +124,3 @@ def _write(path: Path, lines: Sequence[str]) -> list[Path]:
             raise NoSpace(f"{what}; free some space") from err
         raise Misconfigured(f"{what}; give this user the right to write there, or set books.path") from err
     return [path]
-
-
-class Copier:
-    """Brings changed books to another store, in a thread of its own: a copy is never worth waiting for.
-
-    What could not be copied is tried again with the next change, and after a while. The thread is a daemon, so that a
-    store which does not answer keeps no process from its end.
-    """
-
-    def __init__(self, folder: Path, name: str, store: Store, note: Callable[[str], None]) -> None:
-        self._folder, self._name, self._store, self._note = folder, name, store, note
-        self._due: set[Path] = set()
-        self._lock, self._bell, self._closed = Lock(), Event(), Event()
-        self._thread = Thread(target=self._serve, daemon=True, name="nightferry-books")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        self._bell.set()
-        self._thread.join(_PATIENCE)
-
-    def add(self, changed: Sequence[Path]) -> None:
-        """Have these files copied soon."""
-        with self._lock:
-            self._due |= set(changed)
-        if changed:
-            self._bell.set()
-
-    def _serve(self) -> None:
-        last = False
-        while not last:
-            last = self._closed.is_set()
-            self._bell.clear()
-            self._copy()
-            if not last:
-                self._bell.wait(_AGAIN)
-        self._store.close()
-
-    def _copy(self) -> None:
-        with self._lock:
-            due, self._due = sorted(self._due), set()
-        for place, path in enumerate(due):
-            try:
-                _replace(self._store, Load(path, StorePath(path.relative_to(self._folder).as_posix())))
-            except NightferryError as err:
-                with self._lock:
-                    self._due |= set(due[place:])
-                self._note(f"the books could not be copied to {self._name}, and are tried again: {err}")
-                return
-
-
-def _replace(store: Store, load: Load) -> None:
-    """Put a file under its name, in the place of the one that is there."""
-    (answer,) = store.put([load])
-    if isinstance(answer, Occupied):
-        with suppress(Gone):  # somebody else may have taken it away
-            store.remove(load.target)
-        (answer,) = store.put([load])
-    if isinstance(answer, NightferryError):
-        raise answer

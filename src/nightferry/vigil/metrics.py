@@ -39,6 +39,7 @@ class Collector:
         night = gauge("night_timestamp_seconds", "The newest night: midnight UTC of its evening date.", "telescope")
         size = gauge("night_delivered_bytes", "Bytes delivered of the newest night.", "telescope")
         open_frames = gauge("open_frames", "Frames not at their end, of all nights.", "telescope", "standing")
+        cubes = gauge("open_cubes", "Cubes that are held or failed, of all nights.", "telescope", "standing")
         up = gauge("telescope_up", "Whether the telescope answered when it was last asked.", "telescope")
         times = {
             "looked": gauge("last_look_timestamp_seconds", "When the telescope was last asked.", "telescope"),
@@ -64,7 +65,10 @@ class Collector:
                 frames.add_metric([name, place.value], count)
                 if place in {Bin.HELD, Bin.FAILED, Bin.PENDING}:
                     open_frames.add_metric([name, place.value], count + overview.older.get(place, 0))
-        yield from (frames, night, size, open_frames, up, *times.values())
+            for place in (Bin.HELD, Bin.FAILED):
+                made = sum(line.products.counts.get(place, 0) for line in overview.nights)
+                cubes.add_metric([name, place.value], made + overview.older_products.get(place, 0))
+        yield from (frames, night, size, open_frames, cubes, up, *times.values())
         standing = gauge("alerts_standing", "Alerts that were raised and are not over.")
         standing.add_metric([], len(self._ledger.outbox.standing()))
         yield standing

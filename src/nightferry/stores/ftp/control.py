@@ -8,7 +8,8 @@ from time import monotonic
 from nightferry.core.errors import Misconfigured, Unreachable
 from nightferry.stores.ftp.address import FtpAddress
 from nightferry.stores.ftp.reply import Reply, login_refusal, quoted
-from nightferry.stores.ftp.wire import Cut, Silence, Socket, bound_waits, connected, dial, wrap
+from nightferry.stores.ftp.wire import Peer, Socket, bound_waits, connected, dial, wrap
+from nightferry.stores.sessions import Cut, Silence
 
 #: Longest reply that is read, in bytes: more is no FTP server.
 LONGEST_REPLY = 1 << 20
@@ -29,6 +30,7 @@ class Control:
         self.telnet = False
         #: when the last reply came
         self.heard = monotonic()
+        self._peer: Peer | None = None
         self._address = address
         self._label = address.label
         self._waiting: list[bytes] = []
@@ -40,13 +42,21 @@ class Control:
         """Every command that was asked has its final reply."""
         return not self._unanswered and not self._waiting
 
+    @property
+    def peer(self) -> Peer:
+        """The address that the connection goes to; raises `OSError` when there is none any more."""
+        if self._peer is None:
+            self._peer = self.sock.getpeername()
+        return self._peer
+
     def ask(self, *commands: str) -> None:
         """Queue commands; they leave with the next `flush` or `answer`."""
         lines = [command.encode("utf-8", "surrogateescape") for command in commands]
         if self.telnet:
             lines = [line.replace(b"\xff", b"\xff\xff") for line in lines]
-        if any(b"\n" in line or b"\r" in line or b"\0" in line for line in lines):
-            raise AssertionError("a path that was not checked reached an FTP command")
+        for line in lines:
+            if b"\n" in line or b"\r" in line or b"\0" in line:
+                raise AssertionError("a path that was not checked reached an FTP command")
         self._waiting += lines
 
     def flush(self) -> None:

@@ -18,8 +18,9 @@ from nightferry.stores.ftp.reply import refusal
 from nightferry.stores.ftp.retrieve import Course, ask_file, compared, open_file, receive_file, why_refused
 from nightferry.stores.ftp.session import Session
 from nightferry.stores.ftp.stat import ask_stat, read_stat, stat_one
-from nightferry.stores.ftp.wire import Cut, Pipe, Silence
+from nightferry.stores.ftp.wire import Pipe
 from nightferry.stores.paths import checked, path_refusal
+from nightferry.stores.sessions import Cut, Silence
 
 #: A file that was opened ahead is asked for again when nobody read it for so many seconds: servers give up, too.
 STALE = 10.0
@@ -114,16 +115,14 @@ class FtpFetch:
         line = self._line_for(course)
         if not course.nothing_to_come:
             if self.read(course, memoryview(bytearray(1))):
-                raise Changed(
-                    f"{self._pool.address.label}: {course.want.path!a} goes on after its {course.want.size} bytes"
-                )
+                raise Changed(f"{self._pool.label}: {course.want.path!a} goes on after its {course.want.size} bytes")
             session = line.session
             self._ask_about(session, course)
             self._confirm(line, session, course)
         entry = self._stat(line, course)
         course.done = True
         self._open_ahead(line)
-        return compared(self._pool.address.label, course.want, course.received, entry)
+        return compared(self._pool.label, course.want, course.received, entry)
 
     # -- the steps of a transfer -------------------------------------------------------------------------------
 

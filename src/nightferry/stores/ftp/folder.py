@@ -9,7 +9,9 @@ from nightferry.stores.ftp.listing import Listing, read_machine, read_plain
 from nightferry.stores.ftp.pool import Line
 from nightferry.stores.ftp.reply import refusal
 from nightferry.stores.ftp.session import Session
-from nightferry.stores.ftp.wire import Cut, Pipe
+from nightferry.stores.ftp.wire import Pipe
+from nightferry.stores.paths import above
+from nightferry.stores.sessions import Cut
 
 #: Bytes of one folder's listing that are read at most: some three million files.
 LONGEST_LISTING = 256 << 20
@@ -44,11 +46,10 @@ class Lister:
         if body is not None:
             read = read_machine if self._line.habits.machine_listings else read_plain
             return read(body.decode("utf-8", "surrogateescape"), folder)
-        label = self._line.pool.address.label
+        label = self._line.label
         if folder == ROOT:
             raise Misconfigured(f"{label}: the root folder cannot be entered; check its path and the login's rights")
-        parent, _, _ = folder.rpartition("/")
-        shown = self.look(StorePath(parent))
+        shown = self.look(above(folder))
         if shown is not None and folder in shown.folders:
             raise Misconfigured(
                 f"{label}: the folder {folder!a} is there but may not be entered, so nobody knows what is in it; "

@@ -1,127 +1,19 @@
-"""The sessions of one store: as many as it may have, used again over calls and threads."""
+"""The sessions of one FTP store; see `nightferry.stores.sessions`."""
 
-import threading
-from types import TracebackType
-from typing import Self
+from typing import TypeAlias
 
-from nightferry.core.errors import NightferryError
-from nightferry.core.store import StorePath
+from nightferry.stores import sessions
 from nightferry.stores.ftp.address import FtpAddress
-from nightferry.stores.ftp.session import Session, habits_for, open_session
+from nightferry.stores.ftp.session import Habits, Session, habits_for, open_session
+
+Pool: TypeAlias = sessions.Pool[Session, Habits]
+Line: TypeAlias = sessions.Line[Session, Habits]
 
 
-class Pool:
-    """Idle sessions, and a gate that lets only so many calls through at once."""
+def pool_for(address: FtpAddress) -> Pool:
+    """Make the pool of one server, of which nothing is known yet; raises `Misconfigured` for unusable TLS settings.
 
-    def __init__(self, address: FtpAddress) -> None:
-        self.address = address
-        self.habits = habits_for(address)
-        #: Unfinished files of ours that could not be deleted yet.
-        self.leftovers: set[StorePath] = set()
-        self._gate = threading.Semaphore(address.connections)
-        self._lock = threading.Lock()
-        self._idle: list[Session] = []
-        self._holders: list[int] = []
-        self._era = 0
-
-    def enter(self) -> int:
-        """Wait for a place among the running calls; gives a token for `leave`."""
-        thread = threading.get_ident()
-        if not self._gate.acquire(blocking=False):
-            with self._lock:
-                alone = self._holders.count(thread) >= self.address.connections
-            if alone:
-                raise RuntimeError(
-                    f"this thread already runs {self.address.connections} calls on {self.address.label}, "
-                    f"as many as it has connections, and would wait for itself: finish or close one first"
-                )
-            self._gate.acquire()
-        with self._lock:
-            self._holders.append(thread)
-        return thread
-
-    def leave(self, token: int) -> None:
-        """Give a place back."""
-        with self._lock:
-            self._holders.remove(token)
-        self._gate.release()
-
-    def take(self) -> tuple[Session, int]:
-        """Give an idle session that still lives, or a new one, and the era it belongs to."""
-        while True:
-            with self._lock:
-                era = self._era
-                session = self._idle.pop() if self._idle else None
-            if session is None:
-                return open_session(self.habits), era
-            if session.alive():
-                return session, era
-            session.close()
-
-    def give(self, session: Session, era: int) -> None:
-        """Take a session back; one in the middle of something, or from before `close`, is ended."""
-        with self._lock:
-            kept = era == self._era and session.control.idle
-            if kept:
-                self._idle.append(session)
-        if not kept:
-            session.close(politely=True)
-
-    def close(self) -> None:
-        """End all idle sessions, and those in use as soon as they are given back."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-            self._era += 1
-        for session in idle:
-            session.close(politely=True)
-
-
-class Line:
-    """One call's way to the server: a place among the running calls, and a session that can be replaced."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-        self.habits = pool.habits
-        self._session: Session | None = None
-        self._era = 0
-        self._token: int | None = pool.enter()
-
-    def __enter__(self) -> Self:
-        """Use as a context manager to hang up at its end."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Hang up; a session on which something went wrong is not used again."""
-        if err is not None and not isinstance(err, NightferryError | GeneratorExit):
-            self.drop()
-        self.hang_up()
-
-    @property
-    def session(self) -> Session:
-        """The session, made when it is first needed; raises `Unreachable` or `Misconfigured`."""
-        if self._session is None:
-            self._session, self._era = self.pool.take()
-        return self._session
-
-    def checked(self) -> Session:
-        """Give a session that lives, after a while in which the server may have ended the old one."""
-        if self._session is not None and not self._session.alive():
-            self.drop()
-        return self.session
-
-    def drop(self) -> None:
-        """End the session, whatever it is in the middle of; the next use makes a new one."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-
-    def hang_up(self) -> None:
-        """Give session and place back; may be called again."""
-        if self._session is not None:
-            session, self._session = self._session, None
-            self.pool.give(session, self._era)
-        if self._token is not None:
-            token, self._token = self._token, None
-            self.pool.leave(token)
+    Every session is asked whether it lives before it is used again: that costs nothing before a second of rest.
+    """
+    habits = habits_for(address)
+    return sessions.Pool(lambda: open_session(habits), address.label, address.connections, habits, rest=0.0)

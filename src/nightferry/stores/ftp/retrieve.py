@@ -9,7 +9,8 @@ from nightferry.stores.ftp.pool import Line
 from nightferry.stores.ftp.reply import Reply, refusal
 from nightferry.stores.ftp.session import Session
 from nightferry.stores.ftp.stat import Means, same_time, stat_one
-from nightferry.stores.ftp.wire import Cut, Pipe, Silence
+from nightferry.stores.ftp.wire import Pipe
+from nightferry.stores.sessions import Cut, Silence
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ def open_file(line: Line, course: Course) -> None:
 
 def why_refused(line: Line, want: Want, reply: Reply | None) -> NightferryError:
     """Find out what a refusal to send a file means: 550 may be a missing file as well as a forbidden one."""
-    label = line.pool.address.label
+    label = line.label
     if want.offset:
         line.drop()  # some servers keep the offset for the next transfer
     entry = stat_one(line, want.path)

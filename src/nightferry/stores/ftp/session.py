@@ -12,12 +12,14 @@ from nightferry.core.store import StorePath
 from nightferry.stores.ftp.address import PATIENCE, FtpAddress, tls_context
 from nightferry.stores.ftp.control import Control, log_in
 from nightferry.stores.ftp.reply import Features, Reply, epsv_port, features_of, pasv_port, pwd_path, quoted, refusal
-from nightferry.stores.ftp.wire import Cut, Pipe, Silence, connected, dial_beside, wrap
+from nightferry.stores.ftp.wire import Pipe, connected, dial_beside, wrap
+from nightferry.stores.sessions import Cut, Silence
 
 #: An idle connection is asked whether it still lives after this many seconds.
 QUIET = 1.0
 # The reply of a server that could not make, or did not get, the data connection (RFC 959).
 _NO_DATA = 425
+_TRUSTED = contextlib.nullcontext()
 
 
 @dataclass(slots=True)
@@ -147,7 +149,7 @@ class Session:
     def _dial(self, port: int) -> tuple[Pipe | None, Cut | None]:
         timeout, where = self.habits.address.timeout, f"{self.label}, data port {port}"
         try:
-            sock = connected(where, lambda: dial_beside(self.control.sock, port, timeout))
+            sock = connected(where, lambda: dial_beside(self.control.peer, port, timeout))
         except (Cut, Silence) as err:
             if isinstance(err, Cut) and self.control.ahead:
                 return None, err
@@ -166,16 +168,16 @@ class Session:
         address = self.habits.address
         pipe.encrypt(wrap(pipe.sock, context, address, self.control.tls_session))
 
-    @contextlib.contextmanager
-    def doubted(self) -> Iterator[None]:
+    def doubted(self) -> contextlib.AbstractContextManager[None]:
         """Read replies to commands sent ahead across the end of a transfer.
 
         Until that has worked once, replies are waited for less long, and any trouble ends the sending ahead.
         """
+        return _TRUSTED if self.habits.ahead_proven or not self.ahead else self._doubting()
+
+    @contextlib.contextmanager
+    def _doubting(self) -> Iterator[None]:
         habits, timeout = self.habits, self.habits.address.timeout
-        if not self.ahead or habits.ahead_proven:
-            yield
-            return
         self.control.patience(min(timeout, PATIENCE))
         try:
             yield
@@ -194,6 +196,10 @@ class Session:
             except (Cut, Silence):
                 return False
         return True
+
+    def settle(self) -> bool:
+        """Tell whether every answer came: FTP has no way to pass over one."""
+        return self.control.idle
 
     def close(self, *, politely: bool = False) -> None:
         """End the session."""

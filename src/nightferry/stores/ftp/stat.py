@@ -19,8 +19,8 @@ from nightferry.stores.ftp.reply import Reply, size_of
 from nightferry.stores.ftp.session import Session
 from nightferry.stores.ftp.times import SECOND_US, Clock, fact_time
 from nightferry.stores.ftp.walk import dated, exact_time
-from nightferry.stores.ftp.wire import Cut, Silence
-from nightferry.stores.paths import path_refusal
+from nightferry.stores.paths import above, path_refusal
+from nightferry.stores.sessions import Cut, Silence
 
 #: Files that are asked about in one go.
 WINDOW = 24
@@ -99,7 +99,7 @@ def stat_all(line: Line, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
         for path in batch:
             answer = answers.get(path, Verdict.ABSENT)
             if answer is Verdict.UNSURE:
-                parent = StorePath(path.rpartition("/")[0])
+                parent = above(path)
                 if parent not in seen:
                     seen[parent] = _listed(line, parent)
                 answer = seen[parent].get(path, Verdict.ABSENT)

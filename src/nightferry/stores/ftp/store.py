@@ -9,12 +9,13 @@ from nightferry.core.errors import Gone, NightferryError
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
 from nightferry.stores.ftp.address import FtpAddress
 from nightferry.stores.ftp.fetch import FtpFetch
-from nightferry.stores.ftp.pool import Line, Pool
+from nightferry.stores.ftp.pool import Line, pool_for
 from nightferry.stores.ftp.put import Putter
 from nightferry.stores.ftp.reply import refusal
 from nightferry.stores.ftp.stat import stat_all, stat_one
 from nightferry.stores.ftp.walk import walk
 from nightferry.stores.paths import checked
+from nightferry.stores.sessions import stat_over
 
 
 class FtpStore:
@@ -24,17 +25,17 @@ class FtpStore:
     """
 
     def __init__(self, address: FtpAddress) -> None:
-        self._pool = Pool(address)
+        self._pool = pool_for(address)
 
     @property
     def traits(self) -> Traits:
         """What this store can do; ``exact_times`` is known, and may be true, only after it was first used."""
-        address, habits = self._pool.address, self._pool.habits
+        pool = self._pool
         return Traits(
-            label=address.label,
-            exact_times=habits.machine_listings,
+            label=pool.label,
+            exact_times=pool.habits.machine_listings,
             exclusive_put=False,
-            connections=address.connections,
+            connections=pool.connections,
         )
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
@@ -43,13 +44,8 @@ class FtpStore:
             yield from walk(line, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell sizes and times as they are now; see `Store.stat`.
-
-        The paths are taken in first: they may come out of a listing of this very store.
-        """
-        asked = [*paths]
-        with Line(self._pool) as line:
-            yield from stat_all(line, asked)
+        """Tell sizes and times as they are now; see `Store.stat`."""
+        return stat_over(self._pool, stat_all, paths)
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Yield the wanted files; see `Store.fetch`."""

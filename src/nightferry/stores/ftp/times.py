@@ -50,6 +50,7 @@ def instant(year: int, month: int, day: int, *clock: int) -> int | None:
     return timegm((year, month, day, hour, minute, second)) * SECOND_US
 
 
+@lru_cache(maxsize=4096)
 def fact_time(text: str) -> int | None:
     """Read the time of MDTM and of MLSD's ``modify`` (RFC 3659: UTC, fractions allowed), in microseconds."""
     found = _FACT.fullmatch(text)

@@ -35,7 +35,7 @@ def dated(listing: Listing, clock: Clock, lister: Lister) -> list[Entry]:
     """Make the files of a listing entries, asking the server for what its times lack."""
     if not listing.rows:
         return listing.files
-    names = {row.when: row.name for row in listing.rows}
+    names = {when: name for _, when, name, _ in listing.rows}
     wanted = clock.wants(names)
     if wanted:
         session = lister.settle()

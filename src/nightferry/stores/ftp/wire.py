@@ -15,13 +15,16 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from time import monotonic
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, TypeAlias, TypeVar
 
-from nightferry.core.errors import Misconfigured, TryAgain, Unreachable
+from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.stores.ftp.address import FtpAddress
+from nightferry.stores.sessions import Cut, Silence
 
 T = TypeVar("T")
 Socket = socket.socket | ssl.SSLSocket
+#: An internet address as `socket.getpeername` tells it: host and port, and two numbers more with IPv6.
+Peer: TypeAlias = tuple[str, int, *tuple[int, ...]]
 
 #: A sender that brings fewer bytes than this in a whole time-out counts as frozen.
 SLOWEST = 1024
@@ -30,14 +33,6 @@ _PIECE = 1 << 18
 _FILLS = sys.platform in {"linux", "darwin"}
 # Only Linux bounds connecting by SO_SNDTIMEO, too (socket(7)).
 _CONNECTS = sys.platform == "linux"
-
-
-class Silence(Unreachable):
-    """Nothing came within the time-out."""
-
-
-class Cut(Unreachable):
-    """The connection ended, or was never made."""
 
 
 def connected(label: str, call: Callable[[], T]) -> T:
@@ -62,18 +57,20 @@ def dial(host: str, port: int, timeout: float) -> socket.socket:
     return sock
 
 
-def dial_beside(control: Socket, port: int, timeout: float) -> socket.socket:
-    """Connect to another port of the host that a control connection goes to, whatever address it names."""
-    peer = control.getpeername()
-    sock = socket.socket(control.family, socket.SOCK_STREAM)
+def dial_beside(peer: Peer, port: int, timeout: float) -> socket.socket:
+    """Connect to another port of the host that a control connection goes to, whatever address it names.
+
+    Data connections are not kept alive: nobody waits on one for longer than the time-out.
+    """
+    sock = socket.socket(socket.AF_INET if len(peer) == 2 else socket.AF_INET6, socket.SOCK_STREAM)  # noqa: PLR2004
     try:
         if _CONNECTS:
-            _kept(sock, timeout)
+            bound_waits(sock, timeout)
             sock.connect((peer[0], port, *peer[2:]))
         else:
             sock.settimeout(timeout)
             sock.connect((peer[0], port, *peer[2:]))
-            _kept(sock, timeout)
+            bound_waits(sock, timeout)
     except OSError:
         sock.close()
         raise

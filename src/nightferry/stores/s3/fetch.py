@@ -2,9 +2,12 @@
 
 What an object is, is told by the answer itself: size, time and ETag. All further requests for it carry that ETag
 (``If-Match``), so the bytes are always those of one state of it. A connection that breaks off is replaced, and the
-object goes on where it stood.
+object goes on where it stood. An object that is fetched from its start is compared with its ETag where that is an MD5,
+beside what the SDK does with the checksums that it knows.
 """
 
+import hashlib
+import re
 from collections import deque
 from concurrent.futures import Future
 from functools import partial
@@ -20,6 +23,9 @@ from nightferry.stores.s3.walk import entry_of
 #: Ranges of one object that are under way at once, and how often in a row a broken connection is replaced.
 _AHEAD, _MENDED = 4, 2
 _MISSING, _NO_LONGER, _BEYOND = 404, 412, 416
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+#: The end of the names of S3 Express' buckets, whose ETags are no digests.
+_EXPRESS = "--x-s3"
 
 
 class Body(Protocol):
@@ -41,7 +47,8 @@ class S3Arrival:
         self._service, self._want = service, want
         self._where = f"{service.label}: {want.path!a}"
         self._key = ""
-        self._etag = ""
+        self._etag = self._md5 = ""
+        self._hasher = hashlib.md5(usedforsecurity=False)
         self._at = want.offset
         self._opened = self._over = False
         self._body: Body | None = None
@@ -65,6 +72,7 @@ class S3Arrival:
             count = 0
             while count < len(buffer) and self._at < self._want.size:
                 got = self._in_ranges(buffer[count:]) if self._ranged else self._in_one(buffer[count:])
+                self._hasher.update(buffer[count : count + got])
                 count += got
                 self._at += got
         except NightferryError:
@@ -78,6 +86,7 @@ class S3Arrival:
             raise TryAgain(f"{self._where} was not read to its end; fetch it again")
         try:
             self._end_body()
+            self._need_md5()
         finally:
             self.give_up()
         answer = self._told(self._service.ask("head_object", self._what, _MISSING, Key=self._key))
@@ -116,6 +125,7 @@ class S3Arrival:
             answer = self._get(want.offset)
             size = _whole_size(answer)
         self._etag = answer.text("ETag")
+        self._md5 = "" if want.offset else md5_of(answer, self._service.address.bucket)
         entry = self._compared(answer, size)
         if want.offset > entry.size:
             raise self._shorter()
@@ -167,6 +177,15 @@ class S3Arrival:
                 more = self._body.readinto(memoryview(bytearray(1)))
             if more:
                 raise Changed(f"{self._where} goes on after its {self._want.size:,} bytes")
+
+    def _need_md5(self) -> None:
+        """Raise `TryAgain` unless the bytes are those that the server had when it made the object's ETag."""
+        found = self._hasher.hexdigest()
+        if self._md5 not in {"", found}:
+            raise TryAgain(
+                f"{self._where}: the bytes were damaged on the way, or where they lie (their MD5 is {found}, and the "
+                f"object's ETag says {self._md5}); tried again later. If that stays so, put the object there anew"
+            )
 
     def _in_ranges(self, buffer: memoryview) -> int:
         """Copy from the ranges as they come in, and keep enough of them under way."""
@@ -228,6 +247,17 @@ class S3Arrival:
         if want.mtime_us is not None and entry.mtime_us is not None and want.mtime_us != entry.mtime_us:
             raise Changed(f"{self._where} was written again since it was wanted")
         return entry
+
+
+def md5_of(answer: Answer, bucket: str) -> str:
+    """Tell the MD5 of an object's bytes that its ETag is; empty where it is something else.
+
+    It is one for objects that were stored whole, in the clear or with keys of S3's own (API reference of S3, "Object",
+    ETag). Objects of parts have ETags with a dash.
+    """
+    encrypted = answer.text("ServerSideEncryption") not in {"", "AES256"} or answer.text("SSECustomerAlgorithm")
+    found = _MD5.fullmatch(answer.text("ETag"))
+    return "" if found is None or encrypted or bucket.endswith(_EXPRESS) else found[1]
 
 
 def _body_of(answer: Answer) -> Body:

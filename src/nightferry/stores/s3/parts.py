@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO
 
 from blake3 import blake3
 
-from nightferry.core.errors import NightferryError, Occupied, TryAgain
-from nightferry.core.store import Load, StorePath
+from nightferry.core.errors import NightferryError
+from nightferry.core.store import StorePath
+from nightferry.stores.loads import Content, occupied
 from nightferry.stores.s3.address import MOST_PARTS
 from nightferry.stores.s3.complaint import Refusal, error_of
 from nightferry.stores.s3.dealings import Dealings
@@ -51,11 +51,11 @@ def part_size(size: int, usual: int) -> int:
     return max(usual, -(-least // (1 << 20)) << 20)
 
 
-def by_parts(service: Service, dealings: Dealings, load: Load, key: str, content: "Content") -> Stored:
+def by_parts(service: Service, dealings: Dealings, key: str, content: Content) -> Stored:
     """Store a file in parts; whatever goes wrong, the parts are called off, at the latest by the next put."""
-    said = f"storing {load.target!a}"
+    said = f"storing {content.target!a}"
     begun = service.need("create_multipart_upload", said, Key=key, ChecksumAlgorithm="SHA256", ChecksumType="COMPOSITE")
-    sending = _Upload(service, dealings, load, key, begun.text("UploadId"))
+    sending = _Upload(service, dealings, content.target, key, begun.text("UploadId"))
     try:
         parts, digest = sending.send(content)
         etag = sending.complete(parts)
@@ -67,60 +67,43 @@ def by_parts(service: Service, dealings: Dealings, load: Load, key: str, content
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """An open local file, and how many bytes it had when it was opened."""
-
-    source: BinaryIO
-    size: int
-
-    def read(self, count: int, target: StorePath) -> bytes:
-        """Read the next bytes; raises `TryAgain` when the disk does not give them."""
-        try:
-            return self.source.read(count)
-        except OSError as err:
-            raise TryAgain(f"reading the local file for {target!a} failed ({err.strerror}); check that disk") from err
-
-
-@dataclass(frozen=True, slots=True)
 class _Upload:
     """One upload under way."""
 
     service: Service
     dealings: Dealings
-    load: Load
+    target: StorePath
     key: str
     number: str
     under_way: "deque[Future[_Part]]" = field(default_factory=deque)
 
     def send(self, content: Content) -> tuple[list[_Part], str]:
         """Send all parts, and tell them with the BLAKE3 of all bytes."""
-        target, piece = self.load.target, part_size(content.size, self.service.address.part_size)
+        piece = part_size(content.size, self.service.address.part_size)
         hasher = blake3()
         parts: list[_Part] = []
         sent = 0
         while sent < content.size or self.under_way:
             if sent < content.size and len(self.under_way) < _AHEAD:
-                data = content.read(min(piece, content.size - sent), target)
+                data = content.read(min(piece, content.size - sent))
                 if not data:
                     break
                 sent += len(data)
                 hasher.update(data)
                 number = len(parts) + len(self.under_way) + 1
                 self.under_way.append(self.service.beside(partial(self._send, number, data)))
-                if self.load.pace is not None:
-                    self.load.pace(len(data))
+                content.went(len(data))
             else:
                 parts.append(self.under_way[0].result())
                 self.under_way.popleft()
-        if sum(part.size for part in parts) != content.size or content.read(1, target):
-            raise TryAgain(f"the local file for {target!a} changed while it was stored; tried again later")
+        content.need_all(sum(part.size for part in parts) + len(content.read(1)))
         return parts, hasher.hexdigest()
 
     def _send(self, number: int, data: bytes) -> _Part:
         digest = hashlib.sha256(data).digest()
         answer = self.service.need(
             "upload_part",
-            f"storing part {number} of {self.load.target!a}",
+            f"storing part {number} of {self.target!a}",
             Key=self.key,
             UploadId=self.number,
             PartNumber=number,
@@ -132,7 +115,7 @@ class _Upload:
 
     def complete(self, parts: list[_Part]) -> str:
         """Make one object of the parts, unless its name is taken by now, and tell its ETag."""
-        said, label = f"making one of the parts of {self.load.target!a}", self.service.label
+        said = f"making one of the parts of {self.target!a}"
         told = {"Parts": [part.told for part in parts]}
         refused, wanted = (_NOT_OURS, _NOT_OFFERED), {"Key": self.key, "UploadId": self.number, "MultipartUpload": told}
         never_over = {"IfNoneMatch": "*"} if self.dealings.exclusive else {}
@@ -143,7 +126,7 @@ class _Upload:
         if not isinstance(answer, Refusal):
             return answer.text("ETag")
         if answer.status == _NOT_OURS:
-            raise Occupied(f"{label} has a file {self.load.target!a} already; nothing was changed")
+            raise occupied(self.service.label, self.target)
         raise error_of(answer, said, self.service.address)
 
     def call_off(self, *, politely: bool) -> None:

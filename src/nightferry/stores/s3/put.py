@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 from blake3 import blake3
 
-from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain
+from nightferry.core.errors import Misconfigured, NightferryError, Occupied, TryAgain
 from nightferry.core.store import Attested, Load, PutAnswer, StorePath
+from nightferry.stores.loads import Content, occupied, opened
 from nightferry.stores.s3.complaint import Refusal, error_of
 from nightferry.stores.s3.dealings import Dealings
 from nightferry.stores.s3.keys import folders_of, key_of
-from nightferry.stores.s3.parts import Content, Stored, by_parts
+from nightferry.stores.s3.parts import Stored, by_parts
 from nightferry.stores.s3.service import Answer, Service
 from nightferry.stores.s3.walk import look
 
@@ -40,15 +41,14 @@ class Putter:
         """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
         try:
             key = key_of(self.service.address, load.target)
-            content = _opened(load)
+            content = opened(load)
         except NightferryError as err:
             return err
-        with content.source:
+        with content:
             try:
                 self.dealings.sweep()
                 self._see_vacant(key, load.target)
-                stored = self._store(load, key, content)
-                return self._looked_at(load.target, key, content.size, stored)
+                return self._looked_at(content, key, self._store(key, content))
             except Misconfigured:
                 raise
             except NightferryError as err:
@@ -65,7 +65,7 @@ class Putter:
             below = self.service.need("list_objects_v2", what, Prefix=f"{key}/", MaxKeys=1)
             found |= {row.text("Key") for row in below.rows("Contents")}
         if key in found:
-            raise self._occupied(target)
+            raise occupied(self.service.label, target)
         if any(name.startswith(f"{key}/") for name in found):
             raise Occupied(f"{self.service.label}: a folder stands under the name {target!a}; nothing was changed")
         for folder in folders_of(target):
@@ -78,16 +78,15 @@ class Putter:
                 )
             self._folders.add(folder)
 
-    def _store(self, load: Load, key: str, content: Content) -> Stored:
-        size = content.size
+    def _store(self, key: str, content: Content) -> Stored:
+        size, pace = content.size, content.load.pace
         if size > self.service.address.whole:
-            return by_parts(self.service, self.dealings, load, key, content)
-        data = content.read(size + 1, load.target)
-        if len(data) != size:
-            raise TryAgain(f"the local file for {load.target!a} changed while it was stored; tried again later")
+            return by_parts(self.service, self.dealings, key, content)
+        data = content.read(size + 1)
+        content.need_all(len(data))
         sha256 = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        body = data if load.pace is None else PacedBody(data, load.pace)
-        etag = self._send(key, load.target, Body=body, ContentLength=size, ChecksumSHA256=sha256)
+        body = data if pace is None else PacedBody(data, pace)
+        etag = self._send(key, content.target, Body=body, ContentLength=size, ChecksumSHA256=sha256)
         return Stored(etag, sha256, blake3(data).hexdigest())
 
     def _send(self, key: str, target: StorePath, **what: object) -> str:
@@ -101,31 +100,24 @@ class Putter:
         if isinstance(answer, Answer):
             return answer.text("ETag")
         if answer.status == _NOT_OURS:
-            raise self._occupied(target)
+            raise occupied(self.service.label, target)
         raise error_of(answer, said, self.service.address)
 
-    def _looked_at(self, target: StorePath, key: str, size: int, stored: Stored) -> PutAnswer:
+    def _looked_at(self, content: Content, key: str, stored: Stored) -> PutAnswer:
         """See what came to lie there; what is not what was sent is taken away again."""
-        what = f"looking at {target!a}"
-        answer = self.service.ask("head_object", what, _MISSING, Key=key, ChecksumMode="ENABLED")
+        label, target = self.service.label, content.target
+        answer = self.service.ask("head_object", f"looking at {target!a}", _MISSING, Key=key, ChecksumMode="ENABLED")
         if isinstance(answer, Refusal):
-            return TryAgain(f"{self.service.label}: {target!a} was confirmed and is not there; tried again later")
+            return TryAgain(f"{label}: {target!a} was confirmed and is not there; tried again later")
         kept, sha256 = answer.number("ContentLength"), answer.text("ChecksumSHA256")
         if stored.etag and answer.text("ETag") != stored.etag:
-            return TryAgain(
-                f"{self.service.label}: {target!a} was replaced as soon as it was stored; tried again later"
-            )
-        if kept == size and sha256 in {"", stored.sha256}:
+            return TryAgain(f"{label}: {target!a} was replaced as soon as it was stored; tried again later")
+        if kept == content.size and sha256 in {"", stored.sha256}:
             attested = self.service.address.attest and sha256 and self.dealings.checks_digests()
             return Attested(stored.digest, f"SHA-256 {_shown(sha256)}") if attested else None
         self.service.ask("delete_object", f"taking {target!a} away", _MISSING, Key=key)
-        found = f"{kept} bytes" if kept != size else f"SHA-256 {_shown(sha256)} instead of {_shown(stored.sha256)}"
-        return TryAgain(
-            f"{self.service.label}: of {size} bytes for {target!a} the server kept {found}; tried again later"
-        )
-
-    def _occupied(self, target: StorePath) -> Occupied:
-        return Occupied(f"{self.service.label} has a file {target!a} already; nothing was changed")
+        sums = f"SHA-256 {_shown(sha256)} instead of {_shown(stored.sha256)}"
+        return content.kept(label, f"{kept} bytes" if kept != content.size else sums)
 
 
 class PacedBody(io.BytesIO):
@@ -147,17 +139,3 @@ def _shown(sha256: str) -> str:
     """Show a digest as S3 tells it (base64, and the number of parts) in hexadecimal digits."""
     digest, dash, parts = sha256.partition("-")
     return base64.b64decode(digest).hex() + dash + parts
-
-
-def _opened(load: Load) -> Content:
-    try:
-        source = load.source.open("rb")
-        size = source.seek(0, io.SEEK_END)
-        source.seek(0)
-    except FileNotFoundError as err:
-        raise Gone(f"the local file {load.source} is no longer there; nothing was stored") from err
-    except OSError as err:
-        raise TryAgain(
-            f"the local file {load.source} cannot be read ({err.strerror}); check it and its rights"
-        ) from err
-    return Content(source, size)

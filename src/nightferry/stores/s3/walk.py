@@ -8,7 +8,7 @@ from itertools import islice
 
 from nightferry.core.errors import Held, TryAgain
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
-from nightferry.stores.paths import is_part, path_refusal
+from nightferry.stores.paths import is_part, path_refusal, split
 from nightferry.stores.s3.complaint import Refusal
 from nightferry.stores.s3.keys import key_of, path_of
 from nightferry.stores.s3.service import Answer, Service
@@ -50,7 +50,7 @@ def _page(service: Service, token: str) -> Answer:
 
 def _told(service: Service, row: Answer, inside: Callable[[str], bool]) -> Iterator[Entry | Oddity]:
     path, size = path_of(service.address, row.text("Key")), row.number("Size")
-    folder, _, name = path.rpartition("/")
+    folder, name = split(path)
     if not name and not size:
         return
     if path_refusal(path):
@@ -58,7 +58,7 @@ def _told(service: Service, row: Answer, inside: Callable[[str], bool]) -> Itera
     elif not inside(folder) or is_part(name):
         return
     elif size is None:
-        yield Oddity("line", StorePath(folder), name)
+        yield Oddity("line", folder, name)
     else:
         yield Entry(path, size, row.time_us("LastModified"))
 

@@ -12,6 +12,7 @@ from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.stores.sessions import Cut, Silence
 from nightferry.stores.sftp.address import SftpAddress
 from nightferry.stores.sftp.command import ssh_command, ssh_environment
+from nightferry.stores.sftp.complaint import shown
 
 _LAST_WORDS = 16 * 1024
 #: Bytes that one write gives away, so that each has a wait of its own.
@@ -125,9 +126,11 @@ class SshProcess:
         self._environment.close()
 
     def _lost(self) -> Cut | Silence:
+        words = shown(self.last_words())
+        said = f" ({words})" if words else ""
         if self._timed_out:
-            return Silence(f"{self._label}: no answer within {self._timeout:g} s; it is tried again later")
-        return Cut(f"{self._label}: the connection ended")
+            return Silence(f"{self._label}: no answer within {self._timeout:g} s{said}; it is tried again later")
+        return Cut(f"{self._label}: the connection ended{said}")
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError, ValueError), self._words:

@@ -5,16 +5,14 @@ where there are no hard links, by the protocol's own rename, which must not repl
 its folder are synced (``fsync@openssh.com``) before the answer, where the server can.
 """
 
-import os
 from collections import deque
-from collections.abc import Callable
-from typing import BinaryIO
 
-from nightferry.core.errors import Gone, Misconfigured, NightferryError, NoSpace, Occupied, TryAgain
+from nightferry.core.errors import Gone, NightferryError, NoSpace, Occupied, TryAgain
 from nightferry.core.store import ROOT, Load, StorePath
-from nightferry.stores.paths import checked, part_name
-from nightferry.stores.sessions import Cut, Garbled, Line, Silence
-from nightferry.stores.sftp.session import Session
+from nightferry.stores.loads import Content, occupied, stored, sweep, unfinished
+from nightferry.stores.paths import above, checked, inside, part_name
+from nightferry.stores.sessions import Cut, Garbled, Silence
+from nightferry.stores.sftp.session import Session, SftpLine
 from nightferry.stores.sftp.wire import (
     NO_ATTRS,
     OPEN_NEW,
@@ -37,46 +35,34 @@ _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 class Putter:
     """Stores files one after the other; remembers, for one call, which folders are there."""
 
-    def __init__(self, line: Line[Session]) -> None:
+    def __init__(self, line: SftpLine) -> None:
         self._line = line
         self._label = line.label
         self._folders: dict[StorePath, bytes | None] = {}
         self._session: Session | None = None
-        self._pace: Callable[[int], None] | None = None
 
     def put(self, load: Load) -> NightferryError | None:
         """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
-        self._pace = load.pace
-        try:
-            folder = _split(checked(load.target))[0]
-            source, size = _opened(load)
-        except NightferryError as err:
-            return err
-        with source:
-            session = self._ready()
-            try:
-                self._store(session, source, size, load.target, folder)
-            except (Cut, Silence, Garbled) as err:
-                self._line.drop()
-                words = session.last_words()
-                return TryAgain(f"{err}: storing {load.target!a} was not confirmed{f' ({words})' if words else ''}")
-            except Misconfigured:
-                raise
-            except NightferryError as err:
-                self._sweep_up(session)
-                return err
-        return None
+        return stored(self._line, load, checked, self._store)
 
-    def _store(self, session: Session, source: BinaryIO, size: int, target: StorePath, folder: StorePath) -> None:
+    def _store(self, session: Session, content: Content) -> None:
+        if session is not self._session:
+            self._session = session
+            self._folders.clear()
+        folder = above(content.target)
         self._sweep(session)
         self._enter(session, folder)
-        if session.look(target) is not None:
-            raise self._occupied(target)
-        part = _joined(folder, part_name())
+        if session.look(content.target) is not None:
+            raise occupied(self._label, content.target)
+        part = inside(folder, part_name())
         try:
-            self._carry(session, source, size, part, target)
-        except BaseException:
-            self._line.pool.leftovers.add(part)  # only now, for other threads sweep up what stands there
+            with unfinished(self._line.pool.leftovers, part):
+                self._carry(session, content, part)
+                self._name(session, part, content.target)
+        except (Cut, Silence, Garbled):
+            raise
+        except NightferryError:
+            self._sweep_up(session)
             raise
         self._sync_folder(session, folder)
 
@@ -88,67 +74,52 @@ class Putter:
                     self._session.forget(self._session.ask(Kind.CLOSE, handle))
         self._folders.clear()
 
-    def _ready(self) -> Session:
-        session = self._line.session
-        if session is not self._session:
-            self._session = session
-            self._folders.clear()
-        return session
-
     # -- the steps of a put ------------------------------------------------------------------------------------
 
-    def _carry(self, session: Session, source: BinaryIO, size: int, part: StorePath, target: StorePath) -> None:
-        folder = _split(part)[0]
+    def _carry(self, session: Session, content: Content, part: StorePath) -> None:
+        """Have the whole file lie, synced, under the name of an unfinished one."""
+        folder = above(part)
         place = session.place(part)
-        opened = session.handle(session.wait(session.ask(Kind.OPEN, place, OPEN_NEW, mode_attrs(_FILE_MODE))))
-        if isinstance(opened, Status):
-            raise self._refusal(session, opened, folder, size)
-        trouble = self._write(session, source, opened, size, target)
-        found = session.attrs(session.wait(session.ask(Kind.FSTAT, opened)))
+        handle = session.handle(session.wait(session.ask(Kind.OPEN, place, OPEN_NEW, mode_attrs(_FILE_MODE))))
+        if isinstance(handle, Status):
+            raise self._refusal(session, handle, folder, content.size)
+        trouble = self._write(session, content, handle)
+        found = session.attrs(session.wait(session.ask(Kind.FSTAT, handle)))
         if trouble is None and _FSYNC in session.extensions:
-            status = session.do(Kind.EXTENDED, text(_FSYNC), opened)
-            if status.code not in {Code.OK, Code.OP_UNSUPPORTED}:
-                trouble = status
-        status = session.do(Kind.CLOSE, opened)
-        trouble = trouble or (status if status.code != Code.OK else None)
+            status = session.do(Kind.EXTENDED, text(_FSYNC), handle)
+            trouble = None if status.code in {Code.OK, Code.OP_UNSUPPORTED} else status
+        status = session.do(Kind.CLOSE, handle)
+        trouble = trouble or (None if status.code == Code.OK else status)
         if isinstance(trouble, Status):
-            raise self._refusal(session, trouble, folder, size)
-        if trouble is None and (not isinstance(found, Attrs) or found.size != size):
-            kept = found.size if isinstance(found, Attrs) else found
-            trouble = TryAgain(
-                f"{self._label}: of {size} bytes for {target!a} the server kept {kept}; tried again later"
-            )
+            raise self._refusal(session, trouble, folder, content.size)
         if trouble is not None:
             raise trouble
-        self._name(session, part, target)
+        kept = found.size if isinstance(found, Attrs) else found
+        if kept != content.size:
+            raise content.kept(self._label, kept)
 
-    def _write(
-        self, session: Session, source: BinaryIO, handle: bytes, size: int, target: StorePath
-    ) -> Status | NightferryError | None:
+    def _write(self, session: Session, content: Content, handle: bytes) -> Status | NightferryError | None:
         """Send a file's bytes; tell why the server, or our disk, did not go through with it."""
         under_way: deque[tuple[int, int]] = deque()
         sent = flying = 0
         trouble: Status | NightferryError | None = None
-        while trouble is None:
-            try:
-                data = source.read(session.limits.write)
-            except OSError as err:
-                trouble = TryAgain(f"reading the local file for {target!a} failed ({err.strerror}); check that disk")
-                break
-            if not data:
-                break
-            under_way.append((session.ask(Kind.WRITE, handle, number(sent), text(data)), len(data)))
-            sent += len(data)
-            flying += len(data)
-            if self._pace is not None:
-                self._pace(len(data))
-            while flying > _WINDOW and trouble is None:
-                trouble, flying = _taken(session, under_way, flying)
+        try:
+            while trouble is None and (data := content.read(session.limits.write)):
+                under_way.append((session.ask(Kind.WRITE, handle, number(sent), text(data)), len(data)))
+                sent += len(data)
+                flying += len(data)
+                content.went(len(data))
+                while flying > _WINDOW and trouble is None:
+                    trouble, flying = _taken(session, under_way, flying)
+            if trouble is None:
+                content.need_all(sent)
+        except (Cut, Silence, Garbled):
+            raise
+        except NightferryError as err:  # the file at the server is to be closed all the same
+            trouble = err
         while under_way:
             failed, flying = _taken(session, under_way, flying)
             trouble = trouble or failed
-        if trouble is None and sent != size:
-            return TryAgain(f"the local file for {target!a} changed while it was stored; tried again later")
         return trouble
 
     def _name(self, session: Session, part: StorePath, target: StorePath) -> None:
@@ -162,12 +133,12 @@ class Putter:
                     self._line.pool.leftovers.add(part)
                 return
         if session.look(target) is None:
-            self._line.pool.lacks.add("links")  # a rename may be raced
+            self._line.habits.links = False  # a rename may be raced
             status = session.do(Kind.RENAME, *places)
             if status.code == Code.OK:
                 return
         if session.look(target) is not None:
-            raise self._occupied(target)
+            raise occupied(self._label, target)
         raise session.refusal(status, f"giving a file the name {target!a}")
 
     def _sync_folder(self, session: Session, folder: StorePath) -> None:
@@ -189,10 +160,10 @@ class Putter:
         if folder == ROOT:
             session.need_root()
         else:
-            above = _split(folder)[0]
-            self._enter(session, above)
+            outer = above(folder)
+            self._enter(session, outer)
             if self._made(session, folder):
-                self._sync_folder(session, above)
+                self._sync_folder(session, outer)
         if len(self._folders) >= 32:  # noqa: PLR2004 - servers open no more than some hundred at once
             self.close()
         self._folders[folder] = self._folder_handle(session, folder)
@@ -206,7 +177,7 @@ class Putter:
             made = status.code == Code.OK
             found = session.look(folder)  # another writer may have been faster
             if found is None:
-                raise self._refusal(session, status, _split(folder)[0], 1, f"making the folder {folder!a}")
+                raise self._refusal(session, status, above(folder), 1, f"making the folder {folder!a}")
         if found.kind not in {"folder", ""}:
             raise Occupied(f"{self._label}: {folder!a} should be a folder, but something else has that name")
         return made
@@ -214,13 +185,13 @@ class Putter:
     def _folder_handle(self, session: Session, folder: StorePath) -> bytes | None:
         if _FSYNC not in session.extensions:
             return None
-        opened = session.handle(session.wait(session.ask(Kind.OPEN, session.place(folder), OPEN_READ, NO_ATTRS)))
-        if isinstance(opened, Status):
+        handle = session.handle(session.wait(session.ask(Kind.OPEN, session.place(folder), OPEN_READ, NO_ATTRS)))
+        if isinstance(handle, Status):
             return None
-        if session.do(Kind.EXTENDED, text(_FSYNC), opened).code != Code.OK:
-            session.forget(session.ask(Kind.CLOSE, opened))
+        if session.do(Kind.EXTENDED, text(_FSYNC), handle).code != Code.OK:
+            session.forget(session.ask(Kind.CLOSE, handle))
             return None
-        return opened
+        return handle
 
     # -- ends --------------------------------------------------------------------------------------------------
 
@@ -243,11 +214,11 @@ class Putter:
 
     def _sweep(self, session: Session) -> None:
         """Delete unfinished files that troubles left behind."""
-        leftovers = self._line.pool.leftovers
-        for part in tuple(leftovers):
-            status = session.do(Kind.REMOVE, session.place(part))
-            if status.code in {Code.OK, Code.NO_SUCH_FILE}:
-                leftovers.discard(part)
+
+        def deleted(part: StorePath) -> bool:
+            return session.do(Kind.REMOVE, session.place(part)).code in {Code.OK, Code.NO_SUCH_FILE}
+
+        sweep(self._line.pool.leftovers, deleted)
 
     def _sweep_up(self, session: Session) -> None:
         """Sweep after a failure, which must not become another one."""
@@ -256,33 +227,9 @@ class Putter:
         except (Cut, Silence, Garbled):
             self._line.drop()
 
-    def _occupied(self, target: StorePath) -> Occupied:
-        return Occupied(f"{self._label}: the name {target!a} is taken; nothing was changed there")
-
 
 def _taken(session: Session, under_way: deque[tuple[int, int]], flying: int) -> tuple[Status | None, int]:
     """Take the answer to the oldest write."""
     request, length = under_way.popleft()
     status = session.status(session.wait(request))
     return (None if status.code == Code.OK else status), flying - length
-
-
-def _split(path: StorePath) -> tuple[StorePath, str]:
-    folder, _, name = path.rpartition("/")
-    return StorePath(folder), name
-
-
-def _joined(folder: StorePath, name: str) -> StorePath:
-    return StorePath(f"{folder}/{name}" if folder else name)
-
-
-def _opened(load: Load) -> tuple[BinaryIO, int]:
-    try:
-        source = load.source.open("rb", buffering=0)
-    except FileNotFoundError as err:
-        raise Gone(f"the local file {load.source} is no longer there; nothing was stored") from err
-    except OSError as err:
-        raise TryAgain(
-            f"the local file {load.source} cannot be read ({err.strerror}); check it and its rights"
-        ) from err
-    return source, os.fstat(source.fileno()).st_size

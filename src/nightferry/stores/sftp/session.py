@@ -1,10 +1,13 @@
 """One login: requests go out ahead, answers are matched by number, every wait has an end."""
 
+from dataclasses import dataclass
+from typing import TypeAlias
+
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import ROOT, StorePath
-from nightferry.stores.sessions import Cut, Garbled, Silence
+from nightferry.stores.sessions import Cut, Garbled, Line, Silence
 from nightferry.stores.sftp.address import SftpAddress
-from nightferry.stores.sftp.complaint import complaint, shown
+from nightferry.stores.sftp.complaint import complaint
 from nightferry.stores.sftp.process import SshProcess
 from nightferry.stores.sftp.wire import (
     SAFE_CHUNK,
@@ -30,6 +33,14 @@ _LOGIN_WAITS = 3.0
 _FLUSH_AT = 16 * 1024
 
 Answer = tuple[int, memoryview | bytes]
+
+
+@dataclass(slots=True)
+class Habits:
+    """What is known about a server, shared by all sessions of a store."""
+
+    #: It makes hard links, so a name that is taken can never be given again.
+    links: bool = True
 
 
 class Session:
@@ -126,11 +137,12 @@ class Session:
         """Whether the answer to a request came already, so that `wait` gives it at once."""
         return number in self._arrived
 
-    def settle(self) -> None:
-        """Forget all answers that are still to come."""
+    def settle(self) -> bool:
+        """Forget all answers that are still to come, which can always be done."""
         self._forgotten |= self._awaited
         self._awaited.clear()
         self._arrived.clear()
+        return True
 
     def _flush(self) -> None:
         if self._out:
@@ -197,6 +209,11 @@ class Session:
                 f"{self.label}: the root folder is not there; mount its disk or make it, or correct the URL's path"
             )
 
+    def gone(self, path: StorePath) -> Gone:
+        """Tell that a file is not there, having looked whether the root is."""
+        self.need_root()
+        return Gone(f"{self.label}: {path!a} is no longer there, or no plain file")
+
     def free_space(self, path: StorePath) -> int | None:
         """Tell the bytes that are left for us on the disk of a folder, where the server tells that."""
         if b"statvfs@openssh.com" not in self.extensions:
@@ -224,10 +241,10 @@ class Session:
             return False
         return True
 
-    def last_words(self) -> str:
-        """Tell what ``ssh`` complained about when it ended."""
-        return shown(self._process.last_words())
-
     def close(self, *, politely: bool = False) -> None:
         """End the session; may be called again."""
         self._process.close(politely=politely)
+
+
+#: One call's way to an SFTP server.
+SftpLine: TypeAlias = Line[Session, Habits]

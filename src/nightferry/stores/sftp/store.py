@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nightferry.core.errors import Gone, Held, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
+from nightferry.stores.courses import Fetch
 from nightferry.stores.paths import checked
-from nightferry.stores.sessions import Line, Pool
+from nightferry.stores.sessions import Line, Pool, stat_over
 from nightferry.stores.sftp.address import SftpAddress
-from nightferry.stores.sftp.fetch import SftpFetch
+from nightferry.stores.sftp.fetch import SftpCourse
 from nightferry.stores.sftp.put import Putter
-from nightferry.stores.sftp.session import Session
+from nightferry.stores.sftp.session import Habits, Session
 from nightferry.stores.sftp.walk import stat_all, walk
 from nightferry.stores.sftp.wire import Code, Kind
 
@@ -19,35 +20,26 @@ class SftpStore:
 
     def __init__(self, address: SftpAddress) -> None:
         self._address = address
-        self._pool = Pool(lambda: Session(address), address.label, address.connections)
+        self._pool = Pool(lambda: Session(address), address.label, address.connections, Habits())
 
     @property
     def traits(self) -> Traits:
         """What this store can do; that a server cannot make links is known only after a put."""
         pool = self._pool
-        return Traits(label=pool.label, exclusive_put="links" not in pool.lacks, connections=pool.connections)
+        return Traits(label=pool.label, exclusive_put=pool.habits.links, connections=pool.connections)
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; see `Store.list`."""
-        with Line(self._pool) as line:
-            try:
-                yield from walk(line, enter)
-            except NightferryError:
-                line.drop()  # folders are open on it
-                raise
+        with Line(self._pool) as line, line.dropped_unless_done():
+            yield from walk(line, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell sizes and times as they are now; see `Store.stat`.
-
-        The paths are taken in first: they may come out of a listing of this very store.
-        """
-        asked = [*paths]
-        with Line(self._pool) as line:
-            yield from stat_all(line, asked)
+        """Tell sizes and times as they are now; see `Store.stat`."""
+        return stat_over(self._pool, stat_all, paths)
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Yield the wanted files; see `Store.fetch`."""
-        return SftpFetch(self._pool, wants)
+        return Fetch(self._pool, wants, SftpCourse)
 
     def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
         """Store local files; see `Store.put` and `nightferry.stores.sftp.put`."""

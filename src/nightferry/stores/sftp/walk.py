@@ -7,9 +7,8 @@ from itertools import islice
 
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
-from nightferry.stores.paths import LONGEST_PATH, is_part, name_refusal, path_refusal
-from nightferry.stores.sessions import Line
-from nightferry.stores.sftp.session import Session
+from nightferry.stores.paths import LONGEST_PATH, is_part, name_refusal, path_refusal, split
+from nightferry.stores.sftp.session import Session, SftpLine
 from nightferry.stores.sftp.wire import Attrs, Code, Kind, Named, Status, read_names
 
 #: Folders that are read side by side, and requests on their way for each.
@@ -28,7 +27,7 @@ class Reading:
     requests: deque[int] = field(default_factory=deque)
 
 
-def walk(line: Line[Session], enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
+def walk(line: SftpLine, enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
     """Yield every file below the root, with all that cannot be carried; see `Store.list`."""
     session = line.session
     waiting = deque([ROOT])
@@ -66,8 +65,7 @@ def _opened(session: Session, reading: Reading) -> list[Oddity] | None:
     if answer.code == Code.NO_SUCH_FILE:  # it vanished since its parent was listed
         return []
     if answer.code == Code.PERMISSION_DENIED:
-        above, _, name = reading.folder.rpartition("/")
-        return [Oddity("closed", StorePath(above), name)]
+        return [Oddity("closed", *split(reading.folder))]
     raise session.refusal(answer, f"listing the folder {reading.folder!a}")
 
 
@@ -121,7 +119,7 @@ def _sorted(folder: StorePath, names: list[Named]) -> tuple[list[Entry | Oddity]
     return found, folders
 
 
-def stat_all(line: Line[Session], paths: Iterable[StorePath]) -> Iterator[Entry | None]:
+def stat_all(line: SftpLine, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
     """Tell each file's size and time, in order; see `Store.stat`."""
     rest = iter(paths)
     while batch := list(islice(rest, _WINDOW)):

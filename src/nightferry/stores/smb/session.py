@@ -3,11 +3,11 @@
 import contextlib
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError
 from nightferry.core.store import ROOT, StorePath
-from nightferry.stores.sessions import Garbled
+from nightferry.stores.sessions import Garbled, Line
 from nightferry.stores.smb import wire
 from nightferry.stores.smb.address import SmbAddress
 from nightferry.stores.smb.guard import sign, verify
@@ -186,11 +186,12 @@ class Session:
             self._awaited.remove(number)
             self._forgotten.add(number)
 
-    def settle(self) -> None:
-        """Forget all answers that are still to come."""
+    def settle(self) -> bool:
+        """Forget all answers that are still to come, which can always be done."""
         self._forgotten |= self._awaited
         self._awaited.clear()
         self._arrived.clear()
+        return True
 
     def spare(self, answer: Answer) -> None:
         """Take the memory of an answer back, which nobody looks at any more."""
@@ -323,3 +324,7 @@ class Session:
                 self.settle()
                 self.do(wire.bare(Command.LOGOFF))
         self._link.close()
+
+
+#: One call's way to a share.
+SmbLine: TypeAlias = Line[Session, None]

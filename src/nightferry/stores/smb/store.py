@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nightferry.core.errors import Gone, Held, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
+from nightferry.stores.courses import Fetch
 from nightferry.stores.paths import checked
-from nightferry.stores.sessions import Line, Pool
+from nightferry.stores.sessions import Line, Pool, stat_over
 from nightferry.stores.smb import wire
 from nightferry.stores.smb.address import SmbAddress
-from nightferry.stores.smb.fetch import SmbFetch
+from nightferry.stores.smb.fetch import SmbCourse
 from nightferry.stores.smb.put import Putter
 from nightferry.stores.smb.session import Session
 from nightferry.stores.smb.status import NOT_THERE, Status, told
@@ -19,7 +20,7 @@ class SmbStore:
     """A folder of an SMB share; see `nightferry.core.store.Store`. Connects when it is first used."""
 
     def __init__(self, address: SmbAddress) -> None:
-        self._pool = Pool(lambda: Session(address), address.label, address.connections)
+        self._pool = Pool(lambda: Session(address), address.label, address.connections, None)
 
     @property
     def traits(self) -> Traits:
@@ -28,25 +29,16 @@ class SmbStore:
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; see `Store.list`."""
-        with Line(self._pool) as line:
-            try:
-                yield from walk(line, enter)
-            except NightferryError:
-                line.drop()  # folders are open on it
-                raise
+        with Line(self._pool) as line, line.dropped_unless_done():
+            yield from walk(line, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell sizes and times as they are now; see `Store.stat`.
-
-        The paths are taken in first: they may come out of a listing of this very store.
-        """
-        asked = [*paths]
-        with Line(self._pool) as line:
-            yield from stat_all(line, asked)
+        """Tell sizes and times as they are now; see `Store.stat`."""
+        return stat_over(self._pool, stat_all, paths)
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Yield the wanted files; see `Store.fetch`."""
-        return SmbFetch(self._pool, wants)
+        return Fetch(self._pool, wants, SmbCourse)
 
     def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
         """Store local files; see `Store.put` and `nightferry.stores.smb.put`."""

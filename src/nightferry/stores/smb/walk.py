@@ -8,10 +8,9 @@ from itertools import islice
 
 from nightferry.core.errors import Misconfigured, NightferryError
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
-from nightferry.stores.paths import LONGEST_PATH, is_part, name_refusal, path_refusal
-from nightferry.stores.sessions import Line
+from nightferry.stores.paths import LONGEST_PATH, is_part, is_text, name_refusal, path_refusal, split
 from nightferry.stores.smb import wire
-from nightferry.stores.smb.session import Session
+from nightferry.stores.smb.session import Session, SmbLine
 from nightferry.stores.smb.status import NOT_THERE, Status, told
 from nightferry.stores.smb.wire import Facts, Named
 
@@ -37,7 +36,7 @@ class Reading:
     handle: bytes | None = None
 
 
-def walk(line: Line[Session], enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
+def walk(line: SmbLine, enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
     """Yield every file below the root, with all that cannot be carried; see `Store.list`."""
     with ExitStack() as stack:
         sessions, alone = [line.session], True
@@ -65,7 +64,7 @@ def walk(line: Line[Session], enter: Callable[[StorePath], bool] | None) -> Iter
             yield from found
 
 
-def _second(line: Line[Session], stack: ExitStack) -> list[Session]:
+def _second(line: SmbLine, stack: ExitStack) -> list[Session]:
     """Give another session to read with; none where the pool, or the server, has none to spare."""
     beside = line.beside()
     if beside is None:
@@ -107,8 +106,7 @@ def _opened(reading: Reading) -> list[Oddity] | None:
     if status in NOT_THERE:  # it vanished since its parent was listed
         return []
     if status == Status.ACCESS_DENIED:
-        above, _, name = reading.folder.rpartition("/")
-        return [Oddity("closed", StorePath(above), name)]
+        return [Oddity("closed", *split(reading.folder))]
     raise session.refusal(status, f"listing the folder {reading.folder!a}")
 
 
@@ -153,7 +151,7 @@ def _sorted(
             reading.above |= {number} - {0}
         elif name == ".." or is_part(name):
             continue
-        elif not name.isascii() and not _is_text(name):
+        elif not name.isascii() and not is_text(name):
             found.append(Oddity("name", folder, ascii(name)[:300]))
         elif len(name.encode()) > room or name_refusal(name):
             found.append(Oddity("name", folder, name[:300]))
@@ -172,16 +170,7 @@ def _decoded(raw: bytes) -> str:
     return raw.decode("utf-16-le", "surrogatepass") if len(raw) % 2 == 0 else "\ud800"
 
 
-def _is_text(name: str) -> bool:
-    """Whether this is text: Windows allows half of a character beyond 16 bits, which nothing else can hold."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def stat_all(line: Line[Session], paths: Iterable[StorePath]) -> Iterator[Entry | None]:
+def stat_all(line: SmbLine, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
     """Tell each file's size and time, in order; see `Store.stat`."""
     rest = iter(paths)
     while batch := list(islice(rest, _WINDOW)):

@@ -41,7 +41,6 @@ THAT = b"\xff" * 16
 
 READ_DATA, READ_ATTRIBUTES, LIST = 0x1, 0x80, 0x1
 WRITE_DATA, DELETE, SYNCHRONIZE = 0x2, 0x0001_0000, 0x0010_0000
-ADD_FOLDER = 0x4
 #: Others may read, write and delete while we have it open: we are never in a camera's way.
 SHARE_ALL = 0x7
 OPEN, NEW, OPEN_OR_NEW = 1, 2, 3
@@ -75,7 +74,6 @@ class Command(IntEnum):
 class Flag(IntEnum):
     """What a header says of its message."""
 
-    ANSWER = 0x1
     ASYNC = 0x2
     RELATED = 0x4
     SIGNED = 0x8

@@ -79,8 +79,9 @@ class _Limited:
             yield from self._store.list(enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
+        asked = [*paths]  # they may come out of a listing of this very store, which needs a place, too
         with self._gate.place(self._limit):
-            yield from self._store.stat(paths)
+            yield from self._store.stat(asked)
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         with self._gate.place(self._limit):

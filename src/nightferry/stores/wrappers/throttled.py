@@ -1,6 +1,5 @@
 """Throttled: no more bytes in a second than a rate allows, which may change with the hour."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +9,7 @@ from datetime import time as time_of_day
 
 from nightferry.core.errors import NightferryError
 from nightferry.core.store import Arrival, Entry, Linked, Load, Oddity, PutAnswer, Store, StorePath, Traits, Want
+from nightferry.stores.loads import size_of
 
 #: Bytes are counted in pieces of so many seconds; a nap is never longer, so that a change of the hour is noticed.
 _PIECE_SECONDS, _NAP = 0.25, 0.5
@@ -124,7 +124,7 @@ class _Throttled:
 
     def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
         paces = [_Pace(self._throttle, load.pace) for load in loads]
-        sizes = [_size(load) for load in loads]
+        sizes = [size_of(load) for load in loads]
         answers = self._store.put([replace(load, pace=pace) for load, pace in zip(loads, paces, strict=True)])
         try:
             for pace, size, answer in zip(paces, sizes, answers, strict=True):
@@ -174,10 +174,3 @@ class _ThrottledArrival:
 
     def finish(self) -> Entry:
         return self._arrival.finish()
-
-
-def _size(load: Load) -> int:
-    try:
-        return os.stat(load.source).st_size  # noqa: PTH116 - once a frame
-    except OSError:
-        return 0  # the store says so itself
