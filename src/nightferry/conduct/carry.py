@@ -172,7 +172,7 @@ class _Carrier:
                 if not names:
                     break
                 self._flush()  # what is to be done next depends on receipts that may not be written yet
-                accounts = [account for name in names if (account := self.ledger.account(name)) is not None]
+                accounts = self.ledger.accounts_of(names)
                 for batch in grouped(cargoes(self.route, self.works, accounts, retry=self.retry)):
                     self._start([_for_one(item, place) for item in batch])
 
