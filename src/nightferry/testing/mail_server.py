@@ -62,7 +62,7 @@ def mail_server(tls: Certificate | None = None, *, login: bool = False, port: in
         good = isinstance(given, LoginPassword) and given == LoginPassword(USER.encode(), PASSWORD.encode())
         if isinstance(given, LoginPassword):
             server.logins.append(given.login.decode())
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)  # the server itself says so to the client
 
     def protocol() -> SMTP:
         return SMTP(
