@@ -1,11 +1,23 @@
-"""How fast whole nights go from a folder to an archive: one command, prints two tables.
+"""How fast whole nights go from folder to archive, beside the observatory's own script: one command, prints tables.
 
-    python benchmarks/night_speed.py [--frames 40] [--size 2048] [--rounds 3] [--small 75 300] [--folder DIR]
+    python -m benchmarks.night_speed [--frames 240] [--size 2048] [--rounds 3] [--seed DIR] [--solve 40 8]
+        [--index DIR] [--small 75 300] [--folder DIR]
 
-First, frames are pulled, verified, standardised, validated and delivered by `nightferry run`, durable, digested and
-read back, beside `cp` of the same frames with a `sync`; rounds are interleaved, and ratios taken round by round. Then
-four telescopes with so many small frames each are carried in one run, and the peak of memory is told for each number.
-The whole command is timed, start-up included; every round has a new ledger.
+First, frames that have their solutions are pulled, verified, standardised, validated and delivered by `nightferry run`,
+durable, digested and read back, beside `transfer_Astra.csh` with its `headerfix.py`, and beside `cp` with a `sync`.
+``--solve 40 8``: then 40 frames of which 8 are to be solved, on both sides (0 0 leaves it out); the index files are
+built here, of made-up stars, and those of ``--index`` are offered to both sides beside them, as an observatory has them
+for many scales. Rounds are interleaved, and ratios taken round by round. Last, four telescopes with so many small
+frames each (``--small``, none leaves it out) are carried in one run, and the peak of memory is told for each number.
+Whole commands are timed, start-up included; every round has a new ledger.
+
+The script is no part of this project and left out without ``--seed``, a folder with a checkout of it:
+
+    git clone https://github.com/szunigaf/SPECULOOS-DataTransfer DIR
+
+It needs tcsh (Debian: apt-get install tcsh), and solve-field and build-astrometry-index (astrometry.net) for
+``--solve``. How it is run, and what is replaced for it, stands in `night_script.py`. A night of 240 frames takes 2 GB,
+three times while it is carried.
 """
 
 import argparse
@@ -16,34 +28,88 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from nightferry.testing.astra import START, astra_frame
+from benchmarks.night_script import make_hub, missing
+
+from nightferry.fits.cards import parse_cards
+from nightferry.solving.building import Order, build
+from nightferry.testing.astra import START, astra_cards, astra_frame
+from nightferry.testing.encode import Card, fits_data, fits_header
+from nightferry.testing.fields import draw_field, made_up_stars, plain_wcs, write_catalogue
 
 MOONS = ("io", "europa", "ganymede", "callisto")
-STEPS = '["verify", "standardise", "validate"]'
+DATE = "20260222"
+#: Where Astra's made-up frames look (degrees), and their scale (arcsec per pixel).
+PLACE, SCALE = (346.6223641, -5.0413927), 0.35
 
 
-def plant(folder: Path, frames: int, size: int) -> None:
-    """Write a telescope's night; frames differ in their start and in one pixel row."""
-    night = folder / "20260222"
+@dataclass(frozen=True)
+class Sheet:
+    """One telescope's night: so many frames, a side of so many pixels, so many without a solution."""
+
+    frames: int
+    size: int
+    unsolved: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command took: seconds, seconds of processor time, and the peak of its largest process in MB."""
+
+    seconds: float
+    cpu: float
+    peak: int
+
+
+def plant(folder: Path, sheet: Sheet) -> None:
+    """Write a telescope's night; frames differ in their start and in one pixel row. Those to be solved are spread."""
+    night = folder / DATE
     night.mkdir(parents=True)
-    whole = astra_frame(size=(size, size))
+    whole = astra_frame(size=(sheet.size, sheet.size))
     first = START.strftime("%Y-%m-%dT%H:%M:%S.%f").encode()
-    for number in range(frames):
-        stamp = (START + timedelta(seconds=13 * number)).strftime("%Y-%m-%dT%H:%M:%S.%f").encode()
-        raw = bytearray(whole.replace(first, stamp, 1))
-        raw[-4000:-3996] = number.to_bytes(4, "big")
+    every = sheet.frames // sheet.unsolved if sheet.unsolved else sheet.frames + 1
+    for number in range(sheet.frames):
+        start = START + timedelta(seconds=13 * number)
+        if number % every == every - 1:
+            raw = bytearray(to_solve(number, sheet.size))
+        else:
+            raw = bytearray(whole.replace(first, start.strftime("%Y-%m-%dT%H:%M:%S.%f").encode(), 1))
+            raw[-4000:-3996] = number.to_bytes(4, "big")
         file = night / f"light_{number:04d}.fits"
         file.write_bytes(raw)
         os.utime(file, (1_771_900_000, 1_771_900_000))
 
 
-def configure(home: Path, moons: tuple[str, ...], raw: Path, kind: str) -> Path:
+def to_solve(number: int, size: int) -> bytes:
+    """Draw a frame with stars, and without a solution in its header."""
+    cards = astra_cards(number=number, solved=False, size=(size, size))
+    structure: list[Card] = [
+        ("SIMPLE", True, ""), ("BITPIX", 16, ""), ("NAXIS", 2, ""), ("NAXIS1", size, ""), ("NAXIS2", size, ""),
+    ]  # fmt: skip
+    truth = plain_wcs(*PLACE, (size, size), SCALE, 11.0 * number)
+    stars = made_up_stars(*PLACE, radius=0.5, count=3600)
+    pixels = draw_field(truth, stars, (size, size), seed=number, brightest=12.0, noise=25)
+    return fits_header([*structure, *cards.values()]) + fits_data(pixels)
+
+
+def build_index(folder: Path) -> Path:
+    """Build index files of the stars that `to_solve` draws."""
+    folder.mkdir()
+    catalogue = write_catalogue(folder / "stars.csv", made_up_stars(*PLACE, radius=0.5, count=3600))
+    build(Order((PLACE,), catalogue, 0.6, 12.0), folder / "made")
+    return folder / "made"
+
+
+def configure(home: Path, moons: Sequence[str], raw: Path, kind: str, indexes: Sequence[Path] = ()) -> Path:
+    route = ["verify", *(["solve"] if indexes else []), "standardise", "validate"]
+    solve = f"solve = {{ index = {[index.as_posix() for index in indexes]} }}\n" if indexes else ""
     sections = "".join(
-        f'[telescope.{moon}]\npreset = "speculoos-{moon}"\nroute = {STEPS}\nsource = "{(raw / moon).as_uri()}"\n'
-        f'settle = "0 s"\nprogram = "60.A-9009(D)"\narchives = ["{moon}"]\nheader = {{ fitsverify = false }}\n'
+        f'[telescope.{moon}]\npreset = "speculoos-{moon}"\nroute = {route}\nsource = "{(raw / moon).as_uri()}"\n'
+        f'settle = "0 s"\nprogram = "60.A-9009(D)"\narchives = ["{moon}"]\nheader = {{ fitsverify = false }}\n{solve}'
         f'[archive.{moon}]\nurl = "{(home / "eso" / moon).as_uri()}"\n'
         for moon in moons
     )
@@ -56,54 +122,91 @@ def configure(home: Path, moons: tuple[str, ...], raw: Path, kind: str) -> Path:
     return file
 
 
-def timed(command: list[str]) -> tuple[float, float, int]:
-    """Run a command: seconds, seconds of processor time, and the peak of its memory in MB."""
+def timed(command: Sequence[str], environment: dict[str, str] | None = None, log: Path | None = None) -> Run:
+    """Run a command to its end; raises `SystemExit` when it fails."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    with (log or Path(os.devnull)).open("wb") as out:
+        errors = subprocess.STDOUT if log else None
+        process = subprocess.Popen(command, stdout=out, stderr=errors, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}")
-    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024
+    return Run(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024)
 
 
-def ferried(place: Path, moons: tuple[str, ...], raw: Path, frames: int, kind: str) -> tuple[float, float, int]:
+def ferried(
+    place: Path, raw: Path, frames: int, *, moons: Sequence[str] = MOONS, kind: str, indexes: Sequence[Path] = ()
+) -> Run:
+    """Carry a night with nightferry, which holds whatever is not right: so all that arrived is."""
     with tempfile.TemporaryDirectory(dir=place) as name:
         home = Path(name)
         (home / "eso").mkdir()
-        file = configure(home, moons, raw, kind)
+        file = configure(home, moons, raw, kind, indexes)
         words = ["--config", str(file), "run", *moons, "--night", "all", "--json"]
         found = timed([sys.executable, "-m", "nightferry", *words])
-        there = sum(1 for _ in (home / "eso").rglob("*.fits"))
-        if there != frames * len(moons):
-            raise SystemExit(f"{there} frames arrived, of {frames * len(moons)}")
+        expect(home / "eso", frames * len(moons), "nightferry")
         return found
 
 
-def copied(place: Path, raw: Path) -> float:
+def scripted(place: Path, raw: Path, frames: int, seed: Path, indexes: Sequence[Path] = ()) -> Run:
+    """Carry a night with the observatory's script."""
     with tempfile.TemporaryDirectory(dir=place) as name:
-        return timed(["sh", "-c", f"cp -r '{raw}' '{name}/copy' && sync -f '{name}'"])[0]
+        hub = make_hub(seed, Path(name), raw / "io", DATE, list(indexes))
+        log = Path(name) / "log"
+        found = timed(hub.command, hub.environment, log)
+        if "All files were transferred properly" not in log.read_text(errors="replace"):
+            raise SystemExit(f"the script says:\n{log.read_text(errors='replace')[-4000:]}")
+        expect(hub.delivered, frames, "the script")
+        return found
 
 
-def whole_night(place: Path, frames: int, size: int, rounds: int) -> None:
+def expect(folder: Path, frames: int, who: str) -> None:
+    """Raise `SystemExit` unless all frames arrived, each with a solution."""
+    there = list(folder.rglob("*.fits"))
+    if len(there) != frames:
+        raise SystemExit(f"{len(there)} frames arrived by {who}, of {frames}")
+    for file in there:
+        with file.open("rb") as opened:
+            cards = {card.keyword: card.value for card in parse_cards(opened.read(28800))}
+        if not str(cards.get("CTYPE1")).startswith("RA---TAN"):
+            raise SystemExit(f"{file.name}, delivered by {who}, has no solution")
+
+
+def copied(place: Path, raw: Path) -> Run:
+    """Copy a night, and sync the copy."""
+    with tempfile.TemporaryDirectory(dir=place) as name:
+        return timed(["sh", "-c", f"cp -r '{raw}' '{name}/copy' && sync -f '{name}'"])
+
+
+def whole_night(place: Path, night: Sheet, rounds: int, seed: Path | None, more: Sequence[Path] = ()) -> None:
+    """Carry one telescope's night in all ways, in turns."""
     raw = place / "raw"
-    plant(raw / "io", frames, size)
-    ours, copies = [], []
+    plant(raw / "io", night)
+    indexes = [build_index(place / "index"), *more] if night.unsolved else []
+    ways: dict[str, Callable[[], Run]] = {
+        "nightferry run": lambda: ferried(place, raw, night.frames, moons=("io",), kind="processes", indexes=indexes),
+        "cp and sync": lambda: copied(place, raw),
+    }
+    if seed is not None:
+        ways["transfer_Astra.csh"] = lambda: scripted(place, raw, night.frames, seed, indexes)
+    runs: dict[str, list[Run]] = {name: [] for name in ways}
     for _ in range(rounds):
-        ours.append(ferried(place, ("io",), raw, frames, "processes"))
-        copies.append(copied(place, raw))
-    ratios = sorted(our[0] / copy for our, copy in zip(ours, copies, strict=True))
-    seconds = [our[0] for our in ours]
-    print(f"\n{frames} frames of {size}x{size}, {rounds} rounds, load {os.getloadavg()[0]:.1f}\n")
-    print("| | s | range | frames/s | cpu s |\n|---|---|---|---|---|")
-    middle = statistics.median(seconds)
-    cpu = statistics.median(our[1] for our in ours)
+        for name, way in ways.items():
+            runs[name].append(way())
+    what = f", {night.unsolved} of them to solve" if night.unsolved else ""
     print(
-        f"| nightferry run | {middle:.2f} | {min(seconds):.2f}-{max(seconds):.2f} | {frames / middle:.0f} | {cpu:.1f} |"
+        f"\n{night.frames} frames of {night.size}x{night.size}{what}, {rounds} rounds, load {os.getloadavg()[0]:.1f}\n"
     )
-    middle = statistics.median(copies)
-    print(f"| cp and sync | {middle:.2f} | {min(copies):.2f}-{max(copies):.2f} | {frames / middle:.0f} | |")
-    print(f"\nnightferry / cp: {statistics.median(ratios):.1f}x ({ratios[0]:.1f}-{ratios[-1]:.1f})")
+    print("| | s | range | frames/s | cpu s | theirs : ours | range |\n|---|---|---|---|---|---|---|")
+    ours = runs["nightferry run"]
+    for name, found in runs.items():
+        ratios = sorted(run.seconds / our.seconds for run, our in zip(found, ours, strict=True))
+        ratio = f"{statistics.median(ratios):.2f}x | {ratios[0]:.2f}-{ratios[-1]:.2f}" if found is not ours else "|"
+        seconds = [run.seconds for run in found]
+        middle, cpu = statistics.median(seconds), statistics.median(run.cpu for run in found)
+        span = f"{min(seconds):.2f}-{max(seconds):.2f}"
+        print(f"| {name} | {middle:.2f} | {span} | {night.frames / middle:.0f} | {cpu:.1f} | {ratio} |")
     shutil.rmtree(raw)
 
 
@@ -113,24 +216,36 @@ def many_small(place: Path, counts: list[int]) -> None:
     for count in counts:
         raw = place / f"small-{count}"
         for moon in MOONS:
-            plant(raw / moon, count, 64)
-        seconds, cpu, peak = ferried(place, MOONS, raw, count, "threads")
-        print(f"| {count} | {seconds:.1f} | {4 * count / seconds:.0f} | {cpu:.1f} | {peak} |")
+            plant(raw / moon, Sheet(count, 64))
+        found = ferried(place, raw, count, kind="threads")
+        print(f"| {count} | {found.seconds:.1f} | {4 * count / found.seconds:.0f} | {found.cpu:.1f} | {found.peak} |")
         shutil.rmtree(raw)
 
 
 def main() -> None:
     """Read the options and measure."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--frames", type=int, default=40)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=240, help="solved frames of the first night; 0 leaves it out")
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--small", type=int, nargs="+", default=[75, 300])
+    parser.add_argument("--seed", type=Path, help="a checkout of SPECULOOS' scripts")
+    parser.add_argument("--solve", type=int, nargs=2, default=[40, 8], metavar=("FRAMES", "UNSOLVED"))
+    parser.add_argument("--index", type=Path, action="append", default=[], help="more index files, for both sides")
+    parser.add_argument("--small", type=int, nargs="*", default=[75, 300, 1200])
     parser.add_argument("--folder", type=Path)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        whole_night(Path(name), options.frames, options.size, options.rounds)
-        many_small(Path(name), options.small)
+    chosen = parser.parse_args()
+    if reason := missing(chosen.seed):
+        print(reason)
+    seed = None if reason else chosen.seed.resolve()
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
+        if chosen.frames:
+            whole_night(Path(name), Sheet(chosen.frames, chosen.size), chosen.rounds, seed)
+        frames, unsolved = chosen.solve
+        if unsolved:
+            more = [index.resolve() for index in chosen.index]
+            whole_night(Path(name), Sheet(frames, chosen.size, unsolved), chosen.rounds, seed, more)
+        if chosen.small:
+            many_small(Path(name), chosen.small)
 
 
 if __name__ == "__main__":

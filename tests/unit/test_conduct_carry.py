@@ -8,8 +8,9 @@ import pytest
 from tests.unit.conftest import THEN_US, Bench, Far, frame_bytes, light, name_of
 
 from nightferry.conduct import Orders
+from nightferry.conduct.waiting import Waiting
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Unreachable
-from nightferry.core.frame import Frame, Sighting
+from nightferry.core.frame import Frame, FrameId, Sighting
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.store import Arrival, Load, PutAnswer, StorePath, Want
 from nightferry.steps.deliver import Deliver
@@ -340,6 +341,42 @@ def test_a_slow_archive_does_not_keep_the_telescope_waiting(bench: Bench, monkey
     route = bench.route(archives={"slow": Slow(bench.library.disk)})
     done = bench.carry(route=replace(route, pull=Watching(route.source, route.shelf)))
     assert done.balances[0].delivered == 20
+
+
+def test_frames_that_find_no_room_before_a_slow_archive_wait_outside_and_come_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nightferry.conduct.cargo.BATCH_FRAMES", 1)
+    monkeypatch.setattr("nightferry.conduct.carry.BATCH_FRAMES", 0)
+    monkeypatch.setattr("nightferry.conduct.carry.SEATS", 2)
+    plant(bench, *range(1, 21))
+    outside: list[str] = []
+    leave = Waiting.leave
+
+    def watched(self: Waiting, place: str, frames: Sequence[FrameId]) -> None:
+        outside.extend(frames)
+        leave(self, place, frames)
+
+    class Slow(MemoryStore):
+        def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
+            assert all_here.wait(20), "the pulls wait for the deliveries"
+            return super().put(loads)
+
+    class Watching(Pull):
+        def __call__(self, batch: Sequence[Sighting]) -> Iterator[Result]:
+            yield from super().__call__(batch)
+            if sum(path.is_file() for path in bench.shelf.root.rglob("*")) == 20:
+                all_here.set()
+
+    all_here = threading.Event()
+    monkeypatch.setattr(Waiting, "leave", watched)
+    route = bench.route(archives={"slow": Slow(bench.library.disk), "fast": MemoryStore()})
+    done = bench.carry(route=replace(route, pull=Watching(route.source, route.shelf)))
+    assert done.balances[0].delivered == 20
+    assert len(outside) >= 10
+    for number in range(1, 21):
+        told = bench.told(light(number))
+        assert sorted(told) == [("deliver", "done"), ("deliver", "done"), ("pull", "done"), ("verify", "done")]
 
 
 def test_two_deliveries_of_one_frame_are_two_receipts(bench: Bench) -> None:

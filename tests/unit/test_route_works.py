@@ -17,6 +17,8 @@ from nightferry import api
 from nightferry.assemble import open_route
 from nightferry.cli.products import held_products
 from nightferry.conduct import Orders, Pass, Route, Verdict, audit, run_pass, strangers
+from nightferry.conduct.waiting import Waiting
+from nightferry.conduct.works import CREW
 from nightferry.config import loads
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Held, Misconfigured, NoSpace, TryAgain
@@ -124,6 +126,28 @@ def test_a_product_is_delivered_for_its_raw_frame_which_is_counted_once(dome: Do
     assert dome.told(FIRST) == [*STEPS, ("deliver", "done"), ("deliver", "done")]
     assert dome.files("eso") == dome.files("second")
     assert "SPECULOOS4.2026-02-23T01_02_03.456.fits" in dome.files()
+
+
+def test_frames_that_find_no_room_before_the_crew_wait_outside_and_are_made_once(
+    dome: Dome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nightferry.conduct.cargo.BATCH_FRAMES", 1)
+    monkeypatch.setattr("nightferry.conduct.carry.BATCH_FRAMES", 0)
+    monkeypatch.setattr("nightferry.conduct.carry.SEATS", 1)
+    outside: list[str] = []
+    leave = Waiting.leave
+
+    def watched(self: Waiting, place: str, frames: Sequence[FrameId]) -> None:
+        outside.append(place)
+        leave(self, place, frames)
+
+    monkeypatch.setattr(Waiting, "leave", watched)
+    planted = dome.plant("truncated", kinds=("light",) * 12)
+    (balance,) = dome.carry().balances
+    assert (balance.seen, balance.delivered, balance.held) == (12, 11, 1)
+    assert CREW in outside
+    for item in planted[1:]:
+        assert dome.told(item.path) == [*STEPS, ("deliver", "done"), ("deliver", "done")]
 
 
 def test_products_leave_the_shelf_when_they_are_delivered_and_raw_frames_stay(dome: Dome) -> None:

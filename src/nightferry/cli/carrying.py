@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nightferry import api
 from nightferry.cli.exits import DONE, FAILED, HELD, code_of, code_of_balances, say_error
+from nightferry.cli.machine import prepare
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import balance_json, say, say_json, show_balances, size_text, span_text, table
 from nightferry.cli.side_by_side import side_by_side
@@ -71,6 +72,7 @@ def _carry_each(
     config = api.load(place)
     names = _names(config, telescopes, given)
     stop = threading.Event()
+    prepare()
     workers = crew(config.crew.kind, config.crew.workers)  # one crew for all, so that they share the machine
     with ExitStack() as open_now:
         ledger = open_now.enter_context(api.open_ledger(config))
@@ -192,6 +194,7 @@ def watch_command(
     kinds = read_take(take)
     stop = threading.Event()
     codes: dict[str, int] = {}
+    prepare()
     workers = crew(config.crew.kind, config.crew.workers)
     with ExitStack() as open_now:
         ledger = open_now.enter_context(api.open_ledger(config))

@@ -14,8 +14,9 @@ from itertools import chain
 from typing import cast
 
 from nightferry.conduct.attempt import Attempt, attempt, receipt_of
-from nightferry.conduct.cargo import Cargo, Job, cargoes, grouped, merged, parted
+from nightferry.conduct.cargo import BATCH_FRAMES, Cargo, Job, cargoes, grouped, merged, parted
 from nightferry.conduct.route import Route, now_us
+from nightferry.conduct.waiting import SEATS, Waiting
 from nightferry.conduct.works import CREW, Passed, pass_through, passage_of, versions_of
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Stopped, Unreachable
 from nightferry.core.ledger import Account, Ledger
@@ -103,6 +104,7 @@ class _Carrier:
         self._flushed = time.monotonic()
         self._moved = 0  # stages that were passed; as long as there are more of them, trying again is worth it
         self._again: list[Cargo] = []
+        self._waiting = Waiting()
         self._expected = route.expectation
         self.works = _works_until(route.works, until)
         self._versions = versions_of(self.works)
@@ -149,7 +151,8 @@ class _Carrier:
         """
         window = 2 * self.route.source.traits.connections
         used_up = False
-        while not used_up or self._jobs:
+        while True:
+            self._call_in()
             while not used_up and sum(not job.place for job in self._jobs.values()) < window:
                 if self.stop.is_set() or "" in self._away:
                     used_up = True
@@ -157,7 +160,36 @@ class _Carrier:
                 batch = next(batches, None)
                 used_up = batch is None
                 self._start(batch or [])
+            if used_up and not self._jobs:
+                return
             self._collect()
+
+    def _call_in(self) -> None:
+        """Take up frames again that wait outside, where more than half of the seats are free by now."""
+        for place in self._waiting.places():
+            while not (self.stop.is_set() or place in self._away or place in self._shut):
+                names = self._waiting.call_in(place) if self._free_seats(place) > self._seats(place) // 2 else ()
+                if not names:
+                    break
+                self._flush()  # what is to be done next depends on receipts that may not be written yet
+                accounts = self.ledger.accounts_of(names)
+                for batch in grouped(cargoes(self.route, self.works, accounts, retry=self.retry)):
+                    self._start([_for_one(item, place) for item in batch])
+
+    def _seats(self, place: str) -> int:
+        """Tell how many frames may be in memory with the crew or an archive, and before it."""
+        delivery = self.route.deliveries.get(place)
+        return max(SEATS, 2 * BATCH_FRAMES * delivery.store.traits.connections) if delivery else SEATS
+
+    def _free_seats(self, place: str) -> int:
+        return self._seats(place) - sum(len(job.cargo) for job in self._jobs.values() if job.place == place)
+
+    def _seated(self, place: str, cargo: Sequence[Cargo]) -> Sequence[Cargo]:
+        """Tell who stays in memory; the others wait outside. Who is tried again stays, so that tries are counted."""
+        if self._free_seats(place) > 0:
+            return cargo
+        self._waiting.leave(place, [item.sighting.id for item in cargo if not item.tries])
+        return [item for item in cargo if item.tries]
 
     def _start(self, batch: Sequence[Cargo]) -> None:
         """Hand a batch to whoever is next: the pull for what is not here, the archives for what is."""
@@ -195,7 +227,11 @@ class _Carrier:
             self._hand_over(good)
 
     def _work(self, cargo: Sequence[Cargo]) -> None:
-        """Hand frames to the crew, all works in one task."""
+        """Hand frames to the crew, as far as there is room."""
+        self._put_to_work(self._seated(CREW, cargo))
+
+    def _put_to_work(self, cargo: Sequence[Cargo]) -> None:
+        """Give the crew one task: frames, and all works for them."""
         if not cargo or self.route.crew is None or CREW in self._shut:
             return
         works, versions = self.works, self._versions
@@ -211,10 +247,10 @@ class _Carrier:
             due = [item for item in good if name in item.archives and name not in self._shut]
             if name in self._away:
                 self._again += [replace(item, archives=(name,)) for item in due]
-            elif due:
-                frames = [item.load for item in due if item.load]
+            elif seated := self._seated(name, due):
+                frames = [item.load for item in seated if item.load]
                 future = self.crews[name].submit(attempt, delivery, frames)
-                self._jobs[_any(future)] = Job(delivery, due, now_us(), name)
+                self._jobs[_any(future)] = Job(delivery, seated, now_us(), name)
 
     def _collect(self) -> None:
         """Wait until some job ends or receipts get old, and take in what ended."""
@@ -272,7 +308,7 @@ class _Carrier:
         """Take in that a worker died of a batch, twice: each frame has a task of its own then, and dies alone."""
         if len(job.cargo) > 1:
             for item in job.cargo:
-                self._work([item])
+                self._put_to_work([item])
             return
         (item,) = job.cargo
         reason = "a bug in nightferry, or a machine out of memory: the worker process died of this frame, twice"
@@ -332,6 +368,11 @@ def _works_until(works: tuple[Work, ...], until: str) -> tuple[Work, ...]:
     """Tell the works up to the one that a pass ends with."""
     names = [work.name for work in works]
     return works[: names.index(until) + 1] if until in names else works
+
+
+def _for_one(item: Cargo, place: str) -> Cargo:
+    """Narrow a frame that waited for an archive to that archive; the others have it, or have it in hand."""
+    return item if place == CREW else replace(item, archives=tuple({place} & set(item.archives)))
 
 
 def _any(future: Future[Attempt] | Future[Passed]) -> Future[object]:

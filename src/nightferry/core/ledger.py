@@ -203,6 +203,10 @@ class Ledger(Protocol):
         """Tell one frame by its identity; None when there is none, or it was replaced before it was pulled."""
         ...
 
+    def accounts_of(self, frames: Sequence[FrameId]) -> Sequence[Account]:
+        """Tell frames by their identities, in this order; those that there are none of are left out."""
+        ...
+
     def history(self, frame: FrameId) -> Sequence[Receipt]:
         """Tell the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""
         ...

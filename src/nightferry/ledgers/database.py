@@ -8,7 +8,7 @@ it read stays true until it commits.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from nightferry.core.errors import Misconfigured
 from nightferry.ledgers.made import restate_all_products
 from nightferry.ledgers.place import prepare_file
 from nightferry.ledgers.revision import HEAD
 from nightferry.ledgers.schema import VERSION_TABLE, metadata
-from nightferry.ledgers.sqlite import SETTINGS, database_path, explain
+from nightferry.ledgers.sqlite import NARROW, SETTINGS, WIDE, database_path, explain
 
 #: Migrations that came before `HEAD`, oldest first.
 OLDER: tuple[str, ...] = ("0001", "0002")
@@ -53,8 +53,12 @@ class Database:
         Raises `Busy` when another process writes for longer than ``wait``, and what `explain` makes of others.
         """
         writer = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        with self.explained(), writer.begin() as connection:
-            yield connection
+        with self.explained(), writer.connect() as connection:
+            with connection.begin():
+                connection.exec_driver_sql(WIDE)
+                yield connection
+            with suppress(sqlite3.DatabaseError):  # it is committed, whatever becomes of the cache
+                _tell(connection.connection, NARROW)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -100,9 +104,14 @@ def open_database(url: str, *, wait: float) -> Database:
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     """Prepare each new connection (SQLAlchemy calls this)."""
     connection.isolation_level = None
+    _tell(connection, *SETTINGS)
+
+
+def _tell(connection: DBAPIConnection | PoolProxiedConnection, *settings: str) -> None:
+    """Make settings outside of any transaction."""
     cursor = connection.cursor()
     try:
-        for setting in SETTINGS:
+        for setting in settings:
             cursor.execute(setting)
     finally:
         cursor.close()

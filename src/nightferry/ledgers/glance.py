@@ -16,7 +16,7 @@ from nightferry.core.overview import Overview
 from nightferry.ledgers.answers import Row, Values, overview_of
 from nightferry.ledgers.place import refuse_network
 from nightferry.ledgers.revision import HEAD
-from nightferry.ledgers.sqlite import PATIENCE, SETTINGS, database_path, explain
+from nightferry.ledgers.sqlite import PATIENCE, SETTINGS, WIDE, database_path, explain
 
 
 class Telling(Protocol):
@@ -77,7 +77,7 @@ def _opened(path: Path) -> sqlite3.Connection | None:
     except (OSError, sqlite3.DatabaseError):
         return None
     try:
-        for setting in (*SETTINGS, "PRAGMA query_only = ON"):
+        for setting in (*SETTINGS, WIDE, "PRAGMA query_only = ON"):
             connection.execute(setting)
         if connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]:
             return connection

@@ -112,9 +112,19 @@ class SqlLedger:
 
     def account(self, frame: FrameId) -> Account | None:
         """Tell one frame by its identity; None when there is none, or it was replaced before it was pulled."""
+        return next(iter(self.accounts_of([frame])), None)
+
+    def accounts_of(self, frames: Sequence[FrameId]) -> list[Account]:
+        """Tell frames by their identities, in this order; those that there are none of are left out."""
+        found: list[Account] = []
         with self.database.reading() as connection:
-            seqs = connection.execute(select(standings.c.sighting).where(standings.c.frame == frame)).scalars().all()
-            return next(iter(queries.accounts_at(connection, seqs)), None)
+            for page in pages(frames):
+                asked = select(standings.c.frame, standings.c.sighting).where(standings.c.frame.in_(page))
+                seqs: dict[str, int] = {}
+                for frame, seq in connection.execute(asked):
+                    seqs.setdefault(frame, seq)
+                found += queries.accounts_at(connection, [seqs[frame] for frame in page if frame in seqs])
+        return found
 
     def history(self, frame: FrameId) -> list[Receipt]:
         """Tell the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""

@@ -7,15 +7,18 @@ from nightferry.core.errors import Busy, Misconfigured, NightferryError, NoSpace
 
 #: How long a writer waits for another process' transaction, in seconds; the longest (100,000 sightings) takes a few.
 PATIENCE = 30.0
+#: 16 MB of cache keep the indexes of a few hundred thousand frames off the disk while they grow; they are given back at
+#: the end, for a run has a connection for each telescope and more, and each would keep what it once filled.
+WIDE, NARROW = "PRAGMA cache_size = -16000", "PRAGMA cache_size = -2000"
 #: FULL: a commit that was answered survives the loss of power. F_FULLFSYNC is macOS' only true sync; other systems
-#: ignore it. 16 MB of cache keep the indexes of a few hundred thousand frames off the disk while they grow.
+#: ignore it.
 SETTINGS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",
     "PRAGMA checkpoint_fullfsync = ON",
     "PRAGMA foreign_keys = ON",
     "PRAGMA trusted_schema = OFF",
-    "PRAGMA cache_size = -16000",
+    NARROW,
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
 )

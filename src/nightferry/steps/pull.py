@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -71,6 +72,14 @@ class _Copy:
         return chunk[count:]
 
 
+class _Landed(NamedTuple):
+    """A frame that came whole, how the telescope confirmed it, and what its bytes said."""
+
+    copy: _Copy
+    entry: Entry
+    findings: Findings
+
+
 @dataclass(frozen=True, slots=True)
 class Pull:
     """The step that fetches. Its input are sightings, its products whole raw frames on the shelf."""
@@ -115,7 +124,7 @@ class Pull:
 
     def _fetch(self, sightings: Sequence[Sighting]) -> Iterator[Result]:
         """Fetch each; land those that came whole; answer for each. A trouble of the whole store comes last."""
-        landed: list[tuple[_Copy, Entry]] = []
+        landed: list[_Landed] = []
         failures: list[Result] = []
         trouble: NightferryError | None = None
         with ExitStack() as files:
@@ -124,14 +133,13 @@ class Pull:
                 self._receive_all(copies, landed, failures)
             except NightferryError as err:
                 trouble = err
-            self._land([copy for copy, _ in landed])
-        for copy, entry in landed:
-            yield self._done(copy, entry)
+            self._land([one.copy for one in landed])
+        yield from map(_done, landed)
         yield from failures
         if trouble is not None:
             raise trouble
 
-    def _receive_all(self, copies: Sequence[_Copy], landed: list[tuple[_Copy, Entry]], failures: list[Result]) -> None:
+    def _receive_all(self, copies: Sequence[_Copy], landed: list[_Landed], failures: list[Result]) -> None:
         """Receive one frame after the other; one that fails costs no other."""
         buffer = memoryview(bytearray(BUFFER_SIZE))
         wants = [_want(copy) for copy in copies]
@@ -145,15 +153,9 @@ class Pull:
                 except (TryAgain, Held) as err:
                     failures.append(_failure(copy, err, time.perf_counter() - began))
                 else:
+                    findings = copy.inspector.finish()  # which lets go of the header that it keeps
                     copy.seconds = time.perf_counter() - began
-                    landed.append((copy, entry))
-
-    def _done(self, copy: _Copy, entry: Entry) -> Result:
-        facts: dict[str, Fact] = {"confirmed_size": entry.size, "confirmed_mtime_us": entry.mtime_us}
-        if copy.resumed:
-            facts["resumed_from"] = copy.resumed
-        product = _frame(copy.sighting, copy.place, copy.hasher, copy.inspector.finish(), facts)
-        return Result(copy.sighting, Outcome.DONE, "", product.facts, product, copy.seconds)
+                    landed.append(_Landed(copy, entry, findings))
 
     def _open_all(self, sightings: Sequence[Sighting], files: ExitStack) -> list[_Copy]:
         with translated(self.shelf.root, "the shelf"):
@@ -209,6 +211,15 @@ class Pull:
     def _land(self, copies: Sequence[_Copy]) -> None:
         with translated(self.shelf.root, "the shelf"):
             land([(copy.file, copy.place) for copy in copies])
+
+
+def _done(landed: _Landed) -> Result:
+    copy, entry = landed.copy, landed.entry
+    facts: dict[str, Fact] = {"confirmed_size": entry.size, "confirmed_mtime_us": entry.mtime_us}
+    if copy.resumed:
+        facts["resumed_from"] = copy.resumed
+    product = _frame(copy.sighting, copy.place, copy.hasher, landed.findings, facts)
+    return Result(copy.sighting, Outcome.DONE, "", product.facts, product, copy.seconds)
 
 
 def _want(copy: _Copy) -> Want:
