@@ -190,7 +190,10 @@ def proftpd(folder: Path, *, tls: Certificate | None = None, lines: tuple[str, .
         passwords.chmod(0o600)
         program = _program("proftpd")
         modules = Path(program).parents[1] / "lib/proftpd"
+        # since proftpd 1.3.9 even what every server needs is a module to load, if it is there
+        needed = [name for name in ("mod_xfer", "mod_ls", "mod_delay") if (modules / f"{name}.so").exists()]
         text = [
+            *(f"ModulePath {modules}", *(f"LoadModule {name}.c" for name in needed)),
             *("ServerType standalone", f"Port {port}", "DefaultAddress 127.0.0.1", "SocketBindTight on"),
             *("UseReverseDNS off", "RequireValidShell off", "RootLogin on", "AllowOverwrite on", "WtmpLog off"),
             *("AuthOrder mod_auth_file.c", f"AuthUserFile {passwords}", "Umask 022", "MultilineRFC2228 on"),
@@ -200,7 +203,7 @@ def proftpd(folder: Path, *, tls: Certificate | None = None, lines: tuple[str, .
         ]
         if tls is not None:
             text += [
-                *(f"ModulePath {modules}", "LoadModule mod_tls.c", "TLSEngine on", "TLSRequired on"),
+                *("LoadModule mod_tls.c", "TLSEngine on", "TLSRequired on"),
                 *(f"TLSRSACertificateFile {tls.certificate}", f"TLSRSACertificateKeyFile {tls.key}"),
                 *(f"TLSLog {shop}/tls", "TLSVerifyClient off"),
             ]

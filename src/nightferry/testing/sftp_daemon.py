@@ -130,6 +130,7 @@ def sshd(*lines: str, subsystem: str = "") -> Iterator[Sshd]:
             *("PasswordAuthentication yes", "KbdInteractiveAuthentication no", "UseDNS no", "MaxStartups 100"),
             *("MaxSessions 100", "LogLevel ERROR"),
             f"Subsystem sftp {subsystem or program('usr/lib/openssh/sftp-server')}",
+            *_parts(),
         ]
         (shop / "sshd_config").write_text("\n".join(settings) + "\n")
         try:
@@ -137,6 +138,13 @@ def sshd(*lines: str, subsystem: str = "") -> Iterator[Sshd]:
             yield server
         finally:
             server.stop()
+
+
+def _parts() -> list[str]:
+    """Tell an unpacked server where its parts are: since OpenSSH 9.8 it is several programs."""
+    folder = Path(program("usr/lib/openssh/sftp-server")).parent
+    found = {"SshdSessionPath": folder / "sshd-session", "SshdAuthPath": folder / "sshd-auth"}
+    return [f"{setting} {path}" for setting, path in found.items() if path.exists()]
 
 
 def make_key(place: Path) -> None:
