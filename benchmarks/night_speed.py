@@ -238,14 +238,14 @@ def main() -> None:
         print(reason)
     seed = None if reason else chosen.seed.resolve()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
+        if chosen.small:  # first: the peak of a command's memory is never told as less than ours when it was started
+            many_small(Path(name), chosen.small)
         if chosen.frames:
             whole_night(Path(name), Sheet(chosen.frames, chosen.size), chosen.rounds, seed)
         frames, unsolved = chosen.solve
         if unsolved:
             more = [index.resolve() for index in chosen.index]
             whole_night(Path(name), Sheet(frames, chosen.size, unsolved), chosen.rounds, seed, more)
-        if chosen.small:
-            many_small(Path(name), chosen.small)
 
 
 if __name__ == "__main__":
