@@ -52,7 +52,9 @@ def listed(words: list[str], output: Path) -> None:
 
 @contextlib.contextmanager
 def server() -> Iterator[int]:
-    process = subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.s3_listing", "serve"], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         yield int(process.stdout.readline())

@@ -46,6 +46,24 @@ def own_ssh() -> list[int]:
     return [int(child) for child in children if Path(f"/proc/{child}/comm").read_text() == "ssh\n"]
 
 
+# -- ciphers -----------------------------------------------------------------------------------------------------
+
+
+def test_no_cipher_is_offered_that_the_settings_of_the_user_forbid(
+    server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nightferry.stores.sftp.ciphers._has_aes", lambda: True)
+    offered = " ".join(ssh_command(replace(server.address(), timeout=31)))
+    assert "-oCiphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20" in offered
+    settings = tmp_path / "config"
+    settings.write_text("Host *\n  Ciphers chacha20-poly1305@openssh.com,aes256-ctr\n")
+    strict = replace(server.address(), settings=f"{settings}")
+    assert "Ciphers" not in " ".join(ssh_command(strict))
+    store = SftpStore(strict)
+    assert StorePath("a.fits") in entries_of(store)
+    store.close()
+
+
 # -- host keys ---------------------------------------------------------------------------------------------------
 
 

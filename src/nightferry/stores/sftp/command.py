@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nightferry.core.errors import Misconfigured
 from nightferry.stores.sftp.address import SftpAddress
+from nightferry.stores.sftp.ciphers import reordered_ciphers
 
 _PASSWORD, _FOR = "NIGHTFERRY_SSH_PASSWORD", "NIGHTFERRY_SSH_FOR"
 
@@ -68,6 +69,8 @@ def ssh_command(address: SftpAddress) -> list[str]:
     words += [f"-o{name}={value}" for name, value in options.items()]
     if address.port is not None:
         words += ["-p", str(address.port)]
+    if ciphers := reordered_ciphers(*words, "-G", "--", address.host):
+        words.append(f"-oCiphers={ciphers}")
     return [*words, "-s", "--", address.host, "sftp"]
 
 
