@@ -235,6 +235,22 @@ def test_a_digest_waits_for_every_telescope_but_not_for_ever(bench: Bench, clock
     assert "vespera: nothing was observed" in letter.alert.body
 
 
+def test_a_night_is_not_judged_while_another_telescope_s_end_finds_it_under_way(bench: Bench, clock: Clock) -> None:
+    more = '[telescope.other]\npreset = "vespera"\nsource = "file:///other"\nsite = "here"\narchives = ["library"]\n'
+    vigil = Vigil(configured(bench, more=more), bench.ledger, hasty=True, note=bench.witness.note)
+    bench.ledger.outbox.post(EARLIER)
+    vigil.begin(["vespera", "other"])
+    clock.at_us = at("2026-09-12 15:00:00")
+    for name in ("vespera", "other"):
+        bench.ledger.expect(name, bench.route().expectation)
+        bench.ledger.greet(Contact(name, looked_us=clock.at_us, reached_us=clock.at_us))
+    bench.ledger.sight([Sighting(Night("other", date(2026, 9, 11)), StorePath("late.fits"), 100, 1, 1)])
+    vigil.passed("vespera", Pass())
+    assert told(bench) == [], "its frame may arrive yet"
+    vigil.passed("other", Pass())
+    assert sorted(told(bench)) == [("digest", "digest/2026-09-11"), ("raised", "silent/other/2026-09-11")]
+
+
 def test_a_digest_only_for_trouble_is_quiet_after_a_good_night(bench: Bench, clock: Clock) -> None:
     rules = '[alerts]\nurls = ["env:MAIL"]\ndigest = "trouble"\n'
     vigil = Vigil(configured(bench, more=rules), bench.ledger, hasty=True, note=bench.witness.note)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from nightferry.alerts import Facts, Habits, Mailer, NightFacts, Pinger, conditions_of, digest_of
@@ -66,6 +66,8 @@ class Vigil:
     _booked: float = -math.inf  # the monotonic clock may begin at 0 when the machine does
     _refused: set[str] = field(default_factory=set)
     _beats: dict[str, float] = field(default_factory=dict)
+    #: whose night cannot be judged yet, because its frames are being carried
+    _under_way: set[str] = field(default_factory=set)
     _judged: float = -math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -76,8 +78,13 @@ class Vigil:
 
     def beat(self, telescope: str) -> None:
         """Say that a telescope's work goes on."""
+        self._under_way.add(telescope)
         if telescope in self._beats:
             self._beats[telescope] = time.monotonic()
+
+    def begin(self, telescopes: Sequence[str]) -> None:
+        """Say whose frames are about to be carried."""
+        self._under_way |= set(telescopes)
 
     def expect(self, telescopes: Sequence[str]) -> None:
         """Say whose work must go on."""
@@ -96,6 +103,7 @@ class Vigil:
 
     def done(self, telescope: str) -> None:
         """Say that a telescope's work came to its end, as it should."""
+        self._under_way.discard(telescope)
         self._beats.pop(telescope, None)
 
     def watched(self, telescope: str, seen: Watched) -> None:
@@ -111,6 +119,7 @@ class Vigil:
         """Judge after a pass, or after the error that ended it; a quiet one is judged once a minute."""
         trouble = result.trouble if isinstance(result, Pass) else result
         with self._lock:
+            self._under_way.discard(telescope)
             if isinstance(trouble, Misconfigured | NotMounted):
                 self._refused.add(telescope)
             else:
@@ -178,6 +187,8 @@ class Vigil:
         overview = self.ledger.overview(name, NIGHTS)
         site = site_of(self.config, name)
         nights = [_night(line, site, now_us) for line in _lines(overview, over_evening(site, now_us))]
+        if name in self._under_way:  # what has not arrived yet may be on its way
+            nights = [replace(night, over=False) for night in nights]
         waiting = overview.older.get(Bin.PENDING, 0) + sum(line.balance.pending for line in overview.nights)
         dark = night_hours(_evening(site, now_us), site).holds(now_us) if site else None
         older = self._older(overview)
@@ -221,7 +232,10 @@ class Vigil:
         evening = min(over_evening(site, now_us) for site in sites)
         ends = [night_hours(evening, site).end_us for site in sites]
         for one, end_us in zip(facts, ends, strict=True):
-            if one.contact.looked_us < end_us and now_us < end_us + _LATEST_US:
+            carried = one.contact.telescope in self._under_way
+            if (carried and self.hasty) or (
+                (carried or one.contact.looked_us < end_us) and now_us < end_us + _LATEST_US
+            ):
                 return
         nights = [
             night.line.balance for one in facts for night in one.nights if night.line.balance.night.date == evening
@@ -255,6 +269,7 @@ def keep(
     outbox for the next time. Raises `Misconfigured` when a log or the metrics' port cannot be opened.
     """
     vigil = Vigil(config, ledger, hasty, note, program)
+    vigil.begin(telescopes)
     rules = config.alerts
     with ExitStack() as threads:
         vigil.journal = Journal(config)
