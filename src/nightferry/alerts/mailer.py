@@ -39,7 +39,7 @@ class Mailer:
         self._closed = threading.Event()
         self._told: set[str] = set()
         self._bells = {channel: threading.Event() for channel in dict.fromkeys(channels)}
-        # daemons: a service that never answers keeps no process from its end
+        # daemons: a service that never answers keeps no process from its end for longer than Apprise's own time-out
         self._threads = [
             threading.Thread(target=self._serve, args=(channel,), daemon=True, name="nightferry-mailer")
             for channel in self._bells
