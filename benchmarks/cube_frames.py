@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from nightferry.core.context import Context, Site
-from nightferry.fits.cards import parse_cards
-from nightferry.fits.datasum import datasum_of
-from nightferry.fits.rewrite import sealed
+from nightferry.formats.cards import parse_cards
+from nightferry.formats.datasum import datasum_of
+from nightferry.formats.rewrite import sealed
 from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.testing.astra import astra_frame
 

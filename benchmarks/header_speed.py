@@ -23,8 +23,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from nightferry.core.context import Context, Site
-from nightferry.fits.cards import parse_cards
-from nightferry.profiles import load_profile
+from nightferry.formats.cards import parse_cards
+from nightferry.headers.profiles import load_profile
 from nightferry.steps.standardise import Settings, draft_file, standardise_file
 from nightferry.steps.validate import validate_file
 from nightferry.testing.astra import astra_frame

@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 
 from nightferry.core.store import BUFFER_SIZE
-from nightferry.fits.cards import Value, close_header, format_card, parse_cards
-from nightferry.fits.datasum import FOLD_PIECE, NUMPY_PAYS, PATIENCE, _fold_words, _numpy_summing
-from nightferry.fits.inspect import inspector_for
-from nightferry.fits.layout import read_layout
+from nightferry.formats.cards import Value, close_header, format_card, parse_cards
+from nightferry.formats.datasum import FOLD_PIECE, NUMPY_PAYS, PATIENCE, _fold_words, _numpy_summing
+from nightferry.formats.inspect import inspector_for
+from nightferry.formats.layout import read_layout
 
 BUDGET = 0.4  # seconds per row
 

@@ -23,7 +23,7 @@ from nightferry.core.frame import Digest, Sighting, fingerprint
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
-from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.ledger.sql import SqlLedger, open_ledger
 
 NIGHT_SIZE, BATCH = 1000, 64
 ROUTE = Expectation(("pull", "verify"), ("eso",), {"pull": "1", "verify": "1", "deliver": "1"})
@@ -98,7 +98,7 @@ def ask(url: str, name: str, question: str) -> tuple[str, str, str]:
     """Ask a question in a process of its own: the median of three times, and the memory it held at most."""
     program = f"""
 import pathlib, re, statistics, time
-from nightferry.ledgers.sql import open_ledger
+from nightferry.ledger.sql import open_ledger
 ledger = open_ledger({url!r})
 spent = []
 for _ in range(3):

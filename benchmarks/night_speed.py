@@ -35,7 +35,7 @@ from pathlib import Path
 
 from benchmarks.night_script import make_hub, missing
 
-from nightferry.fits.cards import parse_cards
+from nightferry.formats.cards import parse_cards
 from nightferry.solving.building import Order, build
 from nightferry.testing.astra import START, astra_cards, astra_frame
 from nightferry.testing.encode import Card, fits_data, fits_header

@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from nightferry.core.canonical import Wcs
-from nightferry.crews import SturdyProcesses
+from nightferry.headers.canonical import Wcs
+from nightferry.pools import SturdyProcesses
 from nightferry.solving.building import Order, build
 from nightferry.solving.frame import solve_frame
 from nightferry.solving.learning import learn, relearnt
@@ -198,9 +198,9 @@ def real(folder: Path, index: Path, rivals: Path | None) -> None:
             continue
         told = ""
         if "CTYPE1" in fits.getheader(path):
-            from nightferry.dialects.header import Header  # noqa: PLC0415 - for few frames
-            from nightferry.dialects.solution import read_wcs  # noqa: PLC0415
-            from nightferry.fits.cards import parse_cards  # noqa: PLC0415
+            from nightferry.formats.cards import parse_cards  # noqa: PLC0415
+            from nightferry.headers.dialects.header import Header  # noqa: PLC0415 - for few frames
+            from nightferry.headers.dialects.solution import read_wcs  # noqa: PLC0415
 
             wcs, _ = read_wcs(Header(parse_cards(path.read_bytes()[: 2880 * 20])))
             told = f"{misses(answer.solution.wcs, wcs, answer.size)[0]:.2f}" if wcs else ""

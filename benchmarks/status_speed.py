@@ -24,7 +24,7 @@ from nightferry.core.night import Night
 from nightferry.core.overview import Contact
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
-from nightferry.ledgers.sql import open_ledger
+from nightferry.ledger.sql import open_ledger
 
 TELESCOPES = ("io", "europa", "ganymede", "callisto")
 NIGHT_SIZE, STEPS, BATCH = 1000, 3, 4096

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightferry.fits.cards import Value, close_header, format_card
+from nightferry.formats.cards import Value, close_header, format_card
 
 SESSION = "2026-09-12_21-40-22_observation_NGC7023/01-images-initial"
 #: When the session's first frame was written, in seconds since 1970: a frame whose time contradicts its night is told

@@ -32,15 +32,6 @@ from nightferry.assemble import (
     own_ground,
     telescope_names,
 )
-from nightferry.conduct import Finding, Orders, Pass, Restored, Route, Stranger, Watched, run_pass
-from nightferry.conduct import audit as audit_route
-from nightferry.conduct import clear as clear_route
-from nightferry.conduct import restore as restore_frame
-from nightferry.conduct import strangers as list_strangers
-from nightferry.conduct import watch as watch_route
-from nightferry.conduct.attempt import host_name
-from nightferry.conduct.locking import locked
-from nightferry.conduct.route import now_us
 from nightferry.config import Config, load, loads
 from nightferry.config.secrets import read_secret
 from nightferry.core.balance import Bin
@@ -49,6 +40,18 @@ from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
 from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.passes.attempt import host_name
+from nightferry.passes.audit import Finding, Stranger
+from nightferry.passes.audit import audit as audit_route
+from nightferry.passes.audit import strangers as list_strangers
+from nightferry.passes.clear import clear as clear_route
+from nightferry.passes.locking import locked
+from nightferry.passes.restore import Restored
+from nightferry.passes.restore import restore as restore_frame
+from nightferry.passes.route import Route, now_us
+from nightferry.passes.run import Orders, Pass, run_pass
+from nightferry.passes.watch import Watched
+from nightferry.passes.watch import watch as watch_route
 from nightferry.steps.clear import Clearance
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import translated

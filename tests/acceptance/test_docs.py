@@ -45,7 +45,7 @@ import pytest
 
 from nightferry.cli.app import main
 from nightferry.config import load, load_preset
-from nightferry.dialects import load_dialect
+from nightferry.headers.dialects import load_dialect
 from nightferry.testing.astra_night import build_astra_night
 from nightferry.testing.encode import fits_image
 from nightferry.testing.fields import draw_field, plain_wcs, vespera_frame
@@ -468,7 +468,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nights: Callable[[st
 
 def set_up(reader: Reader, page: Path) -> None:
     """Put the preset in place that names the simulated telescope instead of the real one."""
-    shipped = resources.files("nightferry.presets").joinpath("vespera.toml").read_text(encoding="utf-8")
+    shipped = resources.files("nightferry.config.presets").joinpath("vespera.toml").read_text(encoding="utf-8")
     presets = reader.config.parent / "presets"
     presets.mkdir(parents=True)
     quick = re.sub(r'^settle = ".*"', 'settle = "0.2 s"', shipped, flags=re.MULTILINE)

@@ -19,7 +19,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from tests.acceptance.conftest import DONE, HELD, MISCONFIGURED, Desk
 from tests.acceptance.observatory import CUBES, Observatory, observatory_at, planes, servers
 
-from nightferry.fits.datasum import datasum_of
+from nightferry.formats.datasum import datasum_of
 from nightferry.testing.astra import START, astra_cards, astra_frame
 from nightferry.testing.astra_night import build_astra_night
 from nightferry.testing.encode import BLOCK, Card, fits_header

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 from tests.acceptance.conftest import DONE, frame, until
 
-from nightferry.conduct.sun import night_hours
 from nightferry.core.context import Site
+from nightferry.passes.sun import night_hours
 from nightferry.testing.mail_server import MailServer, mail_server
 from nightferry.testing.unpacked import unpacked
 

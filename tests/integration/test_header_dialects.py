@@ -7,7 +7,7 @@ import pytest
 
 from nightferry.core.context import Context, Site
 from nightferry.core.errors import Held
-from nightferry.profiles import load_profile
+from nightferry.headers.profiles import load_profile
 from nightferry.steps.rebuild import restore_raw
 from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.steps.validate import validate_file

@@ -17,7 +17,7 @@ from nightferry import api
 from nightferry.config import loads
 from nightferry.core.context import Context, Site
 from nightferry.core.errors import Held
-from nightferry.profiles import load_profile
+from nightferry.headers.profiles import load_profile
 from nightferry.steps.standardise import Settings, Standardised, standardise_file
 from nightferry.steps.validate import validate_file
 from nightferry.testing.astra import astra_frame

@@ -15,16 +15,16 @@ from astropy.wcs import WCS
 
 from nightferry import api
 from nightferry.assemble import open_route
-from nightferry.conduct import Orders, Pass, run_pass
 from nightferry.config import loads
-from nightferry.core.canonical import Wcs
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Digest, Frame
 from nightferry.core.ledger import Account
 from nightferry.core.night import Nights
 from nightferry.core.progress import Nobody
 from nightferry.core.receipt import Outcome, Receipt
-from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.headers.canonical import Wcs
+from nightferry.ledger.sql import SqlLedger, open_ledger
+from nightferry.passes.run import Orders, Pass, run_pass
 from nightferry.solving.building import Order, build
 from nightferry.solving.model import Settings
 from nightferry.solving.sphere import sky_of

@@ -322,7 +322,7 @@ def test_no_list_of_stars_that_are_not_there_is_solved(
     settings: Settings, rounds: Callable[[int, int], int], sky_index: Path
 ) -> None:
     """Random lists, true fields that the index does not hold, and true stars with their places shuffled."""
-    from nightferry.core.canonical import Canonical
+    from nightferry.headers.canonical import Canonical
     from nightferry.solving.frame import _Case, _looked_up
     from nightferry.solving.hints import Told
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nightferry.core.errors import Misconfigured
-from nightferry.crews import SturdyProcesses
+from nightferry.pools import SturdyProcesses
 from nightferry.solving.frame import shelved
 from nightferry.solving.indexes import _tables, star_table
 from nightferry.solving.model import Answer, Settings
@@ -22,7 +22,7 @@ from nightferry.testing.sky import View
 
 ENGINE = """
 import ctypes, time
-from nightferry.core.canonical import Wcs
+from nightferry.headers.canonical import Wcs
 from nightferry.core.errors import TryAgain
 from nightferry.solving.model import Guess
 

@@ -14,7 +14,6 @@ import pytest
 from blake3 import blake3
 
 from nightferry.assemble import naming
-from nightferry.conduct import Orders, Pass, Route, run_pass
 from nightferry.config import load_preset
 from nightferry.core.context import Site
 from nightferry.core.frame import Digest, Frame, Role, Sighting
@@ -24,7 +23,9 @@ from nightferry.core.progress import Nobody
 from nightferry.core.receipt import Receipt
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
-from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.ledger.sql import SqlLedger, open_ledger
+from nightferry.passes.route import Route
+from nightferry.passes.run import Orders, Pass, run_pass
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.shelf import Shelf
@@ -186,7 +187,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """A route without pauses between tries."""
-    monkeypatch.setattr("nightferry.conduct.carry.RETRY_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("nightferry.passes.carry.RETRY_PAUSES", (0.0, 0.0))
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     yield Bench(tmp_path, ledger)
     ledger.close()

@@ -17,7 +17,7 @@ from nightferry.core.alert import LEASE, RAISE_AGAIN, Alert, Condition, Kind, Pa
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact, NightLine, Products, Reason
-from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.ledger.sql import SqlLedger, open_ledger
 
 EVENING = date(2026, 9, 11)
 NIGHT = Night("callisto", EVENING)

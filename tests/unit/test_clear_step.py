@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from tests.unit.conftest import THEN_US, Bench, Far, frame_bytes, light, name_of
 
-from nightferry.conduct.clearing import clear
 from nightferry.core.errors import Gone, Misconfigured, TryAgain, Unreachable
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Arrival, Entry, Store, StorePath, Want
+from nightferry.passes.clear import clear
 from nightferry.steps.clear import Clearance
 from nightferry.stores.memory import MemoryFile, MemoryStore
 

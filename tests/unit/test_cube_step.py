@@ -17,7 +17,7 @@ from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.store import StorePath
 from nightferry.cubes import Settings as Reading
 from nightferry.cubes import Wishes, no_traits, read_source
-from nightferry.profiles import load_profile
+from nightferry.headers.profiles import load_profile
 from nightferry.steps.cube import CubeSettings
 from nightferry.steps.night_cubes import Cube
 from nightferry.steps.products import TRAITS

@@ -20,7 +20,6 @@ from astropy.utils import iers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightferry.core.canonical import ImageType
 from nightferry.core.context import Context, Site
 from nightferry.core.errors import Changed, Held, NoSpace, Occupied
 from nightferry.core.instant import instant_of, parse_instant
@@ -28,9 +27,10 @@ from nightferry.cubes import Settings as Reading
 from nightferry.cubes import Wishes, no_traits, read_source, traits_from
 from nightferry.cubes.names import LONGEST, cube_name, is_cube_name
 from nightferry.cubes.table import Column, column_of, read_columns, table_bytes
-from nightferry.dialects.header import Header
-from nightferry.fits.cards import Value, parse_cards
-from nightferry.profiles import load_profile
+from nightferry.formats.cards import Value, parse_cards
+from nightferry.headers.canonical import ImageType
+from nightferry.headers.dialects.header import Header
+from nightferry.headers.profiles import load_profile
 from nightferry.steps.cube import Cubed, CubeSettings, Input, make_cubes, plan_cubes, split_file
 from nightferry.steps.parts import part_beside
 from nightferry.steps.standardise import Settings, standardise_file

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from nightferry.core.canonical import Canonical, Finding, ImageType
 from nightferry.core.errors import Held, Misconfigured
 from nightferry.core.instant import Instant
-from nightferry.dialects import detect, dialect_names, load_dialect, load_dialects, translate
-from nightferry.dialects.header import Header
-from nightferry.fits.cards import parse_cards
+from nightferry.formats.cards import parse_cards
+from nightferry.headers.canonical import Canonical, Finding, ImageType
+from nightferry.headers.dialects import detect, dialect_names, load_dialect, load_dialects, translate
+from nightferry.headers.dialects.header import Header
 
 HEADERS = Path(__file__).parents[1] / "data/headers"
 #: The names that the files had at the telescope, where a dialect reads them.

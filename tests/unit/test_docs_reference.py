@@ -15,7 +15,7 @@ from typer.core import TyperGroup, TyperOption
 import nightferry
 from nightferry.cli import exits
 from nightferry.cli.app import app
-from nightferry.config import load_preset, loads, model, preset_names, presets
+from nightferry.config import load_preset, loads, model, preset, preset_names
 from nightferry.core.balance import Bin
 from nightferry.core.layout import KINDS
 from nightferry.core.names import archive_name
@@ -23,10 +23,10 @@ from nightferry.core.night import NightRule
 from nightferry.core.objects import object_name
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Oddity, Store, StorePath, Traits
-from nightferry.dialects import dialect_names
-from nightferry.ledgers.schema import metadata
-from nightferry.profiles import profile_names
-from nightferry.rules import RULES
+from nightferry.headers.dialects import dialect_names
+from nightferry.headers.profiles import profile_names
+from nightferry.headers.rules import RULES
+from nightferry.ledger.schema import metadata
 from nightferry.testing.telescope import main as simulated_telescope
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -83,12 +83,12 @@ CONFIGURATION: Mapping[str, tuple[type[BaseModel], Mapping[str, object]]] = {
     "[crew]": (model.CrewConfig, {}),
 }
 PRESET: Mapping[str, tuple[type[BaseModel], Mapping[str, object]]] = {
-    "Keys of a preset": (presets.Preset, {"title": "a", "name": "{stem}"}),
-    "[layout]": (presets.LayoutSection, {}),
-    "[[layout.rule]]": (presets.RuleSection, {"match": "a"}),
-    "[[layout.ignore]]": (presets.IgnoreSection, {"match": "a", "why": "b"}),
-    "[discover]": (presets.DiscoverSection, {}),
-    "[[example]]": (presets.ExampleSection, {"path": "a"}),
+    "Keys of a preset": (preset.Preset, {"title": "a", "name": "{stem}"}),
+    "[layout]": (preset.LayoutSection, {}),
+    "[[layout.rule]]": (preset.RuleSection, {"match": "a"}),
+    "[[layout.ignore]]": (preset.IgnoreSection, {"match": "a", "why": "b"}),
+    "[discover]": (preset.DiscoverSection, {}),
+    "[[example]]": (preset.ExampleSection, {"path": "a"}),
 }
 PAGES = [("reference/configuration.md", name, *what) for name, what in CONFIGURATION.items()]
 PAGES += [("reference/presets.md", name, *what) for name, what in PRESET.items()]

@@ -9,9 +9,9 @@ from astropy.io import fits
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nightferry.fits.cards import CARD, Value, format_card, parse_card, parse_cards
-from nightferry.fits.datasum import datasum_of
-from nightferry.fits.inspect import inspector_for
+from nightferry.formats.cards import CARD, Value, format_card, parse_card, parse_cards
+from nightferry.formats.datasum import datasum_of
+from nightferry.formats.inspect import inspector_for
 
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=200)
 RESERVED = {"COMMENT", "HISTORY", "CONTINUE", "END", "HIERARCH", "SIMPLE", "XTENSION", "BITPIX", "NAXIS"}

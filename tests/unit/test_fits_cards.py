@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightferry.core.errors import Held
-from nightferry.fits.cards import BLOCK, CARD, END, Value, close_header, format_card, parse_card, parse_cards
+from nightferry.formats.cards import BLOCK, CARD, END, Value, close_header, format_card, parse_card, parse_cards
 
 PRINTABLE = st.characters(min_codepoint=32, max_codepoint=126)
 RESERVED = {"COMMENT", "HISTORY", "CONTINUE", "END", "HIERARCH"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightferry.fits.datasum import (
+from nightferry.formats.datasum import (
     ALL_ONES,
     FOLD_PIECE,
     PATIENCE,
@@ -67,7 +67,7 @@ def test_words_are_big_endian_whatever_the_machine() -> None:
 def test_a_process_folds_first_and_imports_numpy_when_that_pays() -> None:
     program = (
         "import sys\n"
-        "from nightferry.fits.datasum import Datasum, PATIENCE\n"
+        "from nightferry.formats.datasum import Datasum, PATIENCE\n"
         "piece, summed = memoryview(b'\\1\\2\\3\\4' * 262144), Datasum()\n"
         "summed.add(piece)\n"
         "print('numpy' in sys.modules)\n"

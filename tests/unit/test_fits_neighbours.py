@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightferry.fits.cards import Value, close_header, format_card
-from nightferry.fits.gz import UNPACKED
-from nightferry.fits.inspect import Findings, inspector_for
+from nightferry.formats.cards import Value, close_header, format_card
+from nightferry.formats.gz import UNPACKED
+from nightferry.formats.inspect import Findings, inspector_for
 
 PNG = (Path(__file__).parents[1] / "data" / "pictures" / "pillow.png").read_bytes()
 SIDE_FILE = b'{"motors": {"ALT": 41.5, "AZ": 120.25}, "status": "ok"}'

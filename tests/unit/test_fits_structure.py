@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightferry.fits.cards import BLOCK, Value, close_header, format_card
-from nightferry.fits.datasum import datasum_of, encode_checksum
-from nightferry.fits.inspect import Findings, inspector_for
+from nightferry.formats.cards import BLOCK, Value, close_header, format_card
+from nightferry.formats.datasum import datasum_of, encode_checksum
+from nightferry.formats.inspect import Findings, inspector_for
 
 Cards = Sequence[tuple[str, Value]]
 

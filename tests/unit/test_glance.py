@@ -15,9 +15,9 @@ from nightferry.core.night import Night
 from nightferry.core.overview import Contact, Overview, Products, Reason
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
-from nightferry.ledgers.glance import Glance, glance
-from nightferry.ledgers.revision import HEAD
-from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.ledger.glance import Glance, glance
+from nightferry.ledger.revision import HEAD
+from nightferry.ledger.sql import SqlLedger, open_ledger
 
 THEN_US = 1_789_000_000_000_000
 

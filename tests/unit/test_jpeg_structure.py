@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightferry.fits.inspect import Findings, inspector_for
+from nightferry.formats.inspect import Findings, inspector_for
 
 PICTURES = Path(__file__).parents[1] / "data" / "pictures"
 WRITTEN = sorted(path for path in PICTURES.iterdir() if path.suffix in {".jpg", ".jpeg"})

@@ -15,7 +15,7 @@ from nightferry.core.frame import Digest, Fact, FrameId, Role, Sighting
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
-from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.ledger.sql import SqlLedger, open_ledger
 
 FIRST, SECOND = date(2026, 9, 12), date(2026, 9, 13)
 ROUTE = Expectation(("pull",), ("eso",), {"pull": "1", "deliver": "1"})

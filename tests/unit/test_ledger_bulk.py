@@ -8,10 +8,10 @@ from sqlalchemy import insert, select
 from nightferry.core.frame import FrameId, Role, Sighting
 from nightferry.core.night import Night
 from nightferry.core.store import StorePath
-from nightferry.ledgers.bulk import write_rows
-from nightferry.ledgers.database import open_database
-from nightferry.ledgers.rows import Value, sighting_row
-from nightferry.ledgers.schema import sightings
+from nightferry.ledger.bulk import write_rows
+from nightferry.ledger.database import open_database
+from nightferry.ledger.rows import Value, sighting_row
+from nightferry.ledger.schema import sightings
 
 NAMES = ("plain.fits", "caf\udce9.fits", "back\\slash", "nul\0.fits", "\ud800 alone")
 

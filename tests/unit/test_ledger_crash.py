@@ -15,7 +15,7 @@ from nightferry.core.frame import Sighting
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
-from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.ledger.sql import SqlLedger, open_ledger
 
 NIGHT = Night("callisto", date(2026, 9, 12))
 FRAMES = [Sighting(NIGHT, StorePath(f"{number:02d}.fits"), 2880, 1, 1) for number in range(16)]

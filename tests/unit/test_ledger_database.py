@@ -23,12 +23,12 @@ from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
-from nightferry.ledgers import database as under_test
-from nightferry.ledgers import schema
-from nightferry.ledgers.database import Database, open_database
-from nightferry.ledgers.revision import HEAD
-from nightferry.ledgers.sql import SqlLedger, open_ledger
-from nightferry.ledgers.sqlite import database_path, explain
+from nightferry.ledger import database as under_test
+from nightferry.ledger import schema
+from nightferry.ledger.database import Database, open_database
+from nightferry.ledger.revision import HEAD
+from nightferry.ledger.sql import SqlLedger, open_ledger
+from nightferry.ledger.sqlite import database_path, explain
 
 NIGHT = Night("callisto", date(2026, 9, 12))
 SEEN = Sighting(NIGHT, StorePath("20260912/a.fits"), 2880, 1, 2)
@@ -105,7 +105,7 @@ def test_log_is_switched_on_again_for_a_copy_without_it(ledger: SqlLedger, tmp_p
 
 def test_ledger_is_made_and_opened_without_alembic_and_without_the_orm(path: Path) -> None:
     program = (
-        "import sys; from nightferry.ledgers.sql import open_ledger; "
+        "import sys; from nightferry.ledger.sql import open_ledger; "
         f"ledger = open_ledger({f'sqlite:///{path}'!r}); print(len(ledger.known('callisto'))); ledger.close(); "
         "print(sorted({'alembic', 'sqlalchemy.orm', 'mako'} & set(sys.modules)))"
     )
@@ -114,7 +114,7 @@ def test_ledger_is_made_and_opened_without_alembic_and_without_the_orm(path: Pat
 
 
 def test_new_ledger_can_be_opened_by_several_processes_at_once(path: Path) -> None:
-    program = f"from nightferry.ledgers.sql import open_ledger; open_ledger({f'sqlite:///{path}'!r}).close()"
+    program = f"from nightferry.ledger.sql import open_ledger; open_ledger({f'sqlite:///{path}'!r}).close()"
     started = [subprocess.Popen([sys.executable, "-W", "error", "-c", program]) for _ in range(4)]
     assert [process.wait(timeout=60) for process in started] == [0, 0, 0, 0]
     opened_again(path)

@@ -20,10 +20,10 @@ from nightferry.core.night import Night
 from nightferry.core.overview import Contact, Products, Reason
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
-from nightferry.ledgers import database
-from nightferry.ledgers.rows import receipt_row
-from nightferry.ledgers.schema import receipts
-from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.ledger import database
+from nightferry.ledger.rows import receipt_row
+from nightferry.ledger.schema import receipts
+from nightferry.ledger.sql import SqlLedger, open_ledger
 
 ROUTE = Expectation(("pull", "verify"), ("eso",), {})
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from nightferry.core.errors import Misconfigured, NoSpace
-from nightferry.ledgers import place
+from nightferry.ledger import place
 
 MOUNTINFO = """\
 22 27 0:21 / /proc rw,relatime - proc proc rw

@@ -16,7 +16,7 @@ from nightferry.core.frame import Fact, FrameId, Sighting
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
-from nightferry.ledgers.sql import open_ledger
+from nightferry.ledger.sql import open_ledger
 
 EVENINGS = [date(2026, 9, 12), date(2026, 9, 13)]
 TELESCOPES = ["callisto", "vespera"]

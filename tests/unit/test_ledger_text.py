@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightferry.ledgers.text import read_text, write_text
+from nightferry.ledger.text import read_text, write_text
 
 ANY_TEXT = st.text(alphabet=st.one_of(st.sampled_from("\\xu\0/ab0f"), st.characters(exclude_categories=())))
 

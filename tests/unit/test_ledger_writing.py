@@ -16,7 +16,7 @@ from nightferry.core.ledger import Known, Ledger
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
-from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.ledger.sql import SqlLedger, open_ledger
 
 FIRST, SECOND = date(2026, 9, 12), date(2026, 9, 13)
 ROUTE = Expectation(("pull",), ("eso",), {"pull": "1", "deliver": "1"})

@@ -111,10 +111,10 @@ def test_wheel_holds_the_package_and_nothing_else(shipped: tuple[zipfile.ZipFile
     assert names == sources()
     assert names >= {
         "nightferry/py.typed",
-        "nightferry/presets/vespera.toml",
+        "nightferry/config/presets/vespera.toml",
         "nightferry/testing/stars.csv",
-        "nightferry/ledgers/migrations/env.py",
-        "nightferry/ledgers/migrations/versions/0001_sightings_and_receipts.py",
+        "nightferry/ledger/migrations/env.py",
+        "nightferry/ledger/migrations/versions/0001_sightings_and_receipts.py",
     }
 
 
@@ -164,7 +164,7 @@ for module in pkgutil.walk_packages(nightferry.__path__, "nightferry."):
 from nightferry.cli.app import main
 sys.argv = ["nightferry", "--help"]
 main()
-""".replace("SKIP", repr({"nightferry.__main__", "nightferry.ledgers.migrations.env"}))
+""".replace("SKIP", repr({"nightferry.__main__", "nightferry.ledger.migrations.env"}))
     answer = subprocess.run([sys.executable, "-W", "error", "-c", program], check=False, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     assert "watch" in answer.stdout

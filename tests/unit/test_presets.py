@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nightferry.config import load, load_preset, preset_names
-from nightferry.config.presets import ExampleSection
+from nightferry.config.preset import ExampleSection
 from nightferry.core.errors import Misconfigured
 from nightferry.core.night import NightRule
 from nightferry.testing.trees import TREES

@@ -16,9 +16,6 @@ import pytest
 from nightferry import api
 from nightferry.assemble import open_route
 from nightferry.cli.products import held_products
-from nightferry.conduct import Orders, Pass, Route, Verdict, audit, run_pass, strangers
-from nightferry.conduct.waiting import Waiting
-from nightferry.conduct.works import CREW
 from nightferry.config import loads
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Held, Misconfigured, NoSpace, TryAgain
@@ -29,7 +26,12 @@ from nightferry.core.progress import Nobody
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Group, Work
 from nightferry.core.store import StorePath
-from nightferry.ledgers.sql import SqlLedger, open_ledger
+from nightferry.ledger.sql import SqlLedger, open_ledger
+from nightferry.passes.audit import Verdict, audit, strangers
+from nightferry.passes.processing import CREW
+from nightferry.passes.route import Route
+from nightferry.passes.run import Orders, Pass, run_pass
+from nightferry.passes.waiting import Waiting
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.standard_frames import Standardise
@@ -110,7 +112,7 @@ def _ungated(work: Work) -> Work:
 
 @pytest.fixture
 def dome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-    monkeypatch.setattr("nightferry.conduct.carry.RETRY_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("nightferry.passes.carry.RETRY_PAUSES", (0.0, 0.0))
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     yield Dome(tmp_path, ledger)
     ledger.close()
@@ -131,9 +133,9 @@ def test_a_product_is_delivered_for_its_raw_frame_which_is_counted_once(dome: Do
 def test_frames_that_find_no_room_before_the_crew_wait_outside_and_are_made_once(
     dome: Dome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nightferry.conduct.cargo.BATCH_FRAMES", 1)
-    monkeypatch.setattr("nightferry.conduct.carry.BATCH_FRAMES", 0)
-    monkeypatch.setattr("nightferry.conduct.carry.SEATS", 1)
+    monkeypatch.setattr("nightferry.passes.item.BATCH_FRAMES", 1)
+    monkeypatch.setattr("nightferry.passes.carry.BATCH_FRAMES", 0)
+    monkeypatch.setattr("nightferry.passes.carry.SEATS", 1)
     outside: list[str] = []
     leave = Waiting.leave
 
@@ -436,7 +438,7 @@ def test_a_gathering_that_fails_is_told_on_every_pass_until_it_is_done(
 
 def test_a_watch_leaves_the_present_night_alone(dome: Dome, monkeypatch: pytest.MonkeyPatch) -> None:
     dome.plant()
-    monkeypatch.setattr("nightferry.conduct.gathering._goes_on", lambda _, evening: evening == date(2026, 2, 22))
+    monkeypatch.setattr("nightferry.passes.gather._goes_on", lambda _, evening: evening == date(2026, 2, 22))
     dome.carry(Orders(patient=True), change=gathering(dome))
     assert "cube_1.fits" not in dome.files()
     dome.carry(change=gathering(dome))

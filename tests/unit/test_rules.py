@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from nightferry.core.canonical import Finding
 from nightferry.core.context import Context, Site
 from nightferry.core.instant import Instant, parse_instant
-from nightferry.fits.cards import format_card, parse_card
-from nightferry.fits.rewrite import read_unit, sealed
-from nightferry.profiles import load_profile
-from nightferry.rules import RULES, judge, read_subject
+from nightferry.formats.cards import format_card, parse_card
+from nightferry.formats.rewrite import read_unit, sealed
+from nightferry.headers.canonical import Finding
+from nightferry.headers.profiles import load_profile
+from nightferry.headers.rules import RULES, judge, read_subject
 from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.steps.validate import validate_file
 from nightferry.testing.astra import astra_frame

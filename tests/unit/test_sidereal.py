@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightferry.core.instant import Instant, tai_less_utc
-from nightferry.profiles import sidereal
-from nightferry.profiles.sidereal import lst_seconds, ut1_less_utc
+from nightferry.headers.profiles import sidereal
+from nightferry.headers.profiles.sidereal import lst_seconds, ut1_less_utc
 
 #: From then on the measurements that were told at first, which we read, are those that astropy has as final ones.
 AGREED = 47_600

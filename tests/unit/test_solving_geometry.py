@@ -13,9 +13,9 @@ from astropy.wcs import WCS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightferry.core.canonical import Wcs
-from nightferry.fits.cards import close_header
-from nightferry.profiles.make import celestial_cards
+from nightferry.formats.cards import close_header
+from nightferry.headers.canonical import Wcs
+from nightferry.headers.profiles.make import celestial_cards
 from nightferry.solving.gate import chance, judge, tail
 from nightferry.solving.learning import learn, lesson_of, read_lesson, relearnt
 from nightferry.solving.model import Answer, Hints, Solution, Stars

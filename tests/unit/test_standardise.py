@@ -24,7 +24,7 @@ from nightferry.core.instant import parse_instant
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import StorePath
-from nightferry.profiles import load_profile, profile_names
+from nightferry.headers.profiles import load_profile, profile_names
 from nightferry.steps.rebuild import digest_of, restore_raw
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.standard_frames import Standardise
@@ -482,7 +482,7 @@ def test_fitscheck_agrees(tmp_path: Path) -> None:
 
 def test_a_steps_version_is_the_same_in_every_process(tmp_path: Path) -> None:
     program = (
-        "from nightferry.profiles import load_profile, profile_names\n"
+        "from nightferry.headers.profiles import load_profile, profile_names\n"
         "print([repr(load_profile(name)) for name in profile_names()])"
     )
     told = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nightferry.ledgers.sql import open_ledger
+from nightferry.ledger.sql import open_ledger
 
 #: What only some routes, stores, engines and alerts need.
 RARE = {
@@ -41,18 +41,20 @@ def imported(program: str, *words: str) -> set[str]:
 
 def test_a_run_without_news_imports_nothing_that_it_does_not_need(config: Path) -> None:
     found = imported(LOOKS, "--config", str(config), "run", "--night", "all")
-    assert "nightferry.conduct.passes" in found
-    assert "nightferry.conduct.sun" in found  # its site is known, so the sun was asked for
+    assert "nightferry.passes.run" in found
+    assert "nightferry.passes.sun" in found  # its site is known, so the sun was asked for
     assert not found & RARE
     assert not [
-        name for name in found if name.startswith(("nightferry.cubes", "nightferry.dialects", "nightferry.solving"))
+        name
+        for name in found
+        if name.startswith(("nightferry.cubes", "nightferry.headers.dialects", "nightferry.solving"))
     ]
 
 
 def test_status_imports_neither_what_writes_the_ledger_nor_what_carries(config: Path) -> None:
     found = imported(LOOKS, "--config", str(config), "status")
-    assert "nightferry.ledgers.glance" in found
-    assert not found & (RARE | {"sqlalchemy", "asyncio", "multiprocessing", "nightferry.conduct", "nightferry.api"})
+    assert "nightferry.ledger.glance" in found
+    assert not found & (RARE | {"sqlalchemy", "asyncio", "multiprocessing", "nightferry.passes", "nightferry.api"})
 
 
 def test_answers_in_json_draw_nothing(config: Path) -> None:
@@ -70,9 +72,9 @@ def test_pydantic_does_not_search_all_installed_packages_for_plug_ins(config: Pa
     assert imported(counts, "--config", str(config), "status") == {"0"}
 
 
-@pytest.mark.parametrize("module", ["nightferry.__main__", "nightferry.conduct.works"])
+@pytest.mark.parametrize("module", ["nightferry.__main__", "nightferry.passes.processing"])
 def test_a_worker_imports_neither_the_command_line_nor_the_ledger(module: str) -> None:
     """A spawned worker imports the program that started it, and what its task is made of."""
     found = imported(f"import sys, {module}; print(*sys.modules, file=sys.stderr)")
     assert module in found
-    assert not found & {"typer", "rich", "sqlalchemy", "asyncio", "filelock", "nightferry.cli", "nightferry.ledgers"}
+    assert not found & {"typer", "rich", "sqlalchemy", "asyncio", "filelock", "nightferry.cli", "nightferry.ledger"}

@@ -10,14 +10,14 @@ from tests.unit.conftest import NIGHT
 
 from nightferry import api
 from nightferry.assemble import lock_path
-from nightferry.conduct import strangers
-from nightferry.conduct.locking import locked
 from nightferry.config import Config
 from nightferry.core.errors import Busy
 from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Ledger
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
+from nightferry.passes.audit import strangers
+from nightferry.passes.locking import locked
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightferry.fits.inspect import Findings, inspector_for
-from nightferry.fits.tiff import KEPT, MOST_DIRECTORIES, MOST_ENTRIES
+from nightferry.formats.inspect import Findings, inspector_for
+from nightferry.formats.tiff import KEPT, MOST_DIRECTORIES, MOST_ENTRIES
 
 PICTURES = Path(__file__).parents[1] / "data" / "pictures"
 WRITTEN = sorted(path for path in PICTURES.iterdir() if path.suffix in {".tif", ".tiff"})

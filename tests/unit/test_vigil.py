@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 import pytest
 from tests.unit.conftest import Bench, frame_bytes
 
-from nightferry.conduct import Pass, Watched, watch
 from nightferry.config import Config, loads
 from nightferry.core.alert import Alert, Kind
 from nightferry.core.balance import Bin
@@ -18,16 +17,18 @@ from nightferry.core.night import Night
 from nightferry.core.overview import Contact
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import Entry, Oddity, StorePath
+from nightferry.passes.run import Pass
+from nightferry.passes.watch import Watched, watch
 from nightferry.stores.memory import MemoryStore
 from nightferry.vigil import Vigil, over_evening
 
 SITE = Site(48.1, 11.6)
 #: What patches are put on: every module that asks for the time.
 CLOCKS = (
-    "nightferry.conduct.watching.now_us",
-    "nightferry.conduct.passes.now_us",
-    "nightferry.conduct.scan.now_us",
-    "nightferry.conduct.carry.now_us",
+    "nightferry.passes.watch.now_us",
+    "nightferry.passes.run.now_us",
+    "nightferry.passes.scan.now_us",
+    "nightferry.passes.carry.now_us",
 )
 
 
@@ -60,7 +61,7 @@ def clock(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock("2026-09-11 15:00:00")
     for name in CLOCKS:
         monkeypatch.setattr(name, clock.now_us)
-    monkeypatch.setattr("nightferry.conduct.watching.time", clock)
+    monkeypatch.setattr("nightferry.passes.watch.time", clock)
     monkeypatch.setattr("nightferry.vigil.time", clock)
     monkeypatch.setattr(bench.stop, "wait", clock.wait)
     bench.site = SITE

@@ -10,10 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 from nightferry.assemble.stores import local_path, make_store, tamed
 from nightferry.assemble.works import Plan, gather_of, works_of
-from nightferry.conduct.route import Route
 from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, ledger_url, load_preset
 from nightferry.config.load import effective_source
-from nightferry.config.presets import Preset
+from nightferry.config.preset import Preset
 from nightferry.core.context import Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Frame
@@ -24,9 +23,10 @@ from nightferry.core.naming import frame_name
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
-from nightferry.crews import crew
-from nightferry.ledgers.sql import open_ledger as open_sql_ledger
-from nightferry.ledgers.sqlite import database_path
+from nightferry.ledger.sql import open_ledger as open_sql_ledger
+from nightferry.ledger.sqlite import database_path
+from nightferry.passes.route import Route
+from nightferry.pools import crew
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.shelf import Shelf, translated

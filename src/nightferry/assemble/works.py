@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nightferry.config import Config, TelescopeConfig, config_path
 from nightferry.config.model import SiteConfig
-from nightferry.config.presets import Preset
+from nightferry.config.preset import Preset
 from nightferry.core.context import Context, Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.step import Gather, Work

@@ -12,15 +12,14 @@ from nightferry.cli.machine import prepare
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import balance_json, say, say_json, show_balances, size_text, span_text, table
 from nightferry.cli.side_by_side import side_by_side
-from nightferry.conduct import Orders, Pass
 from nightferry.config import Config
 from nightferry.config.units import seconds
 from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.layout import KINDS
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
-from nightferry.core.workers import calculate_alone
-from nightferry.crews import Lent, crew
+from nightferry.passes.run import Orders, Pass
+from nightferry.pools import Lent, calculate_alone, crew
 
 Carry = Callable[[Config, Ledger, str, api.Hands], Pass]
 

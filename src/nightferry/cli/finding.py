@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nightferry.assemble.discover import Found, discover
 from nightferry.cli.show import Cell, Json, say, say_json, table
 from nightferry.config import config_path, load_preset, preset_names
 from nightferry.config.load import preset_files
-from nightferry.config.presets import Preset
+from nightferry.config.preset import Preset
 from nightferry.config.units import seconds
 from nightferry.core.errors import Misconfigured
 from nightferry.core.night import NightRule
+from nightferry.discover import Found, discover
 
 _NIGHTS = {
     NightRule.FOLDER: "the date in a folder's name",

@@ -12,10 +12,10 @@ from nightferry.assemble.works import header_settings
 from nightferry.cli.exits import DONE, FAILED, HELD
 from nightferry.cli.show import Json, say, say_json
 from nightferry.config import TelescopeConfig, config_path, load, load_preset, preset_names
-from nightferry.core.canonical import Finding, Severity
 from nightferry.core.context import Context
 from nightferry.core.errors import Held, Misconfigured, TryAgain
-from nightferry.profiles import load_profile
+from nightferry.headers.canonical import Finding, Severity
+from nightferry.headers.profiles import load_profile
 from nightferry.steps.standardise import Settings, Standardised, draft_file, standardise_file, start_of
 from nightferry.steps.validate import validate_file
 

@@ -11,11 +11,11 @@ from nightferry import api
 from nightferry.cli.exits import DONE, FAILED, HELD, code_of, say_error
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import Cell, say, say_json, size_text, table
-from nightferry.conduct import Finding, Stranger, Verdict
 from nightferry.config.units import percent
 from nightferry.core.display import counted
 from nightferry.core.errors import Misconfigured, NightferryError
 from nightferry.core.receipt import Outcome
+from nightferry.passes.audit import Finding, Stranger, Verdict
 from nightferry.steps.clear import Clearance
 
 _MOST_ROWS = 40

@@ -10,16 +10,16 @@ from urllib.parse import quote, unquote, urlsplit
 import typer
 
 from nightferry.assemble import telescope_store
-from nightferry.assemble.discover import spellings
 from nightferry.assemble.stores import local_path
 from nightferry.cli.exits import say_error
 from nightferry.cli.finding import search
 from nightferry.cli.moving import move_over, write_secret
 from nightferry.cli.show import say
 from nightferry.config import Config, config_path, load_preset, loads, preset_names
-from nightferry.config.presets import Preset
+from nightferry.config.preset import Preset
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry
+from nightferry.discover import spellings
 from nightferry.stores.mounts import is_mounted
 from nightferry.stores.sftp import UnknownHost, host_keys, pin
 

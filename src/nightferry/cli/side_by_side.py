@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
-from nightferry.crews import threads
+from nightferry.pools import threads
 
 T = TypeVar("T")
 

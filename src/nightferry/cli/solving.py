@@ -17,7 +17,7 @@ from nightferry.config.model import Config
 from nightferry.config.units import arcseconds, degrees, seconds
 from nightferry.core.errors import Held, Misconfigured, NightferryError
 from nightferry.core.frame import Fact
-from nightferry.crews import SturdyProcesses
+from nightferry.pools import SturdyProcesses
 from nightferry.solving.cards import write_solution
 from nightferry.solving.engines import load_engine
 from nightferry.solving.frame import facts_of, shelved

@@ -15,7 +15,7 @@ from nightferry.core.balance import Bin
 from nightferry.core.display import counted
 from nightferry.core.errors import Misconfigured
 from nightferry.core.overview import Contact, NightLine, Overview, Reason
-from nightferry.ledgers.glance import glance
+from nightferry.ledger.glance import glance
 
 _SECOND = 1_000_000
 _DAY = 86_400

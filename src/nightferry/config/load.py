@@ -13,7 +13,7 @@ import platformdirs
 from pydantic import BaseModel, ValidationError
 
 from nightferry.config.model import Config, TelescopeConfig, check_url
-from nightferry.config.presets import Preset
+from nightferry.config.preset import Preset
 from nightferry.core.errors import Misconfigured
 
 Table = dict[str, object]
@@ -155,7 +155,7 @@ def _joined(base: Table, own: Table) -> Table:
 
 
 def _shipped() -> resources.abc.Traversable:
-    return resources.files("nightferry.presets")
+    return resources.files("nightferry.config.presets")
 
 
 def _explain(text: str, place: str, err: ValidationError, model: type[BaseModel] = Config) -> list[str]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nightferry.cubes.source import Source, header_of
-from nightferry.dialects.header import Header
-from nightferry.fits.cards import CARD, Card, Value, parse_card, parse_cards
+from nightferry.formats.cards import CARD, Card, Value, parse_card, parse_cards
+from nightferry.headers.dialects.header import Header
 
 #: Cards that tell how the data lie or sum them up; each file has its own.
 STRUCTURE = re.compile(r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|BZERO|BSCALE|BLANK|CHECKSUM|DATASUM|END|NEXTEND|PCOUNT|GCOUNT")

@@ -8,11 +8,11 @@ from datetime import date
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from nightferry.core.canonical import ImageType
 from nightferry.core.frame import fingerprint
 from nightferry.cubes.names import exposure_text
 from nightferry.cubes.source import Source
 from nightferry.cubes.traits import Traits
+from nightferry.headers.canonical import ImageType
 
 T = TypeVar("T")
 #: Exposures that differ by less than this share are the same.

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from nightferry.core.canonical import Canonical, Finding, ImageType
 from nightferry.core.context import Context
 from nightferry.core.errors import Held
 from nightferry.core.frame import fingerprint
@@ -14,10 +13,11 @@ from nightferry.cubes.group import Group
 from nightferry.cubes.source import Source
 from nightferry.cubes.table import Column, column_of, joined, keyword_column, note_column
 from nightferry.cubes.times import Seen, times_of
-from nightferry.fits.cards import Card, Value
-from nightferry.fits.findings import plain_text
-from nightferry.profiles import Profile, make_header
-from nightferry.profiles.values import Span
+from nightferry.formats.cards import Card, Value
+from nightferry.formats.findings import plain_text
+from nightferry.headers.canonical import Canonical, Finding, ImageType
+from nightferry.headers.profiles import Profile, make_header
+from nightferry.headers.profiles.values import Span
 
 #: What a cube's header tells of all frames together; each frame's own is in the table, even where all are equal.
 SPANNING = frozenset({"DATE", "DATE-OBS", "DATE-END", "MJD-OBS", "MJD-END", "UTC", "LST", "RA", "DEC"})

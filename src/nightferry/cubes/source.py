@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from nightferry.core.canonical import Canonical, ImageType
 from nightferry.core.errors import Changed, Held
 from nightferry.core.instant import Instant
 from nightferry.cubes.traits import Traits
-from nightferry.dialects import detect, load_dialect, load_dialects, translate
-from nightferry.dialects.header import Header
-from nightferry.fits.cards import BLOCK
-from nightferry.fits.layout import Layout
-from nightferry.fits.rewrite import Unit, read_unit
-from nightferry.profiles.values import end_of
+from nightferry.formats.cards import BLOCK
+from nightferry.formats.layout import Layout
+from nightferry.formats.rewrite import Unit, read_unit
+from nightferry.headers.canonical import Canonical, ImageType
+from nightferry.headers.dialects import detect, load_dialect, load_dialects, translate
+from nightferry.headers.dialects.header import Header
+from nightferry.headers.profiles.values import end_of
 
 #: Written by whoever makes frames ready for ESO: units and spellings are those of the standard from then on.
 _STANDARD = "HIERARCH ESO DPR TYPE"

@@ -14,9 +14,9 @@ from nightferry.core.names import safe_component
 from nightferry.cubes.common import SKY, STRUCTURE
 from nightferry.cubes.head import SPANNING
 from nightferry.cubes.table import NOTE, Column, read_columns, read_order
-from nightferry.dialects.header import Header
-from nightferry.fits.cards import Card, format_card
-from nightferry.fits.rewrite import Unit, read_unit
+from nightferry.formats.cards import Card, format_card
+from nightferry.formats.rewrite import Unit, read_unit
+from nightferry.headers.dialects.header import Header
 
 _OWN_HISTORY = re.compile(r".*: cube of \d+ frames, dialect ")
 _AXES = 3

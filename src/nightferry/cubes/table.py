@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from nightferry.core.errors import Held
 from nightferry.cubes.units import unit_of
-from nightferry.fits.cards import BLOCK, Card, Value, format_card, parse_card
-from nightferry.fits.datasum import datasum_of
-from nightferry.fits.rewrite import sealed
+from nightferry.formats.cards import BLOCK, Card, Value, format_card, parse_card
+from nightferry.formats.datasum import datasum_of
+from nightferry.formats.rewrite import sealed
 
 #: A whole number that stands for none in columns of whole numbers.
 NULL = -(2**63)

@@ -4,9 +4,9 @@ import json
 from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from nightferry.core.canonical import ImageType
 from nightferry.core.instant import Instant
 from nightferry.core.night import evening_at
+from nightferry.headers.canonical import ImageType
 
 Number = int | float
 

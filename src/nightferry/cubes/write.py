@@ -9,9 +9,9 @@ from nightferry.core.store import BUFFER_SIZE
 from nightferry.cubes.head import Head
 from nightferry.cubes.source import Source, opened
 from nightferry.cubes.table import table_bytes
-from nightferry.fits.cards import BLOCK
-from nightferry.fits.datasum import Datasum, folded
-from nightferry.fits.rewrite import sealed
+from nightferry.formats.cards import BLOCK
+from nightferry.formats.datasum import Datasum, folded
+from nightferry.formats.rewrite import sealed
 
 
 class Damaged(Held):

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from nightferry.core.errors import Held, Misconfigured, TryAgain
-from nightferry.fits.cards import close_header, format_card
-from nightferry.fits.layout import whole_blocks
+from nightferry.formats.cards import close_header, format_card
+from nightferry.formats.layout import whole_blocks
 from nightferry.solving.arrays import Floats
 from nightferry.solving.catalogues import read_catalogue
 from nightferry.solving.indexes import Index, read_index

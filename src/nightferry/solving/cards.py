@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 from nightferry.core.errors import Held, Occupied
 from nightferry.core.store import BUFFER_SIZE
-from nightferry.fits.cards import CARD, Card, close_header, format_card
-from nightferry.fits.rewrite import SUMS, Unit, read_unit, sealed
-from nightferry.profiles.make import celestial_cards
+from nightferry.formats.cards import CARD, Card, close_header, format_card
+from nightferry.formats.rewrite import SUMS, Unit, read_unit, sealed
+from nightferry.headers.profiles.make import celestial_cards
 from nightferry.solving.model import Solution
 
 #: What a new solution stands in for.

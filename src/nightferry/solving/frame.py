@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from nightferry.core.canonical import Canonical, ImageType, Wcs
 from nightferry.core.context import Site
 from nightferry.core.errors import Held, Misconfigured, TryAgain
 from nightferry.core.frame import Fact
-from nightferry.profiles.sidereal import lst_seconds
+from nightferry.headers.canonical import Canonical, ImageType, Wcs
+from nightferry.headers.profiles.sidereal import lst_seconds
 from nightferry.solving.engines import load_engine
 from nightferry.solving.gate import LEAST_MATCHES, chance, judge
 from nightferry.solving.hints import Told, read_hints

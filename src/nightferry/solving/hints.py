@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass, replace
 
-from nightferry.core.canonical import Canonical
 from nightferry.core.errors import Held
-from nightferry.dialects import detect, load_dialect, load_dialects, translate
-from nightferry.dialects.header import Header
+from nightferry.headers.canonical import Canonical
+from nightferry.headers.dialects import detect, load_dialect, load_dialects, translate
+from nightferry.headers.dialects.header import Header
 from nightferry.solving.model import LOOSE, TIGHT, Hints, Settings
 
 _ARCSEC = 206.26480624709636  # of a micrometre seen from a millimetre

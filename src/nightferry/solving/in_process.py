@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
-from nightferry.core.canonical import Wcs
 from nightferry.core.errors import Misconfigured, TryAgain
+from nightferry.headers.canonical import Wcs
 from nightferry.solving.indexes import signature
 from nightferry.solving.model import Guess, Hints, Stars
 

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from platformdirs import user_data_path
 
 from nightferry.core.errors import Held, Misconfigured
-from nightferry.fits.cards import CARD, Value, parse_cards
-from nightferry.fits.layout import whole_blocks
+from nightferry.formats.cards import CARD, Value, parse_cards
+from nightferry.formats.layout import whole_blocks
 from nightferry.solving.arrays import Floats
 
 Stored = npt.NDArray[np.unsignedinteger] | Floats

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from nightferry.core.canonical import Wcs
 from nightferry.core.context import Site
 from nightferry.core.frame import Fact
+from nightferry.headers.canonical import Wcs
 from nightferry.solving.arrays import Floats
 
 #: How far from its hint a frame is looked for, in degrees; a wider circle finds no fewer frames.

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nightferry.core.errors import Held, Misconfigured, TryAgain
-from nightferry.dialects.header import Header
-from nightferry.fits.rewrite import Unit, read_unit
+from nightferry.formats.rewrite import Unit, read_unit
+from nightferry.headers.dialects.header import Header
 
 _TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _TOPS = {"u1": 255.0, "i2": 32767.0}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from nightferry.core.canonical import Wcs
+from nightferry.headers.canonical import Wcs
 from nightferry.solving.arrays import Floats
 from nightferry.solving.model import Fit, Matches, Stars
 from nightferry.solving.sphere import from_plane, pixels_of, sky_of, to_plane

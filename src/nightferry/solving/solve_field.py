@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from nightferry.core.errors import Misconfigured, TryAgain
-from nightferry.dialects.header import Header
-from nightferry.dialects.solution import read_wcs
-from nightferry.fits.cards import close_header, format_card, parse_cards
-from nightferry.fits.layout import whole_blocks
+from nightferry.formats.cards import close_header, format_card, parse_cards
+from nightferry.formats.layout import whole_blocks
+from nightferry.headers.dialects.header import Header
+from nightferry.headers.dialects.solution import read_wcs
 from nightferry.solving.model import Guess, Hints, Stars
 
 #: Stars that are tried: twice as many make a search that finds nothing last for minutes.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nightferry.core.canonical import Wcs
+from nightferry.headers.canonical import Wcs
 from nightferry.solving.arrays import Floats
 
 _ROUNDS = 20  # of the search for the pixel behind a distortion; each gains two digits

@@ -1,7 +1,7 @@
 """The task of a worker process: one frame, within a hard limit of time.
 
 What searches the index files is C code that cannot be interrupted. So each task sets an alarm that ends its whole
-process, whatever that is doing; a crew that outlives its workers (`nightferry.crews.SturdyProcesses`) gives the frame
+process, whatever that is doing; a crew that outlives its workers (`nightferry.pools.SturdyProcesses`) gives the frame
 one more try, and then tells that it was lost. Where a frame is known to have ended a worker (or to have been under way
 when another did), it is tried apart.
 """
@@ -16,14 +16,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
-from nightferry.core.workers import belong
+from nightferry.pools import belong
 from nightferry.solving.frame import solve_frame
 from nightferry.solving.model import Answer, Settings
 from nightferry.solving.warp import Warp
 
 #: A frame that takes so many times the limit that its engine was given is taken as hanging.
 SLACK = 1.5
-#: How often a frame may be under way when its worker ends: `nightferry.crews.SturdyProcesses` gives two chances, too.
+#: How often a frame may be under way when its worker ends: `nightferry.pools.SturdyProcesses` gives two chances, too.
 CHANCES = 2
 
 

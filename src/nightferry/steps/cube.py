@@ -12,7 +12,6 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
-from nightferry.core.canonical import Finding, ImageType
 from nightferry.core.context import Context
 from nightferry.core.errors import Held, Misconfigured, NightferryError, Occupied
 from nightferry.core.instant import instant_of
@@ -24,11 +23,12 @@ from nightferry.cubes.names import cube_name, is_cube_name
 from nightferry.cubes.source import opened
 from nightferry.cubes.split import Piece
 from nightferry.cubes.write import Damaged
-from nightferry.dialects import load_dialect
-from nightferry.dialects.header import Header
-from nightferry.fits.datasum import Datasum
-from nightferry.fits.rewrite import read_unit, sealed
-from nightferry.profiles import Profile, load_profile
+from nightferry.formats.datasum import Datasum
+from nightferry.formats.rewrite import read_unit, sealed
+from nightferry.headers.canonical import Finding, ImageType
+from nightferry.headers.dialects import load_dialect
+from nightferry.headers.dialects.header import Header
+from nightferry.headers.profiles import Profile, load_profile
 from nightferry.steps.parts import clear_parts, part_beside
 from nightferry.steps.rebuild import named_as
 from nightferry.steps.shelf import sync_folder, translated

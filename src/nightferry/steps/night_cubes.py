@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nightferry.core.canonical import ImageType, Severity
 from nightferry.core.errors import Changed, Held
 from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
 from nightferry.core.instant import Instant, instant_of, parse_instant
@@ -22,7 +21,8 @@ from nightferry.cubes import Source, Traits, Wishes, read_source, sort_out, trai
 from nightferry.cubes.head import Head, make_head
 from nightferry.cubes.names import MOST_DIGITS, cube_name
 from nightferry.cubes.write import Damaged, Written
-from nightferry.profiles import Profile
+from nightferry.headers.canonical import ImageType, Severity
+from nightferry.headers.profiles import Profile
 from nightferry.steps.claims import claim
 from nightferry.steps.cube import CubeSettings
 from nightferry.steps.products import NAMES, TRAITS, named_beside

@@ -23,8 +23,8 @@ from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Store, Want
-from nightferry.fits.findings import Findings, Inspector
-from nightferry.fits.inspect import inspector_for
+from nightferry.formats.findings import Findings, Inspector
+from nightferry.formats.inspect import inspector_for
 from nightferry.steps.shelf import Shelf, WholeFile, disk_trouble, land, part_of, translated
 
 #: Below this, starting over costs less than finding out whether what is here still fits.

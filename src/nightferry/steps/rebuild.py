@@ -16,7 +16,7 @@ def restore_raw(product: Path, recipe: str, target: Path, *, digest: str = "") -
 
     ``digest`` is the BLAKE3 of the raw frame: `Held` is raised, and nothing left, when the bytes are not those.
     """
-    from nightferry.fits.rewrite import restore  # noqa: PLC0415 - few passes rebuild anything
+    from nightferry.formats.rewrite import restore  # noqa: PLC0415 - few passes rebuild anything
 
     part = Path(part_of(target))
     with translated(target, "the restored frame"):

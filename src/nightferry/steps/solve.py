@@ -222,7 +222,7 @@ def _with_solution(frame: Frame, cards: str) -> Frame:
 
 def _cards(answer: Answer) -> str:
     """Write the solution's cards, 80 columns a line."""
-    from nightferry.profiles.make import celestial_cards  # noqa: PLC0415 - as above
+    from nightferry.headers.profiles.make import celestial_cards  # noqa: PLC0415 - as above
 
     assert answer.solution is not None  # noqa: S101 - the caller looked
     return "\n".join(card.raw.decode("ascii").rstrip() for card in celestial_cards(answer.solution.wcs))

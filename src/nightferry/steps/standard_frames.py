@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
-from nightferry.core.canonical import Severity
 from nightferry.core.errors import Changed, Held, NightferryError, NoSpace, TryAgain
 from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
 from nightferry.core.instant import Instant, instant_of, parse_instant
@@ -23,9 +22,10 @@ from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
 from nightferry.cubes import Settings as Reading
 from nightferry.cubes import no_traits, read_source
-from nightferry.dialects import load_dialects
-from nightferry.fits.rewrite import Rewritten, rewrite
-from nightferry.profiles import Made
+from nightferry.formats.rewrite import Rewritten, rewrite
+from nightferry.headers.canonical import Severity
+from nightferry.headers.dialects import load_dialects
+from nightferry.headers.profiles import Made
 from nightferry.steps.claims import claim
 from nightferry.steps.products import NAMES, TRAITS, named_beside, place_of, product_of
 from nightferry.steps.rebuild import digest_of

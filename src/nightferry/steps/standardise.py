@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from nightferry.core.canonical import Finding, Severity
 from nightferry.core.context import Context
 from nightferry.core.errors import Held, NightferryError, Occupied
 from nightferry.core.instant import instant_of
-from nightferry.dialects import Reading, detect, load_dialect, load_dialects, translate, untranslated
-from nightferry.dialects.header import Header
-from nightferry.fits.cards import CARD, Card, parse_card
-from nightferry.fits.rewrite import Nowhere, Rewritten, Unit, read_unit, rewrite
-from nightferry.profiles import Made, Profile, load_profile, make_header
+from nightferry.formats.cards import CARD, Card, parse_card
+from nightferry.formats.rewrite import Nowhere, Rewritten, Unit, read_unit, rewrite
+from nightferry.headers.canonical import Finding, Severity
+from nightferry.headers.dialects import Reading, detect, load_dialect, load_dialects, translate, untranslated
+from nightferry.headers.dialects.header import Header
+from nightferry.headers.profiles import Made, Profile, load_profile, make_header
 from nightferry.steps.rebuild import named_as
 from nightferry.steps.shelf import sync_folder, translated
 

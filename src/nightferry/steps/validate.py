@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nightferry.core.canonical import Finding, Severity
 from nightferry.core.context import Context
 from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.frame import Fact, Frame, fingerprint
 from nightferry.core.instant import instant_of
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
-from nightferry.profiles import Profile, load_profile
-from nightferry.rules import fitsverify, judge, read_subject
+from nightferry.headers.canonical import Finding, Severity
+from nightferry.headers.profiles import Profile, load_profile
+from nightferry.headers.rules import fitsverify, judge, read_subject
 from nightferry.steps.shelf import translated
 
 

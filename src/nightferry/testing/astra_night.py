@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from nightferry.core.store import StorePath
-from nightferry.fits.datasum import datasum_of
+from nightferry.formats.datasum import datasum_of
 from nightferry.testing.astra import START, astra_frame
 
 #: Faults that hold a frame, and a word of the reason; the other faults cost it nothing.

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nightferry.core.canonical import Wcs
+from nightferry.headers.canonical import Wcs
 from nightferry.solving.arrays import Floats
 from nightferry.solving.building import Order, build
 from nightferry.solving.sphere import pixels_of

@@ -14,8 +14,6 @@ from datetime import UTC, date, datetime, timedelta
 
 from nightferry.alerts import Facts, Habits, Mailer, NightFacts, Pinger, conditions_of, digest_of
 from nightferry.assemble import archive_store, shelf_of
-from nightferry.conduct import Pass, Watched
-from nightferry.conduct.sun import night_hours
 from nightferry.config import Config, load_preset
 from nightferry.config.secrets import read_secret
 from nightferry.core.alert import Alert, Condition, Kind
@@ -26,6 +24,9 @@ from nightferry.core.ledger import Ledger
 from nightferry.core.night import Night, evening_at
 from nightferry.core.overview import NightLine, Overview
 from nightferry.core.progress import Onlooker
+from nightferry.passes.run import Pass
+from nightferry.passes.sun import night_hours
+from nightferry.passes.watch import Watched
 from nightferry.vigil.audits import AuditAlerts, audit_alerts
 from nightferry.vigil.books import write_books
 from nightferry.vigil.copies import Copier

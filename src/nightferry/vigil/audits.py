@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from itertools import chain
 
 from nightferry.alerts import Mailer
-from nightferry.conduct import Finding, Stranger, Verdict
 from nightferry.config import Config
 from nightferry.config.secrets import read_secret
 from nightferry.core.alert import Alert, Condition
@@ -21,6 +20,7 @@ from nightferry.core.display import counted, display
 from nightferry.core.errors import NightferryError
 from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Ledger, proof_of_product
+from nightferry.passes.audit import Finding, Stranger, Verdict
 
 #: What is bad is told so many seconds after it was found at the latest, however long the audit goes on.
 _SOON = 10.0

@@ -1,0 +1,72 @@
+"""A header for looking things up: the first card of each keyword, and values without the words for nothing."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from nightferry.formats.cards import Card, Value
+
+_NULLS = frozenset({"", "N/A", "NA", "UNKNOWN", "UNSPECIFIED", "NONE", "NULL", "NAN", "INF", "-INF"})
+#: Programs that fail to set a double leave this pattern of bytes; Siril writes it for an EQUINOX it does not know.
+_UNSET = 9.87654e107
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Header:
+    """The cards of one header, in order. Keywords count in upper case; where one stands twice, the first counts."""
+
+    cards: Sequence[Card]
+    _memory: dict[str, Card] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def first(self) -> Mapping[str, Card]:
+        """The first value card of each keyword."""
+        found: dict[str, Card] = {}
+        for card in self.cards:
+            if not card.commentary:
+                found.setdefault(card.keyword.upper(), card)
+        return found
+
+    @cached_property
+    def repeated(self) -> frozenset[str]:
+        """Keywords whose value cards stand more than once, with different values."""
+        return frozenset(
+            card.keyword.upper()
+            for card in self.cards
+            if not card.commentary and self.first[card.keyword.upper()].value != card.value
+        )
+
+    def value(self, keyword: str) -> Value:
+        """Tell a card's value; None where there is none, or where a word for nothing stands."""
+        card = self.first.get(keyword)
+        return None if card is None else meant(card.value)
+
+    def number(self, keyword: str) -> float | None:
+        """Tell a card's value if it is a number, quoted or not."""
+        return as_number(self.value(keyword))
+
+    def commentary(self, keyword: str) -> Iterable[str]:
+        """Tell the texts of COMMENT or HISTORY cards."""
+        return (str(card.value) for card in self.cards if card.keyword == keyword and card.commentary)
+
+
+def meant(value: Value) -> Value:
+    """Turn the many words for nothing into None: 'N/A', 'UNKNOWN', blanks, NaN, doubles that were never set."""
+    if isinstance(value, str):
+        return None if value.strip().upper() in _NULLS else value
+    if isinstance(value, float) and (value != value or abs(value) > _UNSET):  # noqa: PLR0124 - NaN is the one that differs
+        return None
+    return value
+
+
+def as_number(value: Value) -> float | None:
+    """Read a number, also one that a program wrote as text; logicals and everything else are none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return float(value.strip().translate({68: "E", 100: "E"}))
+    return None

@@ -1,0 +1,95 @@
+"""The model of a dialect file, checked when it is read."""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from nightferry.core.patterns import compiled
+from nightferry.headers.canonical import FIELDS, ImageType
+from nightferry.headers.dialects.functions import FUNCTIONS
+from nightferry.headers.dialects.units import UNITS_OF
+
+_SOURCE = re.compile(r"(?P<keys>@?[A-Za-z0-9_-]+(?:\+[A-Za-z0-9_-]+)?)(?:\s+\[(?P<unit>[^\]]+)\])?")
+#: Fields that are made of others, or of more than one card, and no dialect can set.
+_MADE = frozenset({"start_resolution", "wcs", "raw_name"})
+
+
+Pattern = Annotated[re.Pattern[str], BeforeValidator(compiled)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Source(_Section):
+    """Where a value stands: ``RA [deg]``, ``DATE-OBS+TIME-OBS`` (two cards joined), ``@object`` (told by the path)."""
+
+    keys: tuple[str, ...]
+    unit: str = ""
+    hint: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the short form; raises `ValueError`."""
+        found = _SOURCE.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"{text!r} is no source: expected 'KEYWORD', 'KEYWORD [unit]', 'ONE+OTHER' or '@hint'")
+        hint = found["keys"].startswith("@")
+        return cls(keys=tuple(found["keys"].lstrip("@").split("+")), unit=found["unit"] or "", hint=hint)
+
+
+def _sources(value: object) -> object:
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list):
+        return tuple(Source.parse(item) if isinstance(item, str) else item for item in value)
+    return value
+
+
+class Rule(_Section):
+    """How one canonical field is found: in the first card that answers, maybe by a function; or always the same."""
+
+    sources: Annotated[tuple[Source, ...], BeforeValidator(_sources), Field(alias="from")] = ()
+    default: str | int | float | None = None
+    func: str | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.func is not None and self.func not in FUNCTIONS:
+            raise ValueError(f"unknown function {self.func!r}: expected {', '.join(FUNCTIONS)}")
+        return self
+
+
+def _rule(value: object) -> object:
+    return {"from": value} if isinstance(value, str | list) else value
+
+
+class Dialect(_Section):
+    """One dialect file.
+
+    ``detect`` lists pieces of evidence: a table of keywords with patterns that must all be found. ``name`` lists
+    patterns for the file's name; their named groups are hints, as ``@group``. ``image_types`` adds spellings.
+    """
+
+    title: str
+    extends: str | None = None
+    order: int = 100
+    source: str = ""
+    detect: list[dict[str, Pattern]] = Field(default_factory=list)
+    fields: dict[str, Annotated[Rule, BeforeValidator(_rule)]] = Field(default_factory=dict)
+    image_types: dict[str, ImageType] = Field(default_factory=dict)
+    name: list[Pattern] = Field(default_factory=list)
+    id: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for key, rule in self.fields.items():
+            if key not in FIELDS or key in _MADE:
+                raise ValueError(f"unknown field {key!r}: expected {', '.join(f for f in FIELDS if f not in _MADE)}")
+            units = UNITS_OF.get(key, ("",))
+            for source in rule.sources:
+                if source.unit not in units and not source.hint:
+                    told = f"[{source.unit}]" if source.unit else "no unit"
+                    raise ValueError(f"{key}: {'+'.join(source.keys)} has {told}: expected one of {', '.join(units)}")
+        return self

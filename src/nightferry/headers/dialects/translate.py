@@ -1,0 +1,155 @@
+"""Translate: a raw header and its dialect make the canonical fields, and findings about what could not be read."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from nightferry.core.instant import parse_instant
+from nightferry.formats.cards import Value
+from nightferry.headers.canonical import Canonical, Finding, ImageType, Severity
+from nightferry.headers.dialects.functions import FUNCTIONS
+from nightferry.headers.dialects.header import Header, meant
+from nightferry.headers.dialects.model import Dialect, Rule, Source
+from nightferry.headers.dialects.solution import read_wcs
+from nightferry.headers.dialects.units import READERS
+
+_TEXTS = frozenset({
+    "object", "filter", "frame", "pierside", "readout", "bayer", "roworder", "instrument_raw", "telescope_raw",
+    "software", "observer", "calibrated",
+})  # fmt: skip
+_WHOLE = frozenset({"xbin", "ybin", "xorg", "yorg", "stack_count"})
+#: Cards that describe the data, the file or the solution (`read_wcs`), and those that every profile writes itself.
+_FORMAL = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|[PG]COUNT|GROUPS|BZERO|BSCALE|BLANK|BUNIT|CHECKSUM|DATASUM|DATE|END"
+    r"|CONTINUE|LONGSTRN|WCSAXES|(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)\d|(PC|CD|PV)\d+_\d+|(LON|LAT)POLE"
+    r"|(A|B|AP|BP)_(ORDER|\d+_\d+)"
+)
+_MOST_NAMES = 12
+_INSTANTS = frozenset({"start", "end"})
+#: Spellings of image types, in small letters without anything between them.
+_IMAGE_TYPES: Mapping[str, ImageType] = {
+    spelling: kind
+    for kind, spellings in {
+        ImageType.SCIENCE: "light lightframe lightfield object science sci tricolorimage tricolor",
+        ImageType.BIAS: "bias biasframe zero zeroframe offset",
+        ImageType.DARK: "dark darkframe",
+        ImageType.FLAT: "flat flatframe flatfield flatfieldframe skyflat domeflat autoflat twilightflat",
+        ImageType.DARKFLAT: "darkflat flatdark darkflatframe flatdarkframe",
+        ImageType.FOCUS: "focus focusframe autofocus",
+        ImageType.ACQUISITION: "acquisition snapshot pointing guide",
+    }.items()
+    for spelling in spellings.split()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a header says: the canonical fields, what could not be read, and the keywords that were used."""
+
+    canonical: Canonical
+    findings: tuple[Finding, ...]
+    used: frozenset[str]
+
+
+def translate(header: Header, dialect: Dialect, raw_name: str = "", hints: Mapping[str, str] | None = None) -> Reading:
+    """Read a header by its dialect. ``raw_name`` is the file's name at the telescope, without folders.
+
+    Values that are not what the dialect declares become findings, and the next alternative is tried.
+    """
+    reader = _Reader(header, dialect, _hints_of(raw_name, dialect, hints or {}))
+    values = {name: reader.field(name, rule) for name, rule in dialect.fields.items()}
+    values["start_resolution"] = reader.resolution
+    if values.get("ra") == 0 and values.get("dec") == 0:  # programs write 0, 0 where nobody set a target
+        values["ra"] = values["dec"] = None
+    if values.get("site_lat") == 0 and values.get("site_lon") == 0:
+        values["site_lat"] = values["site_lon"] = values["site_elev"] = None
+    wcs, findings = read_wcs(header)
+    # every value was made by the reader of its own field's kind
+    canonical = Canonical(**values, wcs=wcs, raw_name=raw_name or None)  # type: ignore[arg-type]
+    return Reading(canonical, (*reader.findings, *findings), frozenset(reader.used))
+
+
+def untranslated(header: Header, dialect: Dialect) -> Iterator[Finding]:
+    """Tell in one finding which cards no field is made of: a profile carries them over or drops them unread."""
+    known = {
+        key for rule in dialect.fields.values() for source in rule.sources if not source.hint for key in source.keys
+    }
+    unread = [key for key in header.first if key not in known and not _FORMAL.fullmatch(key)]
+    if unread:
+        names = ", ".join(unread[:_MOST_NAMES]) + (", ..." if len(unread) > _MOST_NAMES else "")
+        said = f"fields of the {dialect.id} dialect; they are not translated"
+        yield Finding("V61", Severity.INFO, "", f"{len(unread)} cards: {names}", said)
+
+
+def _hints_of(raw_name: str, dialect: Dialect, hints: Mapping[str, str]) -> Mapping[str, str]:
+    """Join what the name says with what the caller knows; the caller comes first."""
+    for pattern in dialect.name:
+        if found := pattern.search(raw_name):
+            return {key: text for key, text in found.groupdict().items() if text} | dict(hints)
+    return hints
+
+
+class _Reader:
+    """Reads one header's fields, and keeps what went wrong."""
+
+    def __init__(self, header: Header, dialect: Dialect, hints: Mapping[str, str]) -> None:
+        self.header = header
+        self.dialect = dialect
+        self.hints = hints
+        self.findings: list[Finding] = []
+        self.used: set[str] = set()
+        self.resolution: float | None = None
+
+    def field(self, name: str, rule: Rule) -> object:
+        """Give the field's value from the first source that answers; None when none does."""
+        for source in rule.sources:
+            value = self._value(source)
+            if value is None:
+                continue
+            try:
+                found = self._read(name, rule, source, value)
+            except ValueError as err:
+                self._complain(name, source, value, str(err))
+                continue
+            self.used.update(() if source.hint else source.keys)
+            return found
+        return rule.default
+
+    def _value(self, source: Source) -> Value:
+        if source.hint:
+            return self.hints.get(source.keys[0])
+        values = [self.header.value(key) for key in source.keys]
+        if len(values) == 1:
+            return values[0]
+        return None if None in values else "T".join(str(value).strip() for value in values)
+
+    def _read(self, name: str, rule: Rule, source: Source, value: Value) -> object:
+        if rule.func is not None:
+            value = meant(FUNCTIONS[rule.func](value))
+        if name == "image_type":
+            return self._image_type(value)
+        if name in _INSTANTS:
+            instant, resolution = parse_instant(value if isinstance(value, str) else "")
+            if name == "start":
+                self.resolution = resolution
+            return instant
+        if name in _TEXTS:
+            return str(value).strip()
+        number = READERS[source.unit](value)
+        if name not in _WHOLE:
+            return number
+        if number != int(number):
+            raise ValueError("a whole number")
+        return int(number)
+
+    def _image_type(self, value: Value) -> ImageType:
+        text = str(value)
+        plain = "".join(letter for letter in text.lower() if letter.isalpha())
+        return self.dialect.image_types.get(text) or _IMAGE_TYPES.get(plain) or ImageType.UNKNOWN
+
+    def _complain(self, name: str, source: Source, value: Value, expected: str) -> None:
+        """Keep what is wrong with a value: grave for the start of an exposure, odd for everything else."""
+        rule, severity = ("V05", Severity.ERROR) if name == "start" else ("V04", Severity.WARNING)
+        unit = f" [{source.unit}]" if source.unit else ""
+        said = f"the {self.dialect.id} dialect reads it as {name}{unit}: {expected}"
+        self.findings.append(Finding(rule, severity, "+".join(source.keys), repr(value), said))

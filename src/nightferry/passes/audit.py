@@ -1,0 +1,159 @@
+"""Audit: read again what was delivered, compare it with the ledger, and tell what nobody delivered."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from itertools import islice
+
+from nightferry.core.display import display
+from nightferry.core.errors import Gone, NightferryError, Unreachable
+from nightferry.core.frame import Digest
+from nightferry.core.ledger import Ledger, Proof, proof_of_product
+from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.store import Entry, Store, StorePath
+from nightferry.passes.attempt import host_name
+from nightferry.passes.route import Route, now_us
+from nightferry.steps.readback import read_back
+
+_BATCH = 32
+
+
+class Verdict(StrEnum):
+    """What an audit says of one frame in one archive."""
+
+    GOOD = "good"
+    DAMAGED = "damaged"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    FOREIGN = "foreign"  #: nobody delivered it; see `strangers`
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One frame, or product of many, that was read again."""
+
+    archive: str
+    proof: Proof
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A file in an archive that nobody delivered; ``size`` in bytes."""
+
+    archive: str
+    name: StorePath
+    size: int
+
+    @property
+    def reason(self) -> str:
+        """Say what it is, and what to do."""
+        return (
+            f"{self.archive}: nobody delivered {display(self.name)} ({self.size:,} bytes); move it away, or say "
+            f"'shared = true' in [archive.{self.archive}] if others keep files there"
+        )
+
+
+def strangers(archive: str, store: Store, ledger: Ledger, ours: Callable[[StorePath], bool]) -> Iterator[Stranger]:
+    """List an archive and yield what nobody ever delivered there, in order of names.
+
+    ``ours`` says which files and folders belong to nightferry itself. Raises `Unreachable` when the archive is.
+    """
+    known = ledger.delivered_names(archive)
+    found = [
+        Stranger(archive, item.path, item.size)
+        for item in store.list(lambda folder: not ours(folder))
+        if isinstance(item, Entry) and item.path not in known and not ours(item.path)
+    ]
+    yield from sorted(found, key=lambda stranger: stranger.name)
+
+
+def audit(
+    route: Route,
+    ledger: Ledger,
+    evenings: Sequence[date] | None = None,
+    *,
+    sample: float = 1.0,
+    salt: str = "",
+    stop: threading.Event,
+) -> Iterator[Finding]:
+    """Read frames and products of many back from every archive; yield a finding and leave a receipt for each.
+
+    ``sample`` is the share of frames, from 0 to 1, chosen by a digest of identity and ``salt``: another salt
+    (the date, say) chooses others, so that small samples reach all frames in time. Frames may be carried
+    meanwhile. Raises `Unreachable` when an archive is, once all others were audited.
+    """
+    away: Unreachable | None = None
+    for archive, delivery in route.deliveries.items():
+        chosen = (proof for proof in _proofs(route, ledger, archive, evenings) if _chosen(proof, sample, salt))
+        while (batch := list(islice(chosen, _BATCH))) and not stop.is_set():
+            names = [StorePath(proof.name) for proof in batch]
+            try:
+                answers = list(read_back(delivery.store, names))
+            except Unreachable as err:
+                away = away or err
+                break
+            found = [_judge(archive, proof, answer) for proof, answer in zip(batch, answers, strict=True)]
+            found = _still_so(route, ledger, archive, found)
+            ledger.record([_receipt(finding) for finding in found])
+            yield from found
+    if away is not None:
+        raise away
+
+
+def _still_so(route: Route, ledger: Ledger, archive: str, found: Sequence[Finding]) -> list[Finding]:
+    """Leave out what is bad of a frame that was delivered anew meanwhile: the archive has another file now."""
+    evenings = sorted({one.proof.night.date for one in found if one.verdict is not Verdict.GOOD})
+    if not evenings:
+        return list(found)
+    now = {proof.frame: proof for proof in _proofs(route, ledger, archive, evenings)}
+    return [one for one in found if one.verdict is Verdict.GOOD or _same(one.proof, now.get(one.proof.frame))]
+
+
+def _same(then: Proof, now: Proof | None) -> bool:
+    return now is not None and (then.name, then.digest, then.delivered_us) == (now.name, now.digest, now.delivered_us)
+
+
+def _proofs(route: Route, ledger: Ledger, archive: str, evenings: Sequence[date] | None) -> Iterator[Proof]:
+    """Yield the proofs of all frames that an archive should have, then those of what was made of many frames."""
+    yield from ledger.proofs(route.telescope.name, archive, evenings)
+    for product in ledger.products(route.telescope.name, evenings):
+        if (proof := proof_of_product(product, archive)) is not None:
+            yield proof
+
+
+def _chosen(proof: Proof, sample: float, salt: str) -> bool:
+    number = hashlib.blake2b(f"{salt}{proof.frame}".encode(), digest_size=4).digest()
+    return int.from_bytes(number, "big") < sample * 2**32
+
+
+def _judge(archive: str, proof: Proof, answer: Digest | NightferryError) -> Finding:
+    if isinstance(answer, Gone):
+        return Finding(archive, proof, Verdict.MISSING, f"{archive} no longer has {proof.name}")
+    if isinstance(answer, NightferryError):
+        return Finding(archive, proof, Verdict.UNREADABLE, str(answer))
+    if answer != proof.digest:
+        reason = f"{archive}: {proof.name} has BLAKE3 {answer[:16]} instead of {(proof.digest or '')[:16]}"
+        return Finding(archive, proof, Verdict.DAMAGED, reason)
+    return Finding(archive, proof, Verdict.GOOD)
+
+
+def _receipt(finding: Finding) -> Receipt:
+    outcome = {Verdict.GOOD: Outcome.DONE, Verdict.UNREADABLE: Outcome.FAILED}.get(finding.verdict, Outcome.HELD)
+    return Receipt(
+        frame=finding.proof.frame,
+        night=finding.proof.night,
+        step="audit",
+        version="1",
+        outcome=outcome,
+        reason=finding.reason,
+        target=finding.archive,
+        digest=finding.proof.digest if outcome is Outcome.DONE else None,
+        proof={"name": finding.proof.name, "verdict": str(finding.verdict)},
+        started_us=now_us(),
+        host=host_name(),
+    )

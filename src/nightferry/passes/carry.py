@@ -1,0 +1,387 @@
+"""Carry: drive open frames through pull, verify, works and deliver, with a bounded window of work in flight.
+
+Pulls run on the telescope's connections, deliveries on each archive's own, so a slow archive keeps neither another
+one nor the telescope waiting. Results come back to the one thread that writes receipts, which it does in groups.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import cast
+
+from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Stopped, Unreachable
+from nightferry.core.ledger import Account, Ledger
+from nightferry.core.progress import Onlooker
+from nightferry.core.receipt import Outcome, Receipt, Result
+from nightferry.core.step import Work
+from nightferry.passes.attempt import Attempt, attempt, receipt_of
+from nightferry.passes.item import BATCH_FRAMES, Cargo, Job, cargoes, grouped, merged, parted
+from nightferry.passes.processing import CREW, Passed, pass_through, passage_of, versions_of
+from nightferry.passes.route import Route, now_us
+from nightferry.passes.waiting import SEATS, Waiting
+from nightferry.pools import threads
+from nightferry.steps.pull import Pull
+
+#: Receipts are written when there are so many, or the oldest is so many seconds old. What is lost with the power
+#: meanwhile is done again. Writing costs 53 us a receipt in groups of 64, 35 in groups of 256, 27 in thousands.
+FLUSH_RECEIPTS, FLUSH_SECONDS = 4096, 0.5
+#: How many workers are woken before there is work for them.
+_FIRST_WORKERS = 2
+#: Pauses in seconds before a failed frame is tried again within the same pass, and before a telescope that
+#: cannot be reached is.
+RETRY_PAUSES = (0.5, 2.0)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a pass did in so many seconds, as far as the balance does not tell.
+
+    ``trouble`` is what ended the pulling early.
+    """
+
+    bytes: int = 0
+    pulled: int = 0
+    seconds: float = 0.0
+    trouble: NightferryError | None = None
+
+
+def carry(
+    route: Route,
+    ledger: Ledger,
+    accounts: Iterable[Account],
+    *,
+    onlooker: Onlooker,
+    stop: threading.Event,
+    until: str = "deliver",
+    retry: bool = False,
+    reachable: bool = True,
+) -> Tally:
+    """Carry the frames as far as ``until``; every answer is in the ledger when this returns or raises.
+
+    ``retry`` does not wait for back-offs to end; without ``reachable`` nothing is pulled. Setting
+    ``stop`` ends it at the next buffer of bytes.
+    """
+    carrier = _Carrier(route, ledger, onlooker, stop, until=until, retry=retry, reachable=reachable)
+    with ExitStack() as crews:
+        carrier.crews[""] = crews.enter_context(threads(route.source.traits.connections, "pull"))
+        for name, step in route.deliveries.items():
+            carrier.crews[name] = crews.enter_context(threads(step.store.traits.connections, name))
+        try:
+            carrier.drive(grouped(cargoes(route, carrier.works, accounts, retry=retry)))
+        except KeyboardInterrupt:
+            stop.set()
+            onlooker.note("stopping: what is under way comes to a safe end first")
+            raise
+        finally:
+            carrier.finish()
+    return carrier.tally
+
+
+class _Carrier:
+    """One pass' work in hand, owned by one thread; only results come from others."""
+
+    def __init__(
+        self,
+        route: Route,
+        ledger: Ledger,
+        onlooker: Onlooker,
+        stop: threading.Event,
+        *,
+        until: str,
+        retry: bool,
+        reachable: bool,
+    ) -> None:
+        self.route, self.ledger, self.onlooker = route, ledger, onlooker
+        self.stop, self.until, self.retry = stop, until, retry
+        self.tally = Tally()
+        self.crews: dict[str, Executor] = {}
+        self._jobs: dict[Future[object], Job] = {}  # an `Attempt`, or what `pass_through` answers
+        self._receipts: list[Receipt] = []
+        self._flushed = time.monotonic()
+        self._moved = 0  # stages that were passed; as long as there are more of them, trying again is worth it
+        self._again: list[Cargo] = []
+        self._waiting = Waiting()
+        self._expected = route.expectation
+        self.works = _works_until(route.works, until)
+        self._versions = versions_of(self.works)
+        self._warm = False
+        # Stores by name, the telescope's is empty: out of reach until after a pause, or closed for this pass.
+        self._away: set[str] = set()
+        self._shut: set[str] = set() if reachable else {""}
+
+    def drive(self, batches: Iterator[list[Cargo]]) -> None:
+        """Carry all batches; what fails is tried again after a pause, as long as anything moves at all."""
+        pauses = iter(RETRY_PAUSES)
+        while True:
+            before = self._moved
+            again, self._again = merged(self._again), []
+            self._away.clear()
+            rest = chain(grouped(again), batches)
+            self._round(rest)
+            if self.stop.is_set():
+                return
+            if not (self._again or self._away):
+                if not isinstance(self.tally.trouble, (Misconfigured, NoSpace)):
+                    self.tally.trouble = None  # it passed: every frame has its answer
+                return
+            if self._moved > before:
+                pauses = iter(RETRY_PAUSES)
+            pause = next(pauses, None)
+            if pause is None or self.stop.wait(pause):
+                return
+            batches = rest
+
+    def finish(self) -> None:
+        """Begin nothing more, take in everything that is still in flight, and write it down."""
+        for store in (*self.crews, CREW):
+            self._call_off(store)
+        while self._jobs:
+            self._collect()
+        self._flush()
+
+    def _round(self, batches: Iterator[list[Cargo]]) -> None:
+        """Keep the pulls in flight up to their number until the batches are used up or cannot be started.
+
+        One waits behind each that is under way, so that no connection idles while receipts are written. Deliveries
+        are not counted: what is on the shelf is safe, and the telescope may be gone tomorrow.
+        """
+        window = 2 * self.route.source.traits.connections
+        used_up = False
+        while True:
+            self._call_in()
+            while not used_up and sum(not job.place for job in self._jobs.values()) < window:
+                if self.stop.is_set() or "" in self._away:
+                    used_up = True
+                    break
+                batch = next(batches, None)
+                used_up = batch is None
+                self._start(batch or [])
+            if used_up and not self._jobs:
+                return
+            self._collect()
+
+    def _call_in(self) -> None:
+        """Take up frames again that wait outside, where more than half of the seats are free by now."""
+        for place in self._waiting.places():
+            while not (self.stop.is_set() or place in self._away or place in self._shut):
+                names = self._waiting.call_in(place) if self._free_seats(place) > self._seats(place) // 2 else ()
+                if not names:
+                    break
+                self._flush()  # what is to be done next depends on receipts that may not be written yet
+                accounts = self.ledger.accounts_of(names)
+                for batch in grouped(cargoes(self.route, self.works, accounts, retry=self.retry)):
+                    self._start([_for_one(item, place) for item in batch])
+
+    def _seats(self, place: str) -> int:
+        """Tell how many frames may be in memory with the crew or an archive, and before it."""
+        delivery = self.route.deliveries.get(place)
+        return max(SEATS, 2 * BATCH_FRAMES * delivery.store.traits.connections) if delivery else SEATS
+
+    def _free_seats(self, place: str) -> int:
+        return self._seats(place) - sum(len(job.cargo) for job in self._jobs.values() if job.place == place)
+
+    def _seated(self, place: str, cargo: Sequence[Cargo]) -> Sequence[Cargo]:
+        """Tell who stays in memory; the others wait outside. Who is tried again stays, so that tries are counted."""
+        if self._free_seats(place) > 0:
+            return cargo
+        self._waiting.leave(place, [item.sighting.id for item in cargo if not item.tries])
+        return [item for item in cargo if item.tries]
+
+    def _start(self, batch: Sequence[Cargo]) -> None:
+        """Hand a batch to whoever is next: the pull for what is not here, the archives for what is."""
+        self._warm_up()
+        absent = [item for item in batch if item.load is None]
+        if absent and "" not in self._shut:
+            sightings = [item.sighting for item in absent]
+            future = self.crews[""].submit(attempt, self.route.pull, sightings)
+            self._jobs[_any(future)] = Job(self.route.pull, absent, now_us())
+        self._arrived([item for item in batch if item.frame is not None and item.product is None])
+        self._hand_over([item for item in batch if item.product is not None])
+
+    def _warm_up(self) -> None:
+        """Have workers begin their day while the first frames are on their way: starting takes them a while."""
+        if self.works and self.route.crew is not None and not self._warm:
+            self._warm = True
+            for _ in range(_FIRST_WORKERS):
+                self.route.crew.submit(pass_through, self.works, [])
+
+    def _arrived(self, cargo: Sequence[Cargo]) -> None:
+        """Verify what is on the shelf and hand what is good to the works, or where there are none to its archives."""
+        good, doubtful = parted(cargo)
+        if doubtful and self.until != "pull":
+            started, step = now_us(), self.route.verify
+            for result in attempt(step, [item.frame for item in doubtful.values() if item.frame]).results:
+                item = doubtful[result.source.id]
+                self._note(item, receipt_of(result, step, started))
+                if result.outcome is Outcome.DONE and item.frame:
+                    good.append(replace(item, verified=item.frame.digest))
+        if self.until in {"pull", "verify"} or self.stop.is_set():
+            return
+        if self.works:
+            self._work(good)
+        else:
+            self._hand_over(good)
+
+    def _work(self, cargo: Sequence[Cargo]) -> None:
+        """Hand frames to the crew, as far as there is room."""
+        self._put_to_work(self._seated(CREW, cargo))
+
+    def _put_to_work(self, cargo: Sequence[Cargo]) -> None:
+        """Give the crew one task: frames, and all works for them."""
+        if not cargo or self.route.crew is None or CREW in self._shut:
+            return
+        works, versions = self.works, self._versions
+        batch = [passage_of(works, versions, item.frame, item.receipts) for item in cargo if item.frame is not None]
+        future = self.route.crew.submit(pass_through, works, batch)
+        self._jobs[_any(future)] = Job(None, cargo, now_us(), CREW)
+
+    def _hand_over(self, good: Sequence[Cargo]) -> None:
+        """Hand frames to the archives that lack them."""
+        if self.works and (self.until not in {"deliver", "clear"} or self.stop.is_set()):
+            return
+        for name, delivery in self.route.deliveries.items():
+            due = [item for item in good if name in item.archives and name not in self._shut]
+            if name in self._away:
+                self._again += [replace(item, archives=(name,)) for item in due]
+            elif seated := self._seated(name, due):
+                frames = [item.load for item in seated if item.load]
+                future = self.crews[name].submit(attempt, delivery, frames)
+                self._jobs[_any(future)] = Job(delivery, seated, now_us(), name)
+
+    def _collect(self) -> None:
+        """Wait until some job ends or receipts get old, and take in what ended."""
+        if self._jobs:
+            done, _ = wait(self._jobs, timeout=FLUSH_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._take(self._jobs.pop(future), _outcome_of(future))
+        old = time.monotonic() - self._flushed > FLUSH_SECONDS
+        if len(self._receipts) >= FLUSH_RECEIPTS or (self._receipts and old):
+            self._flush()
+
+    def _take(self, job: Job, answer: object) -> None:
+        """Write down a job's answers and send its frames on."""
+        if job.step is None:
+            self._take_works(job, answer if isinstance(answer, Passed) else None)
+            return
+        if not isinstance(answer, Attempt):
+            return
+        cargo = {(item.load.id if item.load else item.sighting.id): item for item in job.cargo}
+        moved: list[Cargo] = []
+        self._heed(answer.trouble, job.place)
+        for result in answer.results:
+            item = cargo[result.source.id]
+            receipt = receipt_of(result, job.step, job.started_us, frame=item.sighting.id)
+            self._note(item, receipt)
+            self._moved += result.outcome is Outcome.DONE
+            if result.outcome is Outcome.FAILED and item.tries < len(RETRY_PAUSES):
+                self._try_again(item, receipt.target)
+            elif result.outcome is Outcome.DONE and isinstance(job.step, Pull):
+                moved.append(replace(item, frame=result.product))
+                self.tally.pulled += 1
+                self.tally.bytes += item.sighting.size
+        self._arrived(moved)
+
+    def _take_works(self, job: Job, answer: Passed | None) -> None:
+        """Write down what the works answered of each frame, and hand over what came through."""
+        cargo = {item.sighting.id: item for item in job.cargo}
+        if answer is None:
+            self._take_death(job)
+            return
+        self._heed(answer.trouble, CREW)
+        for told in answer.answers:
+            item, work = cargo[told.origin], self.works[told.place]
+            receipt = receipt_of(
+                told.result, work, told.started_us, frame=told.origin, version=self._versions[told.place]
+            )
+            self._note(item, receipt)
+            cargo[told.origin] = replace(item, receipts=(*item.receipts, receipt))
+            self._moved += receipt.outcome is Outcome.DONE
+            if receipt.outcome is Outcome.FAILED and item.tries < len(RETRY_PAUSES):
+                self._try_again(cargo[told.origin], CREW)
+        self._hand_over([replace(cargo[origin], product=frame) for origin, frame in answer.products.items()])
+
+    def _take_death(self, job: Job) -> None:
+        """Take in that a worker died of a batch, twice: each frame has a task of its own then, and dies alone."""
+        if len(job.cargo) > 1:
+            for item in job.cargo:
+                self._put_to_work([item])
+            return
+        (item,) = job.cargo
+        reason = "a bug in nightferry, or a machine out of memory: the worker process died of this frame, twice"
+        result = Result(item.sighting, Outcome.BROKEN, reason)
+        self._note(item, receipt_of(result, self.works[0], job.started_us, version=self._versions[0]))
+
+    def _try_again(self, item: Cargo, store: str) -> None:
+        """Have a frame tried again after a pause, from the pull on if its working file is gone."""
+        if store in self._shut:
+            return
+        sighting, shelf = item.sighting, self.route.shelf
+        frame = item.frame if shelf.has(sighting.id, sighting.night, sighting.size) else None
+        product = item.product if item.product and item.product.file.exists() else None
+        archives = (store,) if store in self.route.deliveries else item.archives
+        again = replace(item, archives=archives, frame=frame, product=product, tries=item.tries + 1)
+        self._again.append(again)
+
+    def _heed(self, trouble: NightferryError | None, store: str) -> None:
+        """Draw the consequences of a trouble that concerns a whole store."""
+        if trouble is None or isinstance(trouble, Stopped):
+            return
+        if str(trouble) != str(self.tally.trouble):
+            self.onlooker.note(str(trouble))
+        if not isinstance(self.tally.trouble, Misconfigured):  # what a person must mend is what the pass ends with
+            self.tally.trouble = trouble
+        if isinstance(trouble, (NoSpace, Misconfigured)):
+            self._shut.add(store)
+            self._call_off(store)
+        elif isinstance(trouble, Unreachable):
+            self._away.add(store)
+            self._again += self._call_off(store)
+
+    def _call_off(self, store: str) -> list[Cargo]:
+        """Take back the jobs at a store that nobody has begun yet."""
+        jobs = [(future, job) for future, job in self._jobs.items() if job.place == store and future.cancel()]
+        back: list[Cargo] = []
+        for future, job in jobs:
+            del self._jobs[future]
+            back += (
+                [replace(item, archives=(store,)) for item in job.cargo]
+                if job.place in self.crews and store
+                else job.cargo
+            )
+        return back
+
+    def _note(self, item: Cargo, receipt: Receipt) -> None:
+        self._receipts.append(receipt)
+        self.onlooker.receipt(item.sighting, receipt)
+
+    def _flush(self) -> None:
+        self.ledger.record(self._receipts)
+        self._receipts = []
+        self._flushed = time.monotonic()
+
+
+def _works_until(works: tuple[Work, ...], until: str) -> tuple[Work, ...]:
+    """Tell the works up to the one that a pass ends with."""
+    names = [work.name for work in works]
+    return works[: names.index(until) + 1] if until in names else works
+
+
+def _for_one(item: Cargo, place: str) -> Cargo:
+    """Narrow a frame that waited for an archive to that archive; the others have it, or have it in hand."""
+    return item if place == CREW else replace(item, archives=tuple({place} & set(item.archives)))
+
+
+def _any(future: Future[Attempt] | Future[Passed]) -> Future[object]:
+    return cast("Future[object]", future)
+
+
+def _outcome_of(future: Future[object]) -> object:
+    """Tell what a job answered; None when its worker died of it."""
+    try:
+        return future.result()
+    except BrokenExecutor:
+        return None

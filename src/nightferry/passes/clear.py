@@ -1,0 +1,124 @@
+"""Clearing: find what may be deleted at the source, have it deleted, and say why not for the rest."""
+
+from collections.abc import Container, Sequence
+from dataclasses import replace
+from datetime import date
+
+from nightferry.core.balance import Bin
+from nightferry.core.errors import TryAgain
+from nightferry.core.frame import FrameId
+from nightferry.core.ledger import Ledger, Proof
+from nightferry.core.night import Night
+from nightferry.core.progress import Onlooker
+from nightferry.core.receipt import Outcome, Receipt
+from nightferry.passes.attempt import host_name
+from nightferry.passes.restore import recipe_of
+from nightferry.passes.route import Route, now_us
+from nightferry.steps.clear import Candidate, Clear, Clearance, why_kept
+
+_BATCH = 32
+
+
+def clear(
+    route: Route,
+    ledger: Ledger,
+    evenings: Sequence[date] | None,
+    *,
+    onlooker: Onlooker,
+    dry_run: bool = False,
+) -> list[Clearance]:
+    """Delete what is proven delivered; answer for every frame of the nights that is not cleared yet.
+
+    The caller holds the route's lock and has checked that the configuration asks for clearing at all. Receipts
+    are written batch by batch, so that a crash forgets no deletion but the last few, which the next clearing
+    finds as gone. Frames that a store out of reach concerns are answered with that; raises `Misconfigured` for a
+    store that refuses us.
+    """
+    after = route.telescope.clear_after
+    if after is None:
+        return []
+    candidates = _candidates(route, ledger, evenings)
+    answers = _not_delivered(route, ledger, evenings, {candidate.frame for _, candidate in candidates})
+    ready: list[tuple[Night, Candidate]] = []
+    for night, candidate in candidates:
+        reason = why_kept(candidate, tuple(route.deliveries), after, now_us())
+        if reason:
+            answers.append(Clearance(candidate, None, reason))
+        else:
+            ready.append((night, candidate))
+    step = route.clearing()
+    for start in range(0, len(ready), _BATCH):
+        batch = ready[start : start + _BATCH]
+        cleared: list[Clearance] = []
+        try:
+            cleared.extend(step([_with_recipe(ledger, candidate) for _, candidate in batch], dry_run=dry_run))
+        except TryAgain as err:
+            onlooker.note(str(err))
+            left = ready[start + len(cleared) :]
+            return [*answers, *cleared, *(Clearance(candidate, Outcome.FAILED, str(err)) for _, candidate in left)]
+        finally:  # what was deleted has its receipt, whatever came after it
+            if not dry_run:
+                receipts = [
+                    _receipt(step, night, clearance)
+                    for (night, _), clearance in zip(batch, cleared, strict=False)
+                    if clearance.outcome is not None
+                ]
+                ledger.record(receipts)
+        answers.extend(cleared)
+    return answers
+
+
+def _candidates(route: Route, ledger: Ledger, evenings: Sequence[date] | None) -> list[tuple[Night, Candidate]]:
+    """Gather the proofs of all archives for each frame that is still at the source, as far as we know."""
+    proofs: dict[FrameId, dict[str, Proof]] = {}
+    for archive in route.deliveries:
+        for proof in ledger.proofs(route.telescope.name, archive, evenings):
+            if not proof.cleared:
+                proofs.setdefault(proof.frame, {})[archive] = proof
+    found = []
+    for frame, by_archive in proofs.items():
+        one = next(iter(by_archive.values()))
+        found.append((one.night, Candidate(frame, one.path, one.size, one.mtime_us, by_archive, one.raw)))
+    return found
+
+
+def _with_recipe(ledger: Ledger, candidate: Candidate) -> Candidate:
+    """Add what leads back from a product to the raw file; it is read for the batch in hand only, for it is long."""
+    if not candidate.rebuilt:
+        return candidate
+    digest = next(iter(candidate.proofs.values())).digest
+    return replace(candidate, recipe=recipe_of(ledger.history(candidate.frame), digest))
+
+
+def _not_delivered(
+    route: Route, ledger: Ledger, evenings: Sequence[date] | None, proven: Container[FrameId]
+) -> list[Clearance]:
+    """Say why frames stay that have no proof at all."""
+    bins = (Bin.PENDING, Bin.FAILED, Bin.HELD)
+    return [
+        Clearance(
+            Candidate(account.sighting.id, account.sighting.path, account.sighting.size, account.sighting.mtime_us, {}),
+            None,
+            f"{account.standing.bin}: {account.standing.reason or 'not carried yet'}",
+        )
+        for account in ledger.accounts(route.telescope.name, evenings, bins)
+        if account.sighting.id not in proven
+    ]
+
+
+def _receipt(step: Clear, night: Night, clearance: Clearance) -> Receipt:
+    """Make the receipt of a deletion, or of the doubt that prevented it."""
+    doubtful = clearance.outcome is Outcome.HELD and clearance.archive
+    return Receipt(
+        frame=clearance.candidate.frame,
+        night=night,
+        step="audit" if doubtful else step.name,
+        version=step.version,
+        outcome=clearance.outcome or Outcome.FAILED,
+        reason=clearance.reason,
+        target=clearance.archive if doubtful else "",
+        proof=clearance.proof or {},
+        started_us=now_us(),
+        seconds=clearance.seconds,
+        host=host_name(),
+    )

@@ -1,0 +1,114 @@
+"""Cargo: what one pass knows of a frame on its way, and how frames gather in batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from nightferry.core.balance import open_stages
+from nightferry.core.frame import Digest, Frame, FrameId, Sighting
+from nightferry.core.ledger import Account
+from nightferry.core.receipt import Receipt
+from nightferry.core.step import Work
+from nightferry.passes.processing import passage_of, versions_of
+from nightferry.passes.route import Route, now_us
+from nightferry.steps.deliver import Deliver
+from nightferry.steps.pull import Pull, described_frame, pulled_digest, pulled_frame
+
+#: A batch holds so many frames or bytes at the most: enough to sync small files together, while big frames
+#: still spread over all connections.
+BATCH_FRAMES, BATCH_BYTES = 64, 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cargo:
+    """A frame in this pass: its sighting, the archives that lack it, and the frame once it is on the shelf.
+
+    ``verified`` is the digest of the bytes that passed `verify`, or that a person released. ``product`` is what the
+    route's works made of it, and ``receipts`` are those of earlier passes, where the route has works.
+    """
+
+    sighting: Sighting
+    archives: tuple[str, ...]
+    frame: Frame | None = None
+    verified: Digest | None = None
+    tries: int = 0
+    product: Frame | None = None
+    receipts: tuple[Receipt, ...] = ()
+
+    @property
+    def load(self) -> Frame | None:
+        """What is delivered: the product of the works, or the raw frame where there are none."""
+        return self.product or self.frame
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A batch that a step is at, or that the crew takes through the works (no step); ``place`` names who does it."""
+
+    step: Pull | Deliver | None
+    cargo: Sequence[Cargo]
+    started_us: int
+    place: str = ""
+
+
+def cargoes(route: Route, works: Sequence[Work], accounts: Iterable[Account], *, retry: bool) -> Iterator[Cargo]:
+    """Tell what is to be done for each frame now; ``retry`` does not wait for back-offs to end."""
+    now, expected, versions = now_us(), route.expectation, versions_of(works)
+    for account in accounts:
+        stages = open_stages(account.receipts, expected)
+        due = [stage for stage in stages if stage.standing.due(now, retry=retry)]
+        if not due:
+            continue
+        frame = None
+        if due[0].step != "pull":  # None again when the shelf lost it: then it is pulled anew
+            frame = pulled_frame(account.sighting, account.receipts, route.shelf)
+        cargo = Cargo(account.sighting, tuple(route.deliveries), frame)
+        if due[0].step not in {"pull", "verify"}:
+            cargo = replace(cargo, verified=pulled_digest(account.receipts))
+        if due[0].step == "deliver":
+            cargo = replace(cargo, archives=tuple(stage.target for stage in due))
+        yield _with_memory(route, works, versions, cargo, account.receipts) if works else cargo
+
+
+def _with_memory(
+    route: Route, works: Sequence[Work], versions: Sequence[str], cargo: Cargo, receipts: tuple[Receipt, ...]
+) -> Cargo:
+    """Add what the ledger remembers of the works; a product that is on the shelf needs no raw frame beside it."""
+    raw = cargo.frame or described_frame(cargo.sighting, receipts, route.shelf)
+    if raw is None:
+        return cargo
+    passage = passage_of(works, versions, raw, receipts)
+    product = passage.frame if passage.at == len(works) else None
+    return replace(cargo, product=product, receipts=receipts)
+
+
+def parted(cargo: Sequence[Cargo]) -> tuple[list[Cargo], dict[FrameId, Cargo]]:
+    """Part those whose very bytes passed `verify` before from those that it must still judge."""
+    good = [item for item in cargo if item.frame and item.frame.digest == item.verified]
+    known = {item.sighting.id for item in good}
+    return good, {item.sighting.id: item for item in cargo if item.sighting.id not in known}
+
+
+def merged(cargo: Iterable[Cargo]) -> list[Cargo]:
+    """Make one of the cargoes of one frame: two at once would both pull it."""
+    found: dict[FrameId, Cargo] = {}
+    for item in cargo:
+        other = found.get(item.sighting.id, item)
+        archives = tuple(dict.fromkeys((*other.archives, *item.archives)))
+        frame, product = item.frame if other.frame else None, item.product if other.product else None
+        tries = max(item.tries, other.tries)
+        found[item.sighting.id] = replace(item, archives=archives, frame=frame, product=product, tries=tries)
+    return list(found.values())
+
+
+def grouped(cargoes: Iterable[Cargo]) -> Iterator[list[Cargo]]:
+    """Group frames into batches: many small ones together, big ones each on its own."""
+    batch: list[Cargo] = []
+    size = 0
+    for item in cargoes:
+        if batch and (len(batch) >= BATCH_FRAMES or size + item.sighting.size > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += item.sighting.size
+    if batch:
+        yield batch

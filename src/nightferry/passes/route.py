@@ -1,0 +1,80 @@
+"""The route: one telescope's stores and steps, put together and ready to be driven."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nightferry.core.balance import Expectation, stage_name
+from nightferry.core.step import Gather, Work
+from nightferry.core.store import Store
+from nightferry.core.telescope import Telescope
+from nightferry.passes.locking import locked
+from nightferry.passes.processing import versions_of
+from nightferry.steps.clear import Clear
+from nightferry.steps.deliver import Deliver
+from nightferry.steps.pull import Pull
+from nightferry.steps.shelf import Shelf
+from nightferry.steps.verify import Verify
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """From one telescope to its archives. ``keep`` is how many seconds the shelf keeps what is delivered.
+
+    ``works`` are the computing steps between verify and deliver, in order; ``crew`` does them, and is let go when the
+    route is closed. ``gather`` makes products of a whole night's frames, which are delivered beside them; it waits
+    ``deadline`` seconds after the end of a night for frames that are still to come, for ever where that is None.
+    """
+
+    telescope: Telescope
+    source: Store
+    shelf: Shelf
+    pull: Pull
+    verify: Verify
+    deliveries: Mapping[str, Deliver]
+    lock: Path
+    keep: float
+    works: tuple[Work, ...] = ()
+    gather: Gather | None = None
+    deadline: float | None = None
+    crew: Executor | None = field(default=None, repr=False)
+
+    @property
+    def expectation(self) -> Expectation:
+        """What the route asks of each frame."""
+        works = [work.name for work in self.works]
+        versions = {"pull": self.pull.version, "verify": self.verify.version}
+        versions |= dict(zip(works, versions_of(self.works), strict=True))
+        versions |= {stage_name("deliver", name): step.version for name, step in self.deliveries.items()}
+        return Expectation(("pull", "verify", *works, "deliver"), tuple(self.deliveries), versions)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The names of all steps, in order."""
+        gather = (self.gather.name,) if self.gather else ()
+        return ("pull", "verify", *(work.name for work in self.works), *gather, "deliver", "clear")
+
+    def clearing(self) -> Clear:
+        """Make the step that deletes at the source."""
+        archives = {name: step.store for name, step in self.deliveries.items()}
+        return Clear(self.source, archives, self.shelf.root / self.telescope.name / "clear")
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep every other nightferry away from this telescope's nights; raises `Busy` when one is at them."""
+        return locked(self.lock, self.telescope.name)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        if self.crew is not None:
+            self.crew.shutdown()
+        self.source.close()
+        for step in self.deliveries.values():
+            step.store.close()
+
+
+def now_us() -> int:
+    """Tell the time in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000

@@ -1,7 +1,0 @@
-"""Profiles: what the headers of each archive must say, as data: one TOML file each."""
-
-from nightferry.profiles.load import load_profile, profile_names
-from nightferry.profiles.make import Made, make_header
-from nightferry.profiles.model import Profile
-
-__all__ = ["Made", "Profile", "load_profile", "make_header", "profile_names"]
