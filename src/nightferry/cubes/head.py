@@ -37,7 +37,7 @@ class Head:
 
 
 def identity_of(group: Group, profile: Profile, context: Context) -> str:
-    """Tell this very cube from all others: its frames, and what decides how they are joined."""
+    """Return what distinguishes this very cube from all others: its frames, and what decides how they are joined."""
     settled = replace(context, written=None, hints={}, software="")
     return fingerprint("cube 1", repr(profile), repr(settled), group.set, *(each.identity for each in group.sources))
 
@@ -70,7 +70,7 @@ def make_head(group: Group, profile: Profile, context: Context, *, version: int 
 
 
 def _spanning(sources: Sequence[Source]) -> Canonical:
-    """Tell what a cube is as a whole: what all frames say alike, the first start, the mean pointing."""
+    """Return what a cube is as a whole: what all frames say alike, the first start, the mean pointing."""
     told = [source.canonical for source in sources]
     same = {
         item.name: getattr(told[0], item.name)
@@ -86,7 +86,7 @@ def _spanning(sources: Sequence[Source]) -> Canonical:
 
 
 def mean_direction(told: Sequence[Canonical]) -> tuple[float | None, float | None]:
-    """Tell the mean of pointings in degrees, as directions: 359.9 and 0.1 are around 0; None where one is missing."""
+    """Return the mean of pointings in degrees, as directions: 359.9 and 0.1 are around 0; None where one is missing."""
     x = y = z = 0.0
     for each in told:
         if each.ra is None or each.dec is None:
