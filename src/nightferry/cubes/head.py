@@ -81,7 +81,7 @@ def make_head(
 
 
 def _spanning(sources: Sequence[Source]) -> Canonical:
-    """Tell what a cube is as a whole: what all frames say alike, the first start, the mean pointing."""
+    """Return what a cube is as a whole: what all frames say alike, the first start, the mean pointing."""
     told = [source.canonical for source in sources]
     same = {
         item.name: getattr(told[0], item.name)
@@ -97,7 +97,7 @@ def _spanning(sources: Sequence[Source]) -> Canonical:
 
 
 def mean_direction(told: Sequence[Canonical]) -> tuple[float | None, float | None]:
-    """Tell the mean of pointings in degrees, as directions: 359.9 and 0.1 are around 0; None where one is missing."""
+    """Return the mean of pointings in degrees, as directions: 359.9 and 0.1 are around 0; None where one is missing."""
     x = y = z = 0.0
     for each in told:
         if each.ra is None or each.dec is None:

@@ -1,10 +1,14 @@
-"""Where a bucket is, and who we are there."""
+"""Where a bucket is, who we are there, and names in the store as keys in it."""
 
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nightferry.core.errors import Misconfigured
+from nightferry.core.errors import Held, Misconfigured
+from nightferry.core.store import StorePath
+from nightferry.stores.paths import checked
+
+# -- the address -----------------------------------------------------------------------------------------------------
 
 #: What every server takes as a bucket's name; Amazon's own rules are narrower and its own to tell.
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
@@ -70,3 +74,38 @@ class S3Address:
     def prefix(self) -> str:
         """What all keys of the store begin with."""
         return f"{self.root}/" if self.root else ""
+
+
+# -- keys ------------------------------------------------------------------------------------------------------------
+
+#: The most bytes that a key may have.
+LONGEST_KEY = 1024
+
+
+def key_of(address: S3Address, path: StorePath) -> str:
+    """Make a path's key; raises `Held` for one that no bucket can hold."""
+    key = address.prefix + checked(path)
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError as err:
+        raise Held(
+            f"{address.label}: {path!a} is not UTF-8, and keys in S3 are; nothing is read or written there: rename it "
+            "at its origin, or mend the name template"
+        ) from err
+    if size > LONGEST_KEY:
+        raise Held(
+            f"{address.label}: {path!a} makes a key of {size} bytes, and S3 takes {LONGEST_KEY}; shorten the prefix or "
+            "the name template"
+        )
+    return key
+
+
+def path_of(address: S3Address, key: str) -> StorePath:
+    """Tell the path of a key below the root."""
+    return StorePath(key[len(address.prefix) :])
+
+
+def folders_of(path: StorePath) -> list[StorePath]:
+    """List the folders above a path, the nearest last."""
+    parts = path.split("/")[:-1]
+    return [StorePath("/".join(parts[: count + 1])) for count in range(len(parts))]

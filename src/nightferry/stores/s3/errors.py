@@ -7,7 +7,7 @@ from time import time
 
 from nightferry.core.display import display
 from nightferry.core.errors import Held, Misconfigured, NightferryError, NoSpace, TryAgain, Unreachable
-from nightferry.stores.s3.address import S3Address
+from nightferry.stores.s3.bucket import S3Address
 
 _SHOWN = 300
 #: The server is there and asks us to come again later, whatever we asked for.

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain
 from nightferry.core.store import Load, StorePath
-from nightferry.stores.sessions import Cut, Garbled, Line, Session, Silence
+from nightferry.stores.kit.sessions import Cut, Garbled, Line, Session, Silence
 
 S = TypeVar("S", bound=Session)
 H = TypeVar("H")

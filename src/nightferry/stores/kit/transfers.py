@@ -1,7 +1,7 @@
-"""The walk of one call through its wants, over a session that bears many requests at once.
+"""The files of one call on their way in, over a session that bears many requests at once.
 
 While one file is read, the next ones are asked for already, so that a file costs its bytes and not its round trips.
-What is asked, and how an answer is read, is the protocol's part: its `Course`.
+What is asked, and how an answer is read, is the protocol's part: its `Transfer`.
 """
 
 import contextlib
@@ -12,8 +12,60 @@ from typing import Generic, NoReturn, Protocol, Self, TypeVar
 
 from nightferry.core.errors import Changed, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Want
-from nightferry.stores.arrivals import SessionArrival
-from nightferry.stores.sessions import Cut, Garbled, Line, Pool, Session, Silence
+from nightferry.stores.kit.sessions import Cut, Garbled, Line, Pool, Session, Silence
+
+# -- arrivals --------------------------------------------------------------------------------------------------------
+
+
+class Wanted(Protocol):
+    """One want's transfer, as its store keeps it."""
+
+    @property
+    def want(self) -> Want:
+        """What was asked for."""
+        ...
+
+
+C = TypeVar("C", bound=Wanted)
+C_contra = TypeVar("C_contra", bound=Wanted, contravariant=True)
+
+
+class Fetching(Protocol[C_contra]):
+    """A call of `Store.fetch` that knows how its arrivals are read and finished."""
+
+    def read(self, course: C_contra, buffer: memoryview) -> int:
+        """Fill the buffer; see `Arrival.read_into`."""
+        ...
+
+    def finish(self, course: C_contra) -> Entry:
+        """Have the file compared with the want; see `Arrival.finish`."""
+        ...
+
+
+class SessionArrival(Generic[C]):
+    """One file on its way in; see `nightferry.core.store.Arrival`."""
+
+    __slots__ = ("_course", "_fetch")
+
+    def __init__(self, fetch: Fetching[C], course: C) -> None:
+        self._fetch = fetch
+        self._course = course
+
+    @property
+    def want(self) -> Want:
+        """What was asked for."""
+        return self._course.want
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer; see `Arrival.read_into`."""
+        return self._fetch.read(self._course, buffer)
+
+    def finish(self) -> Entry:
+        """Have the file compared with the want; see `Arrival.finish`."""
+        return self._fetch.finish(self._course)
+
+
+# -- transfers -------------------------------------------------------------------------------------------------------
 
 #: Bytes and files that are on their way at once.
 _WINDOW, _FILES = 4 << 20, 16
