@@ -45,7 +45,7 @@ class Fetching(Protocol[C_contra]):
 class SessionArrival(Generic[C]):
     """One file on its way in; see `nightferry.core.store.Arrival`."""
 
-    __slots__ = ("_transfer", "_fetch")
+    __slots__ = ("_fetch", "_transfer")
 
     def __init__(self, fetch: Fetching[C], transfer: C) -> None:
         self._fetch = fetch
