@@ -52,8 +52,8 @@ class StoreStage(Protocol):
     """The far side of one store: a root folder of its own, empty at first.
 
     Paths are bytes, ``/`` between folders, relative to the root. Sizes are bytes, times microseconds since 1970
-    UTC. The store's time-outs are short (about a second), so that a frozen server costs a test little. Every
-    fault lasts as long as its ``with`` block and takes effect at once, also on connections already open; a
+    UTC. A store's time-outs are long (a minute), so that no busy machine reaches them; only those of `hasty` are short.
+    Every fault lasts as long as its ``with`` block and takes effect at once, also on connections already open; a
     method for a fault that the stage does not declare is never called and may raise NotImplementedError.
     """
 
@@ -68,6 +68,10 @@ class StoreStage(Protocol):
 
     def astray(self) -> Store:
         """Make a store like `store`, but on a root that does not exist."""
+        ...
+
+    def hasty(self) -> Store:
+        """Make a store like `store` that waits about a second for a silent server; for `Fault.FREEZES` alone."""
         ...
 
     def plant(self, path: bytes, data: bytes, mtime_us: int | None = None) -> None:
