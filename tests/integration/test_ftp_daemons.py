@@ -81,7 +81,7 @@ def test_files_are_carried_over_tls_both_ways(
 ) -> None:
     with SERVERS[name](folder, tls=signed) as port:
         store = FtpStore(login(name, port, signed))
-        context = store._pool.habits.context
+        context = store._pool.server.context
         assert context is not None
         if version == "TLS 1.2":
             context.maximum_version = ssl.TLSVersion.TLSv1_2

@@ -33,7 +33,7 @@ url = "{(home / library).as_uri()}"
 def test_a_user_in_the_url_is_decoded(tmp_path: Path) -> None:
     store = telescope_store(config_in(tmp_path).telescope["vespera"])
     assert isinstance(store, FtpStore)
-    assert store._pool.habits.address.user == "night watch"
+    assert store._pool.server.address.user == "night watch"
 
 
 def test_the_lock_stands_beside_the_ledger_wherever_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
