@@ -37,7 +37,7 @@ class Keyword:
         return not self.since and not self.others
 
     def values(self, frames: int) -> list[Value]:
-        """Tell the value in each frame."""
+        """Return the value in each frame."""
         return [None if row < self.since else self.others.get(row, self.card.value) for row in range(frames)]
 
 

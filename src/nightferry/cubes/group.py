@@ -21,7 +21,7 @@ _SAME_EXPOSURE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What cubes a user wants: at most so many frames, or bytes of pixels, in one; 0 for no limit.
+    """What cubes a user wants: the most frames, and the most bytes of pixels, in one; 0 for no limit.
 
     ``odd`` says what becomes of frames whose shape or number format is not that of most others of their object,
     filter and exposure: they make a group ``apart``, or are left ``out``. ``longitude`` (degrees, east positive)
@@ -159,7 +159,7 @@ def _exposures(all_traits: Sequence[Traits]) -> Mapping[float, str]:
 
 
 def _family(traits: Traits, exposure: str, wishes: Wishes) -> tuple[str, ...]:
-    """Tell what frames of one cube share for an astronomer: night, kind, object, filter, exposure."""
+    """Return what frames of one cube share for an astronomer: night, kind, object, filter, exposure."""
     night = (wishes.night or traits.evening(wishes.longitude)).isoformat()
     parts: Mapping[ImageType, tuple[str, ...]] = {
         ImageType.SCIENCE: (traits.object, traits.filter, exposure),

@@ -12,7 +12,7 @@ from nightferry.core.instant import Instant
 
 #: The longest name that archives take, in characters.
 LONGEST = 68
-#: So many names are tried at the most: more and more digits of one digest.
+#: The most names that are tried: more and more digits of one digest.
 MOST_DIGITS = 14
 _PATTERN = re.compile(
     r"[A-Za-z0-9.+-]+(~[0-9a-f]+)?\.(?P<date>\d{8})T(?P<time>\d{6})_(?P<label>[SC])_[A-Za-z0-9.+_-]+(~[0-9a-f]+)?"
@@ -67,7 +67,7 @@ def is_cube_name(name: str) -> bool:
 
 
 def name_stamp(name: str) -> str:
-    """Tell the start in a cube's name, ``20260223T010203``; empty where it is no such name."""
+    """Return the start in a cube's name, ``20260223T010203``; empty where it is no such name."""
     found = _PATTERN.fullmatch(name)
     return f"{found['date']}T{found['time']}" if found else ""
 

@@ -86,7 +86,7 @@ class Source:
 
     @property
     def identity(self) -> str:
-        """Tells these very bytes from others, as far as is known without reading them."""
+        """Distinguishes these very bytes from others, as far as is known without reading them."""
         return self.digest or f"{self.header.hex()} {self.mark[0]} {self.datasum}"
 
 

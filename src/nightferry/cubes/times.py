@@ -45,7 +45,7 @@ class Times:
 
 
 def times_of(planes: Sequence[Seen]) -> list[Times]:
-    """Tell the times of planes; NaN at Sun and barycentre where no pointing is known."""
+    """Return the times of planes; NaN at Sun and barycentre where no pointing is known."""
     pointed = [at for at, plane in enumerate(planes) if plane.ra is not None and plane.dec is not None]
     heliocentric, barycentric = [math.nan] * len(planes), [math.nan] * len(planes)
     if pointed:
@@ -66,13 +66,13 @@ def _jd(start: Instant) -> float:
 
 
 def _tdb_less_tt(start: Instant) -> float:
-    """Tell TDB-TT in seconds, to 30 microseconds (USNO Circular 179, equation 2.6, its first two terms)."""
+    """Return TDB-TT in seconds, to 30 microseconds (USNO Circular 179, equation 2.6, its first two terms)."""
     centuries = (_JD_OF_MJD + start.day + start.micro / DAY - 2_451_545.0) / 36_525.0
     return 0.001657 * math.sin(628.3076 * centuries + 6.2401) + 0.000022 * math.sin(575.3385 * centuries + 4.2970)
 
 
 def _delays(planes: Sequence[Seen]) -> tuple[list[float], list[float]]:
-    """Tell by how many seconds light passes the Sun, and the barycentre, later than the observer."""
+    """Return by how many seconds light passes the Sun, and the barycentre, later than the observer."""
     try:
         import erfa  # noqa: PLC0415 - its import takes 0.1 s and brings numpy
         import numpy as np  # noqa: PLC0415
@@ -91,7 +91,7 @@ def _delays(planes: Sequence[Seen]) -> tuple[list[float], list[float]]:
 
 
 def _site_seconds(planes: Sequence[Seen], turns: "npt.NDArray[np.float64]") -> "npt.NDArray[np.float64]":
-    """Tell where observers are from the Earth's centre, in light-seconds; ``turns`` lead from the sky to the Earth."""
+    """Return observers' places from the Earth's centre, in light-seconds; ``turns`` lead from the sky to the Earth."""
     import erfa  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 

@@ -41,7 +41,7 @@ class Traits:
         return self.start.day, self.start.micro, self.name
 
     def evening(self, longitude: float | None = None) -> date:
-        """Tell the frame's night; a site's longitude comes before what the header says."""
+        """Return the frame's night; a site's longitude comes before what the header says."""
         midnight = datetime.combine(self.start.date, datetime.min.time(), UTC)
         place = self.longitude if longitude is None else longitude
         return evening_at(midnight + timedelta(microseconds=self.start.micro), place)

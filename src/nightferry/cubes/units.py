@@ -23,7 +23,7 @@ _WORDS = {
 
 
 def unit_of(comment: str) -> str:
-    """Tell the unit that a comment begins with in brackets, as FITS writes it; empty for what is none of FITS.
+    """Return the unit that a comment begins with in brackets, as FITS writes it; empty for what is none of FITS.
 
     Degrees Celsius have no unit in FITS, and ``C`` there is coulomb, ``F`` farad, which no camera means: temperatures
     in these have none, and the comment tells.

@@ -60,7 +60,7 @@ def write_cube(
 
 
 def _moved_on(datasum: int, at: int) -> int:
-    """Tell what a run of bytes adds to the sum of a file in which it begins at a byte: words turn with their place."""
+    """Return what bytes add to the sum of a file in which they begin at a byte: words turn with their place."""
     return datasum << 8 * (-at % 4)
 
 

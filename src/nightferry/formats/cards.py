@@ -146,7 +146,7 @@ def _finite(token: str) -> tuple[float | None, str]:
 
 
 def _flaw_of(text: str) -> str:
-    """Tell what FITS forbids in the 80 characters of one card."""
+    """Return what FITS forbids in the 80 characters of one card."""
     if not _PRINTABLE.fullmatch(text):
         return "it holds characters that are not printable ASCII"
     keyword, field = _field_of(text) or (text[:8].rstrip(" "), None)

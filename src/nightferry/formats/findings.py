@@ -43,7 +43,7 @@ class Inspector(Protocol):
         ...
 
     def finish(self) -> Findings:
-        """Tell what was found; called once, after the last byte."""
+        """Return what was found; called once, after the last byte."""
         ...
 
 

@@ -118,7 +118,7 @@ class Inspection:
         self._flow.withdraw()
 
     def finish(self) -> Findings:
-        """Tell what was found."""
+        """Return what was found."""
         self._flow.ended = True
         self._advance()
         report = self._report

@@ -26,7 +26,7 @@ class GzipInspector:
         self._packed.feed(chunk)
 
     def finish(self) -> Findings:
-        """Tell what was found: of the stream first, and of what it packs when the stream is whole."""
+        """Return what was found: of the stream first, and of what it packs when the stream is whole."""
         packed, inside = self._packed.finish(), self._inner.finish()
         if packed.problem:
             return packed

@@ -45,6 +45,6 @@ def inspector_for(name: str, size: int) -> Inspector:
 
 
 def _reader_of(name: str) -> tuple[str, Reader]:
-    """Tell the kind of a file and who reads it."""
+    """Return the kind of a file and who reads it."""
     _, dot, suffix = name.rpartition(".")
     return _READERS.get(dot + suffix, ("other", read_anything))

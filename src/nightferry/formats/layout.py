@@ -49,7 +49,7 @@ class Layout:
         return whole_blocks(self.length)
 
     def card(self, keyword: str) -> Value:
-        """Tell the value of a card that was picked out; None when there is none."""
+        """Return the value of a card that was picked out; None when there is none."""
         return self.cards.get(keyword)
 
 
@@ -118,7 +118,7 @@ def _shown(value: Value) -> str:
 
 
 def shape_facts(layout: Layout) -> dict[str, Plain]:
-    """Tell the shape of the picture in an HDU, seen through tile compression; nothing when there is none."""
+    """Return the shape of the picture in an HDU, seen through tile compression; nothing when there is none."""
     prefix = "Z" if layout.card("ZIMAGE") is True else ""
     if not prefix and (not layout.axes or layout.card("XTENSION") in {"BINTABLE", "TABLE", "A3DTABLE"}):
         return {}
@@ -130,7 +130,7 @@ def shape_facts(layout: Layout) -> dict[str, Plain]:
 
 
 def about_facts(layout: Layout) -> dict[str, Plain]:
-    """Tell what the header says the frame is, in values that are safe to show and to store."""
+    """Return what the header says the frame is, in values that are safe to show and to store."""
     facts: dict[str, Plain] = {}
     for keyword in ABOUT:
         value = layout.cards.get(keyword)

@@ -97,7 +97,7 @@ class Target(Protocol):
         ...
 
     def tell(self) -> int:
-        """Tell the place."""
+        """Return the place."""
         ...
 
     def seek(self, place: int, /) -> object:
@@ -117,7 +117,7 @@ class Nowhere:
         return len(data)
 
     def tell(self) -> int:
-        """Tell the place."""
+        """Return the place."""
         return self._at
 
     def seek(self, place: int, /) -> int:

@@ -59,7 +59,7 @@ def _history(solution: Solution) -> list[str]:
 
 
 def _told_sum(cards: Sequence[Card]) -> int | None:
-    """Tell the data's sum as the header has it; None where it has none, so that a new CHECKSUM would be a claim."""
+    """Return the data's sum as the header has it; None where it has none, so that a new CHECKSUM would be a claim."""
     text = next((str(card.value).strip() for card in cards if card.keyword == "DATASUM"), "")
     return int(text) if text.isdigit() else None
 

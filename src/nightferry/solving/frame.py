@@ -211,7 +211,7 @@ def _sky(index: Index, wcs: Wcs, stars: Stars) -> Sky | None:
 
 
 def facts_of(solution: Solution, size: tuple[int, int]) -> dict[str, Fact]:
-    """Tell what a solution is, as facts: degrees, arcseconds."""
+    """Return what a solution is, as facts: degrees, arcseconds."""
     wcs, fit = solution.wcs, solution.fit
     ra, dec = centre_of(wcs, *size)
     return {
@@ -232,7 +232,7 @@ def facts_of(solution: Solution, size: tuple[int, int]) -> dict[str, Fact]:
 
 
 def _sky_facts(wcs: Wcs, size: tuple[int, int], canonical: Canonical, site: Site | None) -> dict[str, Fact]:
-    """Tell what the solved place says of the header's: pointing offset in degrees, altitude at the start."""
+    """Return what the solved place says of the header's: pointing offset in degrees, altitude at the start."""
     facts: dict[str, Fact] = {}
     place = centre_of(wcs, *size)
     if canonical.ra is not None and canonical.dec is not None:
@@ -250,7 +250,7 @@ def _sky_facts(wcs: Wcs, size: tuple[int, int], canonical: Canonical, site: Site
 
 
 def _altitude(hour_angle: float, dec: float, latitude: float) -> float:
-    """Tell the height above the horizon; all in degrees."""
+    """Return the height above the horizon; all in degrees."""
     turn, height, where = (math.radians(value) for value in (hour_angle, dec, latitude))
     sine = math.sin(height) * math.sin(where) + math.cos(height) * math.cos(where) * math.cos(turn)
     return math.degrees(math.asin(max(-1.0, min(1.0, sine))))

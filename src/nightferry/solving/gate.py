@@ -27,7 +27,7 @@ def judge(fit: Fit, stars: Stars, hints: Hints) -> str:
 
 
 def chance(fit: Fit, stars: Stars) -> float:
-    """Tell how likely it is that so many catalogue stars meet a star of the frame by luck.
+    """Return how likely it is that this many catalogue stars meet a star of the frame by luck.
 
     Each of the frame's stars makes a circle of ``reach``; a catalogue star falls into one of them with the share of
     the frame that they cover. Parameters that were fitted can bring stars together: every two of them take a match
@@ -42,7 +42,7 @@ def chance(fit: Fit, stars: Stars) -> float:
 
 
 def tail(trials: int, least: int, share: float) -> float:
-    """Tell the chance of at least so many hits in so many trials, each with the chance ``share`` (binomial)."""
+    """Return the chance of at least this many hits in a number of trials, each with the chance ``share`` (binomial)."""
     if least <= 0 or share >= 1:
         return 1.0
     if share <= 0:

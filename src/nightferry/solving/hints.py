@@ -64,7 +64,7 @@ def _with_earlier(hints: Hints, earlier: Hints | None) -> Hints:
 
 
 def _place(canonical: Canonical) -> tuple[float, float] | None:
-    """Tell the pointing in degrees, or where an earlier solution looks; None for none, or one off the sphere."""
+    """Return the pointing in degrees, or where an earlier solution looks; None for none, or one off the sphere."""
     for ra, dec in ((canonical.ra, canonical.dec), canonical.wcs.crval if canonical.wcs else (None, None)):
         if ra is not None and dec is not None and math.isfinite(ra + dec) and abs(dec) <= _POLE:
             return ra % 360.0, dec
@@ -72,7 +72,7 @@ def _place(canonical: Canonical) -> tuple[float, float] | None:
 
 
 def header_scale(header: Header, canonical: Canonical) -> float | None:
-    """Tell the pixel scale in arcseconds: told as it is, from pixel size and focal length, from a solution."""
+    """Return the pixel scale in arcseconds: told as it is, from pixel size and focal length, from a solution."""
     told = [header.number(key) for key in _SCALES]
     focal = header.number("FOCALLEN") or header.number("FOCAL")
     if canonical.pix_um and focal and focal > 0:

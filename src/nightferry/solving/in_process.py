@@ -70,7 +70,7 @@ def _wcs(fields: dict[str, tuple[object, str]]) -> Wcs:
 
 
 def _states(indexes: Sequence[Path]) -> tuple[str, ...]:
-    """Tell the files' states: one that became another under its name is opened again."""
+    """Return the files' states: one that became another under its name is opened again."""
     try:
         return tuple(map(signature, indexes))
     except OSError as err:

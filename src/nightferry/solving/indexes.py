@@ -49,11 +49,11 @@ class Index:
         return self.low / LARGEST_SHARE, self.high / SMALLEST_SHARE
 
     def may_serve(self, low: float, high: float) -> bool:
-        """Whether trying is worth it for fields whose smaller side is between so many arcminutes."""
+        """Whether trying is worth it for fields whose smaller side, in arcminutes, lies between these."""
         return self.low / UTMOST_SHARE <= high and low <= self.high / SMALLEST_SHARE
 
     def serves(self, side: float) -> bool:
-        """Whether fields whose smaller side is so many arcminutes can be solved with it."""
+        """Whether fields with this smaller side, in arcminutes, can be solved with it."""
         low, high = self.fields
         return low <= side <= high
 
@@ -84,7 +84,7 @@ def usual_folders() -> list[Path]:
 
 
 def own_folder() -> Path:
-    """Tell the folder where ``nightferry index build`` puts index files."""
+    """Return the folder where ``nightferry index build`` puts index files."""
     return user_data_path("nightferry", appauthor=False) / "indexes"
 
 
@@ -120,7 +120,7 @@ def _files(places: Iterable[Path]) -> Iterable[Path]:
 
 
 def state_of(places: Sequence[Path], *, usual: bool = True) -> tuple[str, ...]:
-    """Tell the state of all files that `find_indexes` would look at: another state may hold other index files.
+    """Return the state of all files that `find_indexes` would look at: another state may hold other index files.
 
     Sizes and times count: a file that is being copied there is damaged until it is whole.
     """
@@ -132,7 +132,7 @@ def state_of(places: Sequence[Path], *, usual: bool = True) -> tuple[str, ...]:
 
 
 def signature(path: Path) -> str:
-    """Tell a file's size, time and identity, which change when it becomes another. Raises OSError."""
+    """Return a file's size, time and identity, which change when it becomes another. Raises OSError."""
     found = path.stat()
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
 
@@ -222,7 +222,7 @@ class StarTable:
         return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arcsin(np.clip(z, -1, 1))), rank[order].astype(float)
 
     def _band(self, bottom: float, top: float) -> tuple[int, int]:
-        """Tell which rows lie between two declinations, in degrees; some more may be among them."""
+        """Return which rows lie between two declinations, in degrees; some more may be among them."""
         column = self.raw[:, 2]
         if column.dtype.kind != "u":
             return 0, len(column)
@@ -234,7 +234,7 @@ class StarTable:
         return int(first), int(last)
 
     def extent(self) -> tuple[float, float, float]:
-        """Tell the middle of the stars and their largest distance from it, in degrees; 180 for the whole sky."""
+        """Return the middle of the stars and their largest distance from it, in degrees; 180 for the whole sky."""
         step = max(1, len(self.raw) // 20_000)
         vectors = self.low + self.raw[::step] / self.scale
         mean = vectors.mean(axis=0)
@@ -295,7 +295,7 @@ def _read_stars(path: Path, tables: Mapping[str, _Table], file: BinaryIO) -> Sta
 
 
 def _ranks(tables: Mapping[str, _Table], file: BinaryIO, count: int) -> npt.NDArray[np.float32]:
-    """Tell an order of brightness: the catalogue's magnitudes where the index has them, else its own sweeps."""
+    """Return an order of brightness: the catalogue's magnitudes where the index has them, else its own sweeps."""
     for name, table in tables.items():
         if "MAG" in name.upper() and table.size == 4 * count:  # FITS numbers are big-endian
             return np.frombuffer(_bytes(file, table), ">f4").astype(np.float32)

@@ -50,7 +50,7 @@ class Lesson:
         )
 
     def warp(self) -> Warp | None:
-        """Tell the distortion, once enough was seen and it is one."""
+        """Return the distortion, once enough was seen and it is one."""
         if self.frames < LEAST_FRAMES or self.matches < LEAST_MATCHES or self.rest <= 0:
             return None
         found, *_ = np.linalg.lstsq(self.normal, self.right, rcond=None)
@@ -81,7 +81,7 @@ def read_lesson(text: str) -> Lesson | None:
 
 
 def lesson_of(answer: Answer) -> Lesson | None:
-    """Tell what a frame teaches; None for one without a solution of its own, or with too few stars."""
+    """Return what a frame teaches; None for one without a solution of its own, or with too few stars."""
     solution = answer.solution
     if solution is None or solution.checked or solution.fit.matches.count < _FEWEST:
         return None
@@ -105,7 +105,7 @@ def added(lessons: Mapping[str, Lesson], instrument: str, lesson: Lesson | None)
 
 
 def learn(answers: Iterable[Answer]) -> dict[str, Warp]:
-    """Tell the distortion of each instrument that enough frames are of."""
+    """Return the distortion of each instrument that enough frames are of."""
     lessons: dict[str, Lesson] = {}
     for answer in answers:
         lessons = added(lessons, answer.instrument, lesson_of(answer))

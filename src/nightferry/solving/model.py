@@ -69,7 +69,7 @@ class Engine(Protocol):
         ...
 
     def guess(self, stars: Stars, hints: Hints, indexes: Sequence[Path], seconds: float) -> Guess | None:
-        """Find a first solution within so many seconds; None where there is none.
+        """Return a first solution, found within ``seconds``; None where there is none.
 
         Raises `TryAgain` when it failed for reasons that are not the frame's, `Misconfigured` when it cannot work.
         """

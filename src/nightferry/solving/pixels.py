@@ -24,7 +24,7 @@ from nightferry.headers.dialects.header import Header
 
 _TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _TOPS = {"u1": 255.0, "i2": 32767.0}
-#: Frames of so many pixels are binned even when no mosaic is told of.
+#: Frames of this many pixels are binned even when no mosaic is told of.
 BIG = 1 << 20
 SMALLEST, MOST = 32, 1 << 28  # pixels: of a side, of a frame
 _PLANES = 3

@@ -30,7 +30,7 @@ class Sky:
     dec: Floats
 
     def brightest(self, count: int) -> "Sky":
-        """Keep so many."""
+        """Keep this many."""
         return Sky(self.ra[:count], self.dec[:count])
 
 
@@ -55,7 +55,7 @@ def refine(guess: Wcs, stars: Stars, sky: Sky, learnt: Warp | None = None) -> Fi
 
 
 def measured(wcs: Wcs, warp: Warp | None, stars: Stars, sky: Sky, reach: float) -> Fit:
-    """Tell how well a solution does; without a warp nothing was fitted, the solution is taken as it is."""
+    """Return how well a solution does; without a warp nothing was fitted, the solution is taken as it is."""
     pairs = match(wcs, stars, sky, reach)
     matches = Matches(stars.x[pairs.star], stars.y[pairs.star], sky.ra[pairs.other], sky.dec[pairs.other])
     freedom = 0 if warp is None else _AFFINE + FREEDOM[warp.kind]
@@ -87,7 +87,7 @@ def match(wcs: Wcs, stars: Stars, sky: Sky, reach: float) -> Pairs:
 
 
 def scatter(wcs: Wcs, matches: Matches) -> float:
-    """Tell the root mean square distance between matched stars, in pixels; infinite without any."""
+    """Return the root mean square distance between matched stars, in pixels; infinite without any."""
     if not matches.count:
         return math.inf
     x, y = pixels_of(wcs, matches.ra, matches.dec)
@@ -100,12 +100,12 @@ def refit(matches: Matches, wcs: Wcs, size: tuple[int, int], warp: Warp) -> Wcs:
 
 
 def normal_places(matches: Matches, size: tuple[int, int], norm: float) -> tuple[Floats, Floats]:
-    """Tell matched stars' places in the frame, from its middle and in units of ``norm``."""
+    """Return matched stars' places in the frame, from its middle and in units of ``norm``."""
     return (matches.x - (size[0] + 1) / 2) / norm, (matches.y - (size[1] + 1) / 2) / norm
 
 
 def straight_places(matches: Matches, wcs: Wcs, norm: float) -> tuple[Floats, Floats]:
-    """Tell where matched stars lie in the plane by the catalogue, in units of ``norm``, with a solution's matrix."""
+    """Return where matched stars lie in the plane by the catalogue, in units of ``norm``, with a solution's matrix."""
     east, north = to_plane(matches.ra, matches.dec, wcs.crval)
     a, b, c, d = (value * norm for value in wcs.cd)
     determinant = a * d - b * c
@@ -113,7 +113,7 @@ def straight_places(matches: Matches, wcs: Wcs, norm: float) -> tuple[Floats, Fl
 
 
 def norm_of(size: tuple[int, int]) -> float:
-    """Tell half the diagonal of a frame, in pixels."""
+    """Return half the diagonal of a frame, in pixels."""
     return math.hypot(*size) / 2
 
 
@@ -192,7 +192,7 @@ def with_inverse(wcs: Wcs, warp: Warp) -> Wcs:
 
 
 def measured_again(fit: Fit, wcs: Wcs, warp: Warp) -> Fit:
-    """Tell how well another solution does for the same matches."""
+    """Return how well another solution does for the same matches."""
     freedom = _AFFINE + FREEDOM[warp.kind]
     whole = with_inverse(wcs, warp)
     return replace(fit, wcs=whole, rms=scatter(wcs, fit.matches), freedom=freedom, warp=warp.kind)

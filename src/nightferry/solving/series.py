@@ -65,12 +65,12 @@ class Wish:
 
 
 def quads_of(scale: int) -> tuple[float, float]:
-    """Tell the sizes of a scale's quads, in arcminutes."""
+    """Return the sizes of a scale's quads, in arcminutes."""
     return _STEPS[scale], _STEPS[scale + 1]
 
 
 def scales_for(side: float) -> list[int]:
-    """Choose the scales for fields whose smaller side is so many arcminutes: the coarsest that serves, and the next.
+    """Choose the scales for fields of a smaller side in arcminutes: the coarsest that serves, and the next.
 
     Finer ones serve as well, and each is twice as large. Raises `Misconfigured` for fields too small for any.
     """

@@ -26,7 +26,7 @@ def to_plane(ra: Floats, dec: Floats, crval: tuple[float, float]) -> tuple[Float
 
 
 def from_plane(east: Floats, north: Floats, crval: tuple[float, float]) -> tuple[Floats, Floats]:
-    """Tell the positions of points on the plane that touches the sky at ``crval``; all in degrees."""
+    """Return the positions of points on the plane that touches the sky at ``crval``; all in degrees."""
     x, y = np.radians(east), np.radians(north)
     sine, cosine = math.sin(math.radians(crval[1])), math.cos(math.radians(crval[1]))
     below = cosine - y * sine
@@ -42,7 +42,7 @@ def understood(wcs: Wcs) -> bool:
 
 
 def sky_of(wcs: Wcs, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Tell where pixels (from 1) look, in degrees."""
+    """Return where pixels (from 1) look, in degrees."""
     u, v = x - wcs.crpix[0], y - wcs.crpix[1]
     if (terms := _terms(wcs)) is not None:
         u, v = u + _polynomial(terms[0], u, v), v + _polynomial(terms[1], u, v)
@@ -51,7 +51,7 @@ def sky_of(wcs: Wcs, x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def pixels_of(wcs: Wcs, ra: Floats, dec: Floats) -> tuple[Floats, Floats]:
-    """Tell the pixels (from 1) of positions in degrees; NaN for those on the other half of the sky."""
+    """Return the pixels (from 1) of positions in degrees; NaN for those on the other half of the sky."""
     a, b, c, d = wcs.cd
     determinant = a * d - b * c
     east, north = to_plane(ra, dec, wcs.crval)
@@ -73,13 +73,13 @@ def pixels_of(wcs: Wcs, ra: Floats, dec: Floats) -> tuple[Floats, Floats]:
 
 
 def centre_of(wcs: Wcs, width: int, height: int) -> tuple[float, float]:
-    """Tell where the middle of a frame looks, in degrees."""
+    """Return where the middle of a frame looks, in degrees."""
     ra, dec = sky_of(wcs, np.array([(width + 1) / 2]), np.array([(height + 1) / 2]))
     return float(ra[0]), float(dec[0])
 
 
 def rotation_of(wcs: Wcs) -> float:
-    """Tell the position angle of the +y axis in degrees, from north over east, -180 to 180."""
+    """Return the position angle of the +y axis in degrees, from north over east, -180 to 180."""
     return math.degrees(math.atan2(wcs.cd[1], wcs.cd[3]))
 
 
@@ -89,7 +89,7 @@ def mirrored(wcs: Wcs) -> bool:
 
 
 def separation(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Tell the angle between two positions; all in degrees."""
+    """Return the angle between two positions; all in degrees."""
     (ra1, dec1), (ra2, dec2) = ((math.radians(ra), math.radians(dec)) for ra, dec in (one, other))
     across = math.sin((dec2 - dec1) / 2) ** 2 + math.cos(dec1) * math.cos(dec2) * math.sin((ra2 - ra1) / 2) ** 2
     return math.degrees(2 * math.asin(min(1.0, math.sqrt(across))))

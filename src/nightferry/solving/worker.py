@@ -21,7 +21,7 @@ from nightferry.solving.frame import solve_frame
 from nightferry.solving.model import Answer, Settings
 from nightferry.solving.warp import Warp
 
-#: A frame that takes so many times the limit that its engine was given is taken as hanging.
+#: A frame that takes this many times the limit of its engine is taken as hanging.
 SLACK = 1.5
 #: How often a frame may be under way when its worker ends: `nightferry.pools.SturdyProcesses` gives two chances, too.
 CHANCES = 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nightferry.core.errors import Changed, Gone, Held, Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
-from nightferry.stores.loads import size_of
+from nightferry.stores.kit.loads import size_of
 from nightferry.stores.local_folders import NO_FOLLOW, NOT_THERE, Folder, Folders, failure, is_link, lstat, refusal
 from nightferry.stores.local_put import Memory, put_group
 from nightferry.stores.paths import is_part, name_refusal, split

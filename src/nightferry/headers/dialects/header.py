@@ -39,16 +39,16 @@ class Header:
         )
 
     def value(self, keyword: str) -> Value:
-        """Tell a card's value; None where there is none, or where a word for nothing stands."""
+        """Return a card's value; None where there is none, or where a word for nothing stands."""
         card = self.first.get(keyword)
         return None if card is None else meant(card.value)
 
     def number(self, keyword: str) -> float | None:
-        """Tell a card's value if it is a number, quoted or not."""
+        """Return a card's value if it is a number, quoted or not."""
         return as_number(self.value(keyword))
 
     def commentary(self, keyword: str) -> Iterable[str]:
-        """Tell the texts of COMMENT or HISTORY cards."""
+        """Return the texts of COMMENT or HISTORY cards."""
         return (str(card.value) for card in self.cards if card.keyword == keyword and card.commentary)
 
 

@@ -70,7 +70,7 @@ def translate(header: Header, dialect: Dialect, raw_name: str = "", hints: Mappi
 
 
 def untranslated(header: Header, dialect: Dialect) -> Iterator[Finding]:
-    """Tell in one finding which cards no field is made of: a profile carries them over or drops them unread."""
+    """Yield one finding that names the cards no field is made of: a profile carries them over or drops them unread."""
     known = {
         key for rule in dialect.fields.values() for source in rule.sources if not source.hint for key in source.keys
     }

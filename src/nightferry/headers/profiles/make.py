@@ -48,7 +48,7 @@ def make_header(
 ) -> Made:
     """Make the header that a profile asks for. A pure function of its arguments: it reads no clock and no file.
 
-    ``bump`` moves the name (and nothing else) so many milliseconds on, because another frame has it already. With a
+    ``bump`` moves the name (and nothing else) this many milliseconds on, because another frame has it already. With a
     ``span`` the header is that of a cube; ``header`` and ``canonical`` are then what its frames have in common.
     """
     maker = _Maker(header, canonical, context, profile, span)

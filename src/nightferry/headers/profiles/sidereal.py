@@ -19,7 +19,7 @@ _DAY = 86_400.0
 
 
 def lst_seconds(instant: Instant, longitude: float) -> float:
-    """Tell apparent local sidereal time in seconds, 0 to 86400; ``longitude`` is in degrees, east positive.
+    """Return apparent local sidereal time in seconds, 0 to 86400; ``longitude`` is in degrees, east positive.
 
     It is good to a millisecond; before March 1989, to three.
     """
@@ -33,7 +33,7 @@ def lst_seconds(instant: Instant, longitude: float) -> float:
 
 
 def ut1_less_utc(instant: Instant) -> float | None:
-    """Tell UT1-UTC in seconds, interpolated between days; None beyond the IERS file."""
+    """Return UT1-UTC in seconds, interpolated between days; None beyond the IERS file."""
     here, there = _of_day(instant.day), _of_day(instant.day + 1)
     if here is None or there is None:
         return None
@@ -71,7 +71,7 @@ class _Erfa(Protocol):
     """What is used of pyerfa, a module without types."""
 
     def gst06a(self, uta: float, utb: float, tta: float, ttb: float) -> float:
-        """Tell Greenwich apparent sidereal time in radians, from UT1 and TT as Julian dates in two parts."""
+        """Return Greenwich apparent sidereal time in radians, from UT1 and TT as Julian dates in two parts."""
         ...
 
 

@@ -48,7 +48,7 @@ class Facts:
 
 
 def longitude_of(canonical: Canonical, context: Context) -> float | None:
-    """Tell the longitude: the configured site's, else the header's."""
+    """Return the longitude: the configured site's, else the header's."""
     return context.site.longitude if context.site is not None else canonical.site_lon
 
 
@@ -69,7 +69,7 @@ def _end(facts: Facts) -> Instant | None:
 
 
 def end_of(canonical: Canonical) -> Instant | None:
-    """Tell the end of an exposure."""
+    """Return the end of an exposure."""
     if canonical.start is None or canonical.exptime is None:
         return None
     end = canonical.start.plus(canonical.exptime)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from nightferry.formats.datasum import Datasum
 from nightferry.formats.layout import Layout
 
-#: One pixel in so many is looked at.
+#: One pixel in this many is looked at.
 STRIDE = 509
 #: The largest signed 16-bit number of FITS, as this machine reads its two bytes.
 _TOP = int.from_bytes(b"\x7f\xff", sys.byteorder)

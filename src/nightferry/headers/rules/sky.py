@@ -61,7 +61,7 @@ def v11_axes(subject: Subject) -> Iterator[Finding]:
                 numbers = [int(text) for text in (matched[2], matched[4], matched[5]) if text]
                 most = max([most, *numbers])
         if isinstance(axes, int) and most > axes:
-            yield found("V11", ERROR, "WCSAXES", axes, f"{most} axes, for cards speak of so many")
+            yield found("V11", ERROR, "WCSAXES", axes, f"{most} axes, as many as the cards speak of")
 
 
 def v12_scale(subject: Subject) -> Iterator[Finding]:
@@ -99,7 +99,7 @@ def v42_separation(subject: Subject) -> Iterator[Finding]:
 
 
 def _separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
-    """Tell the angle between two directions; all in degrees (haversine formula)."""
+    """Return the angle between two directions; all in degrees (haversine formula)."""
     a, b, c, d = (math.radians(angle) for angle in (ra, dec, other_ra, other_dec))
     half = math.sin((d - b) / 2) ** 2 + math.cos(b) * math.cos(d) * math.sin((c - a) / 2) ** 2
     return math.degrees(2 * math.asin(min(1.0, math.sqrt(half))))
