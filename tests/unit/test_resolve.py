@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nightferry.config import Config, for_run, load, loads
-from nightferry.config import resolve as resolving
+from nightferry.config.preset import Preset, load_preset
 from nightferry.core.context import Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.night import NightRule
@@ -78,13 +78,12 @@ def test_a_telescopes_own_site_and_headers_come_before_those_of_a_preset_that_ha
 
 def test_each_preset_is_read_once_and_only_when_the_configuration_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    known = resolving.load_preset
 
-    def load_preset(name: str, beside: Path | None = None) -> resolving.Preset:
+    def counted(name: str, beside: Path | None = None) -> Preset:
         asked.append(name)
-        return known(name, beside)
+        return load_preset(name, beside)
 
-    monkeypatch.setattr(resolving, "load_preset", load_preset)
+    monkeypatch.setattr("nightferry.config.resolve.load_preset", counted)
     config = config_with(more='[telescope.other]\npreset = "vespera"\narchives = ["vault"]\n')
     assert asked == ["vespera"]
     assert set(for_run(config, program="X").resolved) == {"mine", "other"}
