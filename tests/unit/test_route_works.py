@@ -36,8 +36,8 @@ from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.standard_frames import Standardise
 from nightferry.steps.validate import Validate
-from nightferry.testing.astra import astra_frame
-from nightferry.testing.astra_night import Planted, build_astra_night
+from tests.astra import astra_frame
+from tests.astra_night import Planted, build_astra_night
 
 PROGRAM = "60.A-9009(D)"
 FIRST = "20260222/camera_I+z_Sp2306-0502_0000_light.fits"
