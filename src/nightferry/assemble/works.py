@@ -14,7 +14,7 @@ from nightferry.config.model import SiteConfig
 from nightferry.config.preset import Preset
 from nightferry.core.context import Context, Site
 from nightferry.core.errors import Misconfigured
-from nightferry.core.step import Gather, Work
+from nightferry.core.step import CUBE, SOLVE, STANDARDISE, VALIDATE, Gather, Work
 from nightferry.steps.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def _cube(plan: Plan) -> Gather:
     return Cube(plan.shelf, settings)
 
 
-WORKS: dict[str, Callable[[Plan], Work]] = {"solve": _solve, "standardise": _standardise, "validate": _validate}
-GATHERS: dict[str, Callable[[Plan], Gather]] = {"cube": _cube}
+WORKS: dict[str, Callable[[Plan], Work]] = {SOLVE: _solve, STANDARDISE: _standardise, VALIDATE: _validate}
+GATHERS: dict[str, Callable[[Plan], Gather]] = {CUBE: _cube}
 
 
 def _require_facts(settings: "Settings") -> None:

@@ -18,6 +18,7 @@ from nightferry.config import Config, config_path, ledger_url, load_preset
 from nightferry.config.load import effective_source
 from nightferry.config.secrets import read_secret
 from nightferry.core.errors import Misconfigured, NightferryError
+from nightferry.core.step import SOLVE
 from nightferry.core.store import Entry, Store
 from nightferry.ledger.sqlite import database_path
 
@@ -71,7 +72,7 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
         steps = route_of(section, load_preset(section.preset, config.folder))
         if set(steps) & set(WORKS):
             yield _try(f"route of {name}", lambda name=name: _route(config, name))  # type: ignore[misc] # as above
-        if "solve" in steps:
+        if SOLVE in steps:
             yield _try(f"solver of {name}", lambda name=name: _solver(config, name))  # type: ignore[misc] # as above
     for name in archives:
         yield _try(f"archive {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above

@@ -12,6 +12,7 @@ from nightferry.core.layout import Ignore, Layout, Rule
 from nightferry.core.naming import frame_name
 from nightferry.core.night import Clock, Night, NightRule
 from nightferry.core.patterns import compiled
+from nightferry.core.step import VERIFY
 from nightferry.core.store import StorePath
 
 #: What presets may name, whether or not this installation speaks it.
@@ -103,7 +104,7 @@ class Preset(_Section):
     night: NightRule = NightRule.FOLDER
     take: Take = Field(default_factory=lambda: ["fits", "tiff"])
     name: Template
-    route: StepNames = Field(default_factory=lambda: ["verify"])
+    route: StepNames = Field(default_factory=lambda: [VERIFY])
     layout: LayoutSection = LayoutSection()
     discover: DiscoverSection = DiscoverSection()
     example: list[ExampleSection] = Field(default_factory=list)
