@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nightferry import api
-from nightferry.assemble import longitude_of
 from nightferry.cli.exits import HELD
 from nightferry.cli.products import held_products, members_of, product_json, show_product, show_products, show_totals
 from nightferry.cli.seen import SOLVE, night_lines, seen_lines, seen_of, solve_text
@@ -89,7 +88,7 @@ def _one_night(config: Config, ledger: Ledger, telescope: str, word: str) -> Nig
         if not known:
             raise Misconfigured(f"no night of {telescope} is known yet; carry one with: nightferry run {telescope}")
         return known[-1]
-    evenings = api.evenings_of([word], longitude_of(config, telescope))
+    evenings = api.evenings_of([word], config.resolved[telescope].longitude)
     return Night(telescope, (evenings or [])[0])
 
 
