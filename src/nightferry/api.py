@@ -40,6 +40,7 @@ from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
 from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.disk.errors import translated
 from nightferry.passes.attempt import host_name
 from nightferry.passes.audit import Finding, Stranger
 from nightferry.passes.audit import audit as audit_route
@@ -54,7 +55,6 @@ from nightferry.passes.watch import Watched
 from nightferry.passes.watch import watch as watch_route
 from nightferry.steps.clear import Clearance
 from nightferry.steps.rebuild import digest_of
-from nightferry.steps.shelf import translated
 from nightferry.vigil import AuditAlerts, Vigil, audit_alerts
 from nightferry.vigil import keep as keep_vigil
 

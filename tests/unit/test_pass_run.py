@@ -14,9 +14,9 @@ from nightferry.core.errors import Busy, Misconfigured, Unreachable
 from nightferry.core.night import Nights
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Arrival, Entry, Oddity, StorePath, Traits, Want
+from nightferry.disk.errors import translated
 from nightferry.passes.locking import locked
 from nightferry.passes.run import Orders
-from nightferry.steps.shelf import translated
 from nightferry.stores.memory import MemoryFile, MemoryStore
 
 OTHER_NIGHT = "2026-10-02_20-00-00_observation_M13/01-images-initial/img-0001.fits"

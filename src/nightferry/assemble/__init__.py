@@ -23,15 +23,17 @@ from nightferry.core.naming import frame_name
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
+from nightferry.disk.errors import translated
+from nightferry.disk.mounts import is_mounted
 from nightferry.ledger.sql import open_ledger as open_sql_ledger
 from nightferry.ledger.sqlite import database_path
 from nightferry.passes.route import Route
 from nightferry.pools import crew
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
-from nightferry.steps.shelf import Shelf, translated
+from nightferry.steps.shelf import Shelf
 from nightferry.steps.verify import Verify
-from nightferry.stores.mounts import is_mounted, mounted
+from nightferry.stores.mounts import mounted
 
 
 class Hands(NamedTuple):

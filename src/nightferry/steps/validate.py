@@ -12,10 +12,10 @@ from nightferry.core.frame import Fact, Frame, fingerprint
 from nightferry.core.instant import instant_of
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.disk.errors import translated
 from nightferry.headers.canonical import Finding, Severity
 from nightferry.headers.profiles import Profile, load_profile
 from nightferry.headers.rules import fitsverify, judge, read_subject
-from nightferry.steps.shelf import translated
 
 
 def validate_file(
