@@ -12,7 +12,7 @@ import pytest
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
 from nightferry.core.store import Load, StorePath, Want
 from nightferry.stores.sftp import SftpAddress, SftpStore, UnknownHost, fingerprint, host_keys, pin
-from nightferry.stores.sftp.command import ssh_command
+from nightferry.stores.sftp.process import ssh_command
 from nightferry.testing.conform_stage import carry, drain, entries_of, generated, put_all, want_for, within, write
 from nightferry.testing.sftp_daemon import PASSWORD, Sshd, sshd
 
@@ -52,7 +52,7 @@ def own_ssh() -> list[int]:
 def test_no_cipher_is_offered_that_the_settings_of_the_user_forbid(
     server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nightferry.stores.sftp.ciphers._has_aes", lambda: True)
+    monkeypatch.setattr("nightferry.stores.sftp.process._has_aes", lambda: True)
     offered = " ".join(ssh_command(replace(server.address(), timeout=31)))
     assert "-oCiphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20" in offered
     settings = tmp_path / "config"
@@ -135,7 +135,7 @@ def test_wrong_password_is_refused_without_being_shown(server: Sshd) -> None:
 
 
 def test_password_with_signs_of_the_shell_is_given_as_it_is(tmp_path: Path) -> None:
-    from nightferry.stores.sftp.command import ssh_environment
+    from nightferry.stores.sftp.process import ssh_environment
 
     odd = "a'b\"c $HOME `id` %s \\n -n"
     with ssh_environment(SftpAddress("h", user="u", password=odd)) as environment:

@@ -7,8 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nightferry.core.store import Entry, Oddity, StorePath
-from nightferry.stores.ftp.listing import Listing, entries_of, facts_of, read_machine, read_plain
-from nightferry.stores.ftp.times import Clock
+from nightferry.stores.ftp.listing import Clock, Listing, entries_of, facts_of, read_machine, read_plain
 from nightferry.stores.paths import name_refusal, part_name, path_refusal
 
 NIGHT = StorePath("night")

@@ -3,8 +3,7 @@
 import pytest
 
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, TryAgain, Unreachable
-from nightferry.stores.ftp.address import FtpAddress
-from nightferry.stores.ftp.reply import (
+from nightferry.stores.ftp.control import (
     Features,
     Reply,
     epsv_port,
@@ -15,6 +14,7 @@ from nightferry.stores.ftp.reply import (
     refusal,
     size_of,
 )
+from nightferry.stores.ftp.wire import FtpAddress
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightferry.stores.ftp.times import Clock, fact_time, read_time
+from nightferry.stores.ftp.listing import Clock, fact_time, read_time
 
 HOUR_US = 3_600_000_000
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)

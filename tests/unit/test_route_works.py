@@ -19,7 +19,7 @@ from nightferry.cli.products import held_products
 from nightferry.config import loads
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Held, Misconfigured, NoSpace, TryAgain
-from nightferry.core.frame import Digest, Frame, FrameId, Role
+from nightferry.core.frame import Digest, Frame, FrameId, Role, fingerprint
 from nightferry.core.ledger import Account
 from nightferry.core.night import Nights
 from nightferry.core.progress import Nobody
@@ -306,11 +306,16 @@ class Bundle:
     version: str = "1"
     target: str = ""
     odd: str = ""
+    former: str = ""
+    most: int = 0
 
     def groups(self, frames: Sequence[Frame]) -> tuple[Sequence[Group], Sequence[tuple[Frame, str]]]:
         ordered = sorted(frames, key=lambda frame: frame.name)
         members = tuple(frame for frame in ordered if self.odd not in {frame.id, *frame.parents})
         left = [(frame, "it is odd") for frame in ordered if frame not in members]
+        if self.most:
+            parts = range(0, len(members), self.most)
+            return [Group(f"Sp2306-0502 part {at}", members[at : at + self.most]) for at in parts], left
         return [Group("Sp2306-0502", members)] if members else [], left
 
     def __call__(self, group: Group, identity: FrameId) -> Result:
@@ -329,8 +334,6 @@ class Bundle:
 
     def recall(self, group: Group, receipt: Receipt) -> Frame | None:
         file = self.folder / receipt.frame
-        if not file.exists():
-            return None
         name, size = str(receipt.proof["name"]), int(str(receipt.proof["size"]))
         digest = Digest(str(receipt.digest))
         return Frame(receipt.frame, digest, size, group.members[0].night, StorePath(name), Role.CUBE, file)
@@ -553,6 +556,80 @@ def test_a_held_product_that_is_released_is_made_as_the_first_edition(dome: Dome
     assert dome.carry(change=gathering(dome)).trouble is None
     (product,) = dome.ledger.products()
     assert (product.edition, product.delivered) == (1, dict.fromkeys(("eso", "second"), "2026-02-22/cube_1.fits"))
+
+
+def changed(
+    dome: Dome, *trouble: Exception, version: str = "2", former: str = "", most: int = 0
+) -> Callable[[Route], Route]:
+    """Return a route that gathers with other settings."""
+    bundle = Bundle(dome.home / "bundles", trouble, version=version, former=former, most=most)
+    return lambda route: replace(route, works=route.works[:1], gather=bundle)
+
+
+def test_other_settings_make_no_delivered_product_again(dome: Dome) -> None:
+    dome.plant()
+    dome.carry(change=gathering(dome))
+    files, told = dome.files(), dome.told(FIRST)
+    for most in (0, 2, 3):
+        done = dome.carry(change=changed(dome, RuntimeError("nobody calls me"), most=most))
+        assert done.trouble is None
+    assert (dome.files(), dome.told(FIRST)) == (files, told)
+    (product,) = dome.ledger.products()
+    assert (product.edition, product.standing.bin) == (1, Bin.DELIVERED)
+
+
+def test_a_late_frame_is_gathered_with_the_settings_of_today(dome: Dome) -> None:
+    dome.plant(kinds=["light"] * 3)
+    dome.carry(change=gathering(dome))
+    dome.plant(kinds=["light"] * 4)
+    dome.carry(change=changed(dome, most=2))
+    made = [(product.key, product.frames) for product in dome.ledger.products()]
+    assert made == [("Sp2306-0502", 3), ("Sp2306-0502 part 2", 2)], "the first two are in a product already"
+
+
+def test_a_held_product_is_made_with_other_settings_as_the_same_one(dome: Dome) -> None:
+    dome.plant()
+    dome.carry(change=gathering(dome, Held("no two alike")))
+    (held,) = dome.ledger.products()
+    assert dome.carry(change=changed(dome)).trouble is None
+    (product,) = dome.ledger.products()
+    assert (product.id, product.edition, product.standing.bin) == (held.id, 1, Bin.DELIVERED)
+
+
+def test_an_archive_that_comes_later_gets_the_bytes_that_others_have_whatever_the_settings(dome: Dome) -> None:
+    dome.plant()
+
+    def first_alone(route: Route) -> Route:
+        return replace(gathering(dome)(route), deliveries={"eso": route.deliveries["eso"]})
+
+    dome.carry(change=first_alone)
+    assert dome.carry(change=changed(dome, RuntimeError("nobody calls me"))).trouble is None
+    assert dome.files("second") == dome.files("eso")
+    assert "cube_1.fits" in dome.files("eso")
+
+
+@pytest.mark.parametrize("trouble", [(), (Held("no two alike"),), (TryAgain("no memory"),)])
+def test_what_an_old_release_made_or_tried_keeps_its_identity(
+    dome: Dome, monkeypatch: pytest.MonkeyPatch, trouble: tuple[Exception, ...]
+) -> None:
+    def of_old_release(name: str, *parts: str) -> str:
+        return fingerprint(name, "1-old", *parts)
+
+    dome.plant()
+    with monkeypatch.context() as old:
+        old.setattr("nightferry.passes.gather.fingerprint", of_old_release)
+        dome.carry(change=changed(dome, *trouble, version="1-old"))
+    (before,) = dome.ledger.products()
+    files = dome.files()
+    held = bool(trouble) and isinstance(trouble[0], Held)
+    done = dome.carry(change=changed(dome, *([RuntimeError("nobody calls me")] if held else []), former="1-old"))
+    assert isinstance(done.trouble, Held) if held else done.trouble is None
+    (after,) = dome.ledger.products()
+    assert (after.id, after.edition) == (before.id, 1)
+    assert after.standing.bin is (Bin.HELD if held else Bin.DELIVERED)
+    assert held or "cube_1.fits" in dome.files()
+    if not trouble:
+        assert dome.files() == files
 
 
 def test_a_product_that_a_judge_held_goes_on_when_a_person_says_so(dome: Dome) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import botocore.session
 import pytest
 
-from nightferry.stores.s3.rows import instant, take_rows
+from nightferry.stores.s3.service import instant, take_rows
 
 SPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 ROW = "<Contents><Key>{}</Key><LastModified>{}</LastModified><ETag>&quot;x&quot;</ETag><Size>{}</Size></Contents>"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from nightferry.core.errors import Gone
-from nightferry.stores.sessions import Cut, Garbled, Line, Pool, Silence
+from nightferry.stores.kit.sessions import Cut, Garbled, Line, Pool, Silence
 
 
 @dataclass

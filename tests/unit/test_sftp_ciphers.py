@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from nightferry.stores.sftp import ciphers
-from nightferry.stores.sftp.ciphers import reordered_ciphers
+from nightferry.stores.sftp import process
+from nightferry.stores.sftp.process import reordered_ciphers
 
 USUAL = "chacha20-poly1305@openssh.com,aes128-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 
 
 @pytest.fixture(autouse=True)
 def _has_aes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ciphers, "_has_aes", lambda: True)
+    monkeypatch.setattr(process, "_has_aes", lambda: True)
 
 
 def told(settings: str, end: str = "") -> str:
@@ -37,7 +37,7 @@ def test_what_the_user_leaves_out_or_puts_first_is_left_as_it_is(settings: str) 
 
 
 def test_processor_without_aes_keeps_the_usual_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ciphers, "_has_aes", lambda: False)
+    monkeypatch.setattr(process, "_has_aes", lambda: False)
     assert reordered_ciphers(sys.executable, "-c", f"print('ciphers {USUAL}') # slow") == ""
 
 

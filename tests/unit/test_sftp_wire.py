@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightferry.stores.sessions import Garbled
+from nightferry.stores.kit.sessions import Garbled
 from nightferry.stores.sftp.wire import (
     LONGEST_PACKET,
     Attrs,

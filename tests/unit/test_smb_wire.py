@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, NoSpace, Occupied, TryAgain, Unreachable
-from nightferry.stores.sessions import Cut, Garbled
+from nightferry.stores.kit.sessions import Cut, Garbled
 from nightferry.stores.smb import wire
-from nightferry.stores.smb.guard import Cipher, Signing, envelope, sign, signer, verify
-from nightferry.stores.smb.status import Status, login_refusal, refusal, share_refusal
-from nightferry.stores.smb.wire import HEADER, Flag
+from nightferry.stores.smb.login import Cipher, Signing, envelope, sign, signer, verify
+from nightferry.stores.smb.wire import HEADER, Flag, Status, login_refusal, refusal, share_refusal
 
 READERS: list[Callable[[memoryview], object]] = [
     wire.read_header,

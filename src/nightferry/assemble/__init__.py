@@ -53,9 +53,12 @@ def idle_hands() -> Hands:
 
 
 @contextmanager
-def open_ledger(config: Config) -> Iterator[Ledger]:
-    """Open the configured ledger, and make it if it is not there yet."""
-    ledger = open_sql_ledger(ledger_url(config))
+def open_ledger(config: Config, *, reading: bool = False) -> Iterator[Ledger]:
+    """Open the configured ledger, and make it if it is not there yet.
+
+    One that is opened for ``reading`` is neither made nor changed, whichever version of nightferry wrote it.
+    """
+    ledger = open_sql_ledger(ledger_url(config), reading=reading)
     try:
         yield ledger
     finally:

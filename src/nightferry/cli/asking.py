@@ -40,7 +40,7 @@ def nights_command(place: Path | None, telescope: str | None, *, as_json: bool) 
     """Print the balance of every night."""
     config = api.load(place)
     api.telescope_names(config, [telescope] if telescope else [])
-    with api.open_ledger(config) as ledger:
+    with api.open_ledger(config, reading=True) as ledger:
         balances = ledger.balances(telescope)
         products = [] if as_json else latest_editions(ledger.products(telescope))
     if as_json:
@@ -57,7 +57,7 @@ def night_command(place: Path | None, telescope: str, word: str, *, as_json: boo
     """Print one night's frames, its cubes, and its balance."""
     config = api.load(place)
     api.telescope_names(config, [telescope])
-    with api.open_ledger(config) as ledger:
+    with api.open_ledger(config, reading=True) as ledger:
         night = _one_night(config, ledger, telescope, word)
         accounts = ledger.accounts(telescope, [night.date])
         products = ledger.products(telescope, [night.date])
@@ -136,7 +136,7 @@ def _digest(account: Account) -> str | None:
 def why_command(place: Path | None, text: str, *, as_json: bool) -> None:
     """Print the whole history of one frame or cube."""
     config = api.load(place)
-    with api.open_ledger(config) as ledger:
+    with api.open_ledger(config, reading=True) as ledger:
         account = api.find_any(ledger, text)
         members = members_of(ledger, account) if isinstance(account, Product) else []
     if isinstance(account, Product):
@@ -256,7 +256,7 @@ def held_command(place: Path | None, telescope: str | None, *, as_json: bool) ->
     """List what waits for a person; exits with 1 when anything does."""
     config = api.load(place)
     api.telescope_names(config, [telescope] if telescope else [])
-    with api.open_ledger(config) as ledger:
+    with api.open_ledger(config, reading=True) as ledger:
         accounts = ledger.accounts(telescope, None, [Bin.HELD])
         products = held_products(ledger, telescope)
     if as_json:
@@ -287,7 +287,7 @@ def _held_row(account: Account) -> list[Cell]:
 def release_command(place: Path | None, text: str, reason: str, *, drop: bool, dry_run: bool, as_json: bool) -> None:
     """Release one held frame or cube."""
     config = api.load(place)
-    with api.open_ledger(config) as ledger:
+    with api.open_ledger(config, reading=dry_run) as ledger:
         meant = api.find_any(ledger, text) if dry_run else api.release(ledger, text, reason, drop=drop)
     if as_json:
         say_json(product_json(meant) if isinstance(meant, Product) else _account_json(meant))

@@ -74,7 +74,7 @@ def _carry_each(
     prepare()
     workers = crew(config.crew.kind, config.crew.workers)  # one crew for all, so that they share the machine
     with ExitStack() as open_now:
-        ledger = open_now.enter_context(api.open_ledger(config))
+        ledger = open_now.enter_context(api.open_ledger(config, reading=orders.dry_run))
         open_now.callback(workers.shutdown)
         shown = open_now.enter_context(ExitStack())
         watcher = shown.enter_context(onlooker(quiet=as_json))

@@ -19,6 +19,7 @@ from nightferry.config.load import effective_source
 from nightferry.config.secrets import read_secret
 from nightferry.core.errors import Misconfigured, NightferryError
 from nightferry.core.store import Entry, Store
+from nightferry.ledger.sqlite import database_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ def _try(what: str, look: Callable[[], str]) -> Check:
 
 
 def _ledger(config: Config) -> str:
-    with api.open_ledger(config) as ledger:
+    there = database_path(ledger_url(config)).exists()  # whether one can be made is seen by making it
+    with api.open_ledger(config, reading=there) as ledger:
         nights = sum(1 for _ in ledger.balances())
     return f"{ledger_url(config)}: {nights:,} nights"
 
@@ -159,7 +161,7 @@ def _archive(config: Config, name: str) -> str:
         and not folder.exists()
         and folder.parent.is_dir()
     ):
-        with api.open_ledger(config) as ledger:
+        with api.open_ledger(config, reading=True) as ledger:
             if is_unused(config, ledger, name):
                 return "not there yet; made before the first delivery"
     store = archive_store(config.archive[name])

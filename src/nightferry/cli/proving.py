@@ -24,7 +24,7 @@ _MOST_ROWS = 40
 def clear_command(place: Path | None, telescope: str, nights: Sequence[str], *, dry_run: bool, as_json: bool) -> None:
     """Delete what is proven delivered, and say why the rest stays."""
     config = api.load(place)
-    with api.open_ledger(config) as ledger, onlooker(quiet=True) as watcher:
+    with api.open_ledger(config, reading=dry_run) as ledger, onlooker(quiet=True) as watcher:
         hands = api.Hands(watcher, threading.Event())
         answers = api.clear(config, ledger, telescope, nights, dry_run=dry_run, hands=hands)
     for answer in answers if as_json else ():
@@ -191,7 +191,7 @@ def _tell_finding(telescope: str, finding: Finding, *, as_json: bool) -> None:
 def restore_command(place: Path | None, frame: str, into: Path, *, dry_run: bool, as_json: bool) -> None:
     """Rebuild one raw file, and tell where it stands and of what it was made."""
     config = api.load(place)
-    with api.open_ledger(config) as ledger:
+    with api.open_ledger(config, reading=True) as ledger:
         done = api.restore(config, ledger, frame, into, dry_run=dry_run)
     if as_json:
         say_json(

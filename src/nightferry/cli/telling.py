@@ -22,7 +22,7 @@ def alerts_command(place: Path | None, word: str, *, last: int, as_json: bool) -
         raise Misconfigured(f"alerts {word!r}: expected one of {', '.join(WORDS)}")
     config = api.load(place)
     channels = tuple(dict.fromkeys(config.alerts.urls))
-    with api.open_ledger(config) as ledger:
+    with api.open_ledger(config, reading=word == "list") as ledger:
         outbox = ledger.outbox
         if word != "list":
             if not channels:

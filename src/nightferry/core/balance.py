@@ -34,12 +34,14 @@ class Expectation:
     """What a telescope's route asks of each frame: its steps in order, and the archives to deliver to.
 
     ``versions`` maps each step's name to its present version: a frame held by an older version is open again.
+    ``former`` is what old releases called the versions of the very same settings, which count as the present ones.
     A delivery may be named by its stage (``deliver to library``), because archives have settings of their own.
     """
 
     steps: tuple[str, ...]
     archives: tuple[str, ...]
     versions: Mapping[str, str] = field(default_factory=dict)
+    former: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ def _open_standing(key: _Key, history: _History, expected: Expectation) -> Stand
         ended_us = last.started_us + round(last.seconds * 1_000_000)
         return Standing(Bin.FAILED, last.reason, stage, ended_us + backoff_us(history.failures[key]))
     present = expected.versions.get(stage) or expected.versions.get(key[0]) or last.version
-    if last.version != present:
+    if last.version not in {present, expected.former.get(key[0])}:
         return Standing(Bin.PENDING, "the step is a newer version than the one that held it", stage)
     return Standing(Bin.HELD, last.reason, stage)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nightferry.core.instant import Instant
+from nightferry.core.version import Settings
 
 #: Pixel scales that no telescope of ours goes beyond, in arcseconds: the default limits.
 SCALES = (0.02, 30.0)
@@ -41,3 +42,25 @@ class Context:
     hints: Mapping[str, str] = field(default_factory=dict)
     strip_history: bool = False
     software: str = "nightferry"
+
+
+def context_settings(context: Context) -> Settings:
+    """Return what a context decides in a header, by name; when it is written, and by which release, decides nothing."""
+    return {
+        "telescop": context.telescop,
+        "instrume": context.instrume,
+        "origin": context.origin,
+        "observer": context.observer,
+        "pi": context.pi,
+        "program": context.program,
+        "site": site_settings(context.site),
+        "scales": list(context.scales),
+        "strip_history": context.strip_history,
+    }
+
+
+def site_settings(site: Site | None) -> Settings:
+    """Return a site by name: degrees, north and east positive; metres."""
+    if site is None:
+        return {}
+    return {"latitude": site.latitude, "longitude": site.longitude, "elevation": site.elevation}

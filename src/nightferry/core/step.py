@@ -89,6 +89,11 @@ class Work(Step[Frame], Protocol):
         """Whether it only says yes or no, so that a person's release overrules it (validate)."""
         ...
 
+    @property
+    def former(self) -> str:
+        """What old releases called the version of the very same settings; empty for a step that they had not."""
+        ...
+
     def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
         """Tell what an earlier call left of this input, from its receipt, which says done."""
         ...
@@ -115,6 +120,11 @@ class Gather(Stage, Protocol):
     is never overwritten. Picklable, as a work is: the crew calls it.
     """
 
+    @property
+    def former(self) -> str:
+        """What old releases called the version of the very same settings; empty for a step that they had not."""
+        ...
+
     def groups(self, frames: Sequence[Frame]) -> tuple[Sequence[Group], Sequence[tuple[Frame, str]]]:
         """Sort a night's frames into groups, by name and facts alone.
 
@@ -131,5 +141,5 @@ class Gather(Stage, Protocol):
         ...
 
     def recall(self, group: Group, receipt: Receipt) -> Frame | None:
-        """Tell the product that an earlier call left on the shelf; None when it is there no more."""
+        """Return the product that an earlier call made, on the shelf still or not; None when the receipt names none."""
         ...

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
-from nightferry.core.context import Context
+from nightferry.core.context import Context, context_settings
 from nightferry.core.errors import Held
 from nightferry.core.frame import fingerprint
 from nightferry.core.instant import Instant, parse_instant
+from nightferry.core.version import digest_of
 from nightferry.cubes.common import SKY, Common, lay_over
 from nightferry.cubes.group import Group
 from nightferry.cubes.source import Source
@@ -16,7 +17,8 @@ from nightferry.cubes.times import Seen, times_of
 from nightferry.formats.cards import Card, Value
 from nightferry.formats.findings import plain_text
 from nightferry.headers.canonical import Canonical, Finding, ImageType
-from nightferry.headers.profiles import Profile, make_header
+from nightferry.headers.profiles import Profile, make_header, profile_settings
+from nightferry.headers.profiles.former import context_text, profile_text
 from nightferry.headers.profiles.values import Span
 
 #: What a cube's header tells of all frames together; each frame's own is in the table, even where all are equal.
@@ -37,14 +39,23 @@ class Head:
 
 
 def identity_of(group: Group, profile: Profile, context: Context) -> str:
-    """Return what distinguishes this very cube from all others: its frames, and what decides how they are joined."""
-    settled = replace(context, written=None, hints={}, software="")
-    return fingerprint("cube 1", repr(profile), repr(settled), group.set, *(each.identity for each in group.sources))
+    """Return what parts this very cube from all others: its frames, and what decides how they are joined."""
+    settings = digest_of({"context": context_settings(context), "profile": profile_settings(profile)})
+    return fingerprint("cube 2", settings, group.set, *(each.identity for each in group.sources))
 
 
-def make_head(group: Group, profile: Profile, context: Context, *, version: int = 1) -> Head:
+def former_identity_of(group: Group, profile: Profile, context: Context) -> str:
+    """Return the identity that old releases gave this very cube."""
+    texts = profile_text(profile), context_text(context, software="")
+    return fingerprint("cube 1", *texts, group.set, *(each.identity for each in group.sources))
+
+
+def make_head(
+    group: Group, profile: Profile, context: Context, *, version: int = 1, identity: str | None = None
+) -> Head:
     """Make a cube's header and columns; reads the frames' headers once more.
 
+    ``identity`` is the one that a cube had which is made alike again, where that is not its present one.
     Raises `Held` with every error of the header, and `Changed` for a frame that is another now.
     """
     common = lay_over(group.sources)
@@ -57,7 +68,7 @@ def make_head(group: Group, profile: Profile, context: Context, *, version: int 
         end=max(ends) if len(ends) == len(told) else None,
         key=plain_text(group.key),
         set=group.set,
-        id=identity_of(group, profile, context),
+        id=identity or identity_of(group, profile, context),
         version=version,
         part=group.part,
     )

@@ -8,7 +8,7 @@ it read stays true until it commits.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
-from nightferry.core.errors import Misconfigured
+from nightferry.core.errors import Misconfigured, NoSpace
 from nightferry.ledger.made import restate_all_products
-from nightferry.ledger.place import prepare_file
+from nightferry.ledger.place import prepare_file, refuse_network
 from nightferry.ledger.revision import HEAD
 from nightferry.ledger.schema import VERSION_TABLE, metadata
 from nightferry.ledger.sqlite import NARROW, SETTINGS, WIDE, database_path, explain
@@ -90,15 +90,87 @@ def open_database(url: str, *, wait: float) -> Database:
         poolclass=QueuePool,
         pool_reset_on_return="rollback",
     )
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
-    database = Database(engine, path, wait)
+    database = _database(engine, path, wait)
     try:
         _bring_up(database)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def open_to_read(url: str, *, wait: float) -> Database:
+    """Open the database of a ledger URL to answer questions; it is neither made, migrated nor otherwise changed.
+
+    A ledger of an older schema answers through a copy that is migrated in its place, and one that is not there yet
+    through an empty one. SQLite keeps such a copy in a file without a name, so nothing is left of it at the end.
+    Raises what `open_database` does.
+    """
+    path = database_path(url)
+    refuse_network(path)
+    if not _is_there(path):
+        return _copy(path, None, wait)
+
+    def connect() -> sqlite3.Connection:
+        found = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=wait, check_same_thread=False)
+        found.execute("PRAGMA query_only = ON")
+        return found
+
+    database = _database(create_engine("sqlite://", creator=connect, poolclass=QueuePool), path, wait)
+    try:
+        with database.reading() as connection:
+            if not _outdated(connection, path):
+                return database
+        with database.explained(), closing(connect()) as source:
+            copy = _copy(path, source, wait)
+    except BaseException:
+        database.close()
+        raise
+    database.close()
+    return copy
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything at the path; a folder that nobody may look into is no answer."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as err:
+        raise Misconfigured(
+            f"cannot open the ledger {path}: {err.strerror or err}; give this user the right to read that file and its "
+            "folder, or set [ledger] url to another file"
+        ) from err
+    return True
+
+
+def _copy(path: Path, source: sqlite3.Connection | None, wait: float) -> Database:
+    """Copy a ledger, or make an empty one, in a temporary file of SQLite's own, and migrate that."""
+    copied = sqlite3.connect("", check_same_thread=False)
+    # the file has no name, so this connection is all there is of it, and who asks at once takes turns
+    engine = create_engine("sqlite://", creator=lambda: copied, poolclass=QueuePool, pool_size=1, max_overflow=0)
+    database = _database(engine, path, wait)
+    try:
+        if source is not None:
+            source.backup(copied)
+        _upgrade(database)
+        copied.execute("PRAGMA query_only = ON")  # what is written here would be lost
+    except NoSpace as err:
+        copied.close()
+        raise NoSpace(
+            f"no room for a copy of the ledger {path}, which an older nightferry wrote: make room in the folder for "
+            "temporary files (TMPDIR names it), or bring the ledger up to date with: nightferry run"
+        ) from err
+    except BaseException:
+        copied.close()
+        raise
+    return database
+
+
+def _database(engine: Engine, path: Path, wait: float) -> Database:
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    return Database(engine, path, wait)
 
 
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -127,15 +199,27 @@ def _bring_up(database: Database) -> None:
     with database.reading() as connection:
         outdated = _outdated(connection, database.path)
     _write_ahead(database)
-    if not outdated:
-        return
-    with database.writing() as connection:
-        if not _outdated(connection, database.path):  # another process did it while we waited for the lock
-            return
-        if _tables(connection):
-            _migrate(connection)
-        else:
-            _make(connection)
+    if outdated:
+        _upgrade(database)
+
+
+def _upgrade(database: Database) -> None:
+    """Make the tables of a new ledger, or migrate those of an older one, in one transaction."""
+    try:
+        with database.writing() as connection:
+            if not _outdated(connection, database.path):  # another process did it while we waited for the lock
+                return
+            if _tables(connection):
+                _migrate(connection)
+            else:
+                _make(connection)
+    except NoSpace as err:
+        raise NoSpace(f"{err} (it was to be brought to schema {HEAD}, and is as it was)") from err.__cause__
+    except DatabaseError as err:  # what `explain` knows nothing of
+        raise Misconfigured(
+            f"the ledger {database.path} cannot be brought to schema {HEAD}: {err.orig}; it is as it was: go on with "
+            "the nightferry that wrote it, and report this message"
+        ) from err
 
 
 def _outdated(connection: Connection, path: Path) -> bool:

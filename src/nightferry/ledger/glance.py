@@ -1,8 +1,8 @@
 """A glance at the ledger, with Python's own `sqlite3`, for a command that must answer at once.
 
 SQLAlchemy takes longer to import than a million receipts take to answer. What a glance cannot open as it is (a ledger
-that is not there yet, of an older version, damaged) is opened as for work, which makes it, migrates it, or says what is
-wrong with it.
+that is not there yet, of an older version, damaged) is opened as for any other question, which answers from a copy or
+says what is wrong with it. No glance makes or changes a ledger.
 """
 
 import sqlite3
@@ -64,7 +64,7 @@ def glance(url: str) -> Iterator[Telling]:
         return
     from nightferry.ledger.sql import open_ledger  # noqa: PLC0415 - see above
 
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_ledger(url, reading=True)) as ledger:
         yield ledger
 
 
@@ -82,6 +82,6 @@ def _opened(path: Path) -> sqlite3.Connection | None:
         if connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]:
             return connection
     except sqlite3.DatabaseError:
-        pass  # opening it for work tells the reason
+        pass  # opening it in the other way tells the reason
     connection.close()
     return None

@@ -154,14 +154,20 @@ def receipt_row(seq: int, receipt: Receipt) -> dict[str, Value]:
 
 def expectation_from(steps: str, archives: str, versions: str) -> Expectation:
     """Make an expectation of its row."""
-    return Expectation(tuple(json.loads(steps)), tuple(json.loads(archives)), json.loads(versions))
+    told: dict[str, str | list[str]] = json.loads(versions)
+    texts = {name: [text] if isinstance(text, str) else text for name, text in told.items()}
+    present = {name: words[0] for name, words in texts.items()}
+    former = {name: words[1] for name, words in texts.items() if len(words) > 1}
+    return Expectation(tuple(json.loads(steps)), tuple(json.loads(archives)), present, former)
 
 
 def expectation_row(telescope: str, expected: Expectation) -> dict[str, Value]:
     """Make the row of an expectation."""
+    former = expected.former
+    versions = {name: [text, former[name]] if name in former else text for name, text in expected.versions.items()}
     return {
         "telescope": telescope,
         "steps": json.dumps(list(expected.steps)),
         "archives": json.dumps(list(expected.archives)),
-        "versions": json.dumps(dict(expected.versions), sort_keys=True),
+        "versions": json.dumps(versions, sort_keys=True),
     }

@@ -144,7 +144,7 @@ expectations = Table(
     Column("telescope", Text, primary_key=True),
     Column("steps", Text, nullable=False),  # JSON array of names, in order
     Column("archives", Text, nullable=False),  # JSON array of names
-    Column("versions", Text, nullable=False),  # JSON object: step to version
+    Column("versions", Text, nullable=False),  # JSON object: step to version, or to it and the former one
 )
 
 contacts = Table(

@@ -16,7 +16,7 @@ from nightferry.core.receipt import Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledger import answers, queries
 from nightferry.ledger.contacts import note_contact
-from nightferry.ledger.database import Database, open_database
+from nightferry.ledger.database import Database, open_database, open_to_read
 from nightferry.ledger.derive import expectations_of, pages, restate_all, restate_open
 from nightferry.ledger.made import restate_all_products
 from nightferry.ledger.outbox import SqlOutbox
@@ -26,13 +26,15 @@ from nightferry.ledger.sqlite import PATIENCE
 from nightferry.ledger.writing import append_receipts, append_sightings
 
 
-def open_ledger(url: str, *, wait: float = PATIENCE) -> "SqlLedger":
+def open_ledger(url: str, *, wait: float = PATIENCE, reading: bool = False) -> "SqlLedger":
     """Open the ledger of a URL such as ``sqlite:////var/lib/nightferry/ledger.db``, and make it if it is not there.
 
-    ``wait`` is how many seconds a writer waits for another process. Raises `Misconfigured` when no ledger can be
-    there (a network file system, another program's database, a newer nightferry's), `Busy` when it is locked.
+    One that is opened for ``reading`` is neither made nor changed: of an older version it answers as a newer one would,
+    and takes no receipts. ``wait`` is how many seconds a writer waits for another process. Raises `Misconfigured` when
+    no ledger can be there (a network file system, another program's database, a newer nightferry's), `Busy` when it is
+    locked.
     """
-    return SqlLedger(open_database(url, wait=wait))
+    return SqlLedger(open_to_read(url, wait=wait) if reading else open_database(url, wait=wait))
 
 
 @dataclass(frozen=True, slots=True)

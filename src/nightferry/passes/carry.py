@@ -295,7 +295,7 @@ class _Carrier:
         for told in answer.answers:
             item, work = cargo[told.origin], self.works[told.place]
             receipt = receipt_of(
-                told.result, work, told.started_us, frame=told.origin, version=self._versions[told.place]
+                told.result, work, told.started_us, frame=told.origin, version=self._versions[told.place].text
             )
             self._note(item, receipt)
             cargo[told.origin] = replace(item, receipts=(*item.receipts, receipt))
@@ -313,7 +313,7 @@ class _Carrier:
         (item,) = job.cargo
         reason = "a bug in nightferry, or a machine out of memory: the worker process died of this frame, twice"
         result = Result(item.sighting, Outcome.BROKEN, reason)
-        self._note(item, receipt_of(result, self.works[0], job.started_us, version=self._versions[0]))
+        self._note(item, receipt_of(result, self.works[0], job.started_us, version=self._versions[0].text))
 
     def _try_again(self, item: Cargo, store: str) -> None:
         """Have a frame tried again after a pause, from the pull on if its working file is gone."""

@@ -15,12 +15,14 @@ from datetime import UTC, date, datetime, timedelta
 from nightferry.core.balance import Bin, Expectation, OpenStage, dropped, open_stages, overruled, stage_name
 from nightferry.core.errors import Held, NightferryError, TryAgain
 from nightferry.core.frame import Fact, Frame, FrameId, fingerprint
-from nightferry.core.ledger import Account, Ledger, proof_of
+from nightferry.core.ledger import Account, Ledger, proof_of, proven
 from nightferry.core.night import evening_at
+from nightferry.core.product import Product
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Gather, Group, Grouping, Lane, Work
 from nightferry.core.store import StorePath
+from nightferry.core.version import Version
 from nightferry.passes.attempt import attempt, host_name, receipt_of
 from nightferry.passes.route import Route, now_us
 from nightferry.passes.sun import night_hours
@@ -89,18 +91,80 @@ class _Item:
 def _items(
     step: Gather, ledger: Ledger, groups: Sequence[Group], members: Mapping[FrameId, tuple[Frame, Account]]
 ) -> Iterator[_Item]:
-    """Tell of each group of a night's delivered frames what is known of it."""
+    """Yield what is known of each group of a night's delivered frames.
+
+    A product is known by its group and members, whatever the version of the step. Where other settings would only sort
+    members anew that are in delivered products already, those products stay as they are.
+    """
+    settled: dict[FrameId, _Item] = {}
     for group in groups:
-        identity = FrameId(fingerprint(step.name, step.version, group.key, *(frame.id for frame in group.members)))
         ours = {frame.id: members[frame.id][1] for frame in group.members}
-        before = {
-            str(receipt.proof["in"])
-            for account in ours.values()
-            for receipt in account.receipts
-            if receipt.step == step.name and receipt.outcome is Outcome.DONE and receipt.proof.get("key") == group.key
-        }
-        edition = len(before - {identity}) + 1
-        yield _Item(identity, replace(group, edition=edition), tuple(ledger.history(identity)), ours)
+        item = _known(step, ledger, group, ours)
+        others = None if item.receipts else _sorted_before(step, ledger, group, members)
+        if others is None:
+            yield item
+        else:
+            settled |= {other.identity: other for other in others}
+    yield from settled.values()
+
+
+def _known(step: Gather, ledger: Ledger, group: Group, ours: Mapping[FrameId, Account]) -> _Item:
+    """Return what is known of a group: by the product that its members are in, or by its identity."""
+    before = {product for account in ours.values() for product in _products_of(step, account, group.key, Outcome.DONE)}
+    inside = [list(_products_of(step, account, group.key)) for account in ours.values()]
+    in_all = [product for product in reversed(inside[0]) if all(product in products for products in inside)]
+    frames = [frame.id for frame in group.members]
+    identity = FrameId(fingerprint(step.name, group.key, *frames))
+    former = FrameId(fingerprint(step.name, step.former, group.key, *frames))
+    for known in dict.fromkeys((identity, former, *in_all)):
+        if not (receipts := tuple(ledger.history(known))):
+            continue
+        made = Product(known, group.members[0].night, receipts)
+        if made.frames == len(frames):
+            return _Item(known, replace(group, edition=made.edition), receipts, ours)
+    return _Item(identity, replace(group, edition=len(before) + 1), (), ours)
+
+
+def _products_of(step: Gather, account: Account, key: str, outcome: Outcome | None = None) -> Iterator[FrameId]:
+    """Yield the products of a key that a frame was put into, oldest first; without an outcome held ones, too."""
+    for receipt in account.receipts:
+        if receipt.step == step.name and receipt.proof.get("key") == key and outcome in {None, receipt.outcome}:
+            yield FrameId(str(receipt.proof["in"]))
+
+
+def _sorted_before(
+    step: Gather, ledger: Ledger, group: Group, members: Mapping[FrameId, tuple[Frame, Account]]
+) -> list[_Item] | None:
+    """Return the delivered products of other settings that all of a group's members are in; None where any is in none.
+
+    Those of which other members are not at hand today are left alone.
+    """
+    found: dict[FrameId, _Item | None] = {}
+    for frame in group.members:
+        last = _last_product(step, members[frame.id][1])
+        if last is None or Version(step.version, step.former).counts(last.version):
+            return None
+        identity = FrameId(str(last.proof["in"]))
+        if identity in found:
+            continue
+        inside = [(frame, account) for frame, account in members.values() if _is_in(step, account, identity)]
+        product = Product(identity, frame.night, tuple(ledger.history(identity)))
+        if not product.delivered:
+            return None
+        whole = Group(product.key, tuple(frame for frame, _ in inside), product.edition)
+        item = _Item(identity, whole, product.receipts, {frame.id: account for frame, account in inside})
+        found[identity] = item if len(inside) == product.frames else None
+    return [item for item in found.values() if item is not None]
+
+
+def _last_product(step: Gather, account: Account) -> Receipt | None:
+    """Return the receipt of the last product that a frame was put into."""
+    put = (receipt for receipt in reversed(account.receipts) if receipt.step == step.name and "in" in receipt.proof)
+    return next(put, None)
+
+
+def _is_in(step: Gather, account: Account, product: FrameId) -> bool:
+    return any(receipt.step == step.name and receipt.proof.get("in") == product for receipt in account.receipts)
 
 
 def _leave_out(step: Gather, ledger: Ledger, onlooker: Onlooker, left: Sequence[tuple[Account, str]]) -> None:
@@ -148,7 +212,8 @@ def _advance(route: Route, ledger: Ledger, item: _Item, onlooker: Onlooker, *, p
     steps = (route.gather.name, *(judge.name for judge in judges))
     versions = {route.gather.name: route.gather.version} | {judge.name: judge.version for judge in judges}
     versions |= {stage_name("deliver", name): step.version for name, step in route.deliveries.items()}
-    expected = Expectation(steps, tuple(route.deliveries), versions)
+    former = {route.gather.name: route.gather.former} | {judge.name: judge.former for judge in judges}
+    expected = Expectation(steps, tuple(route.deliveries), versions, former)
     now = now_us()
     stages = open_stages(item.receipts, expected)
     due = [stage for stage in stages if stage.standing.due(now, retry=not patient)]
@@ -156,8 +221,8 @@ def _advance(route: Route, ledger: Ledger, item: _Item, onlooker: Onlooker, *, p
         return _waiting(item, stages)
     made = [receipt for receipt in item.receipts if receipt.step == route.gather.name]
     done = next((receipt for receipt in reversed(made) if receipt.outcome is Outcome.DONE), None)
-    product = route.gather.recall(item.group, done) if done is not None else None
-    if product is None or due[0].step != "deliver":
+    product = _as_made(route, route.gather, item, done) if done and due[0].step == "deliver" else None
+    if product is None:
         group = replace(item.group, memory=dict(done.proof) if done else {})
         asked = [judge for judge in judges if judge.name not in overruled(item.receipts)]
         receipts, product = _make(route, route.gather, asked, replace(item, group=group))
@@ -171,6 +236,31 @@ def _advance(route: Route, ledger: Ledger, item: _Item, onlooker: Onlooker, *, p
     if not bad and not any(stage.step == "deliver" and stage not in due for stage in stages):
         product.file.unlink(missing_ok=True)
     return _trouble(bad[0]) if bad else None
+
+
+def _as_made(route: Route, step: Gather, item: _Item, done: Receipt) -> Frame | None:
+    """Return a product as it was made, from the shelf or from an archive; None when it must be made again."""
+    product = step.recall(item.group, done)
+    if product is None or _is_here(product):
+        return product
+    for archive, delivery in route.deliveries.items():
+        told = proven(item.receipts, archive)
+        name = told.delivery.proof.get("name") if told.delivery is not None and not told.doubt else None
+        if isinstance(name, str):
+            route.shelf.require_room(product.size)
+            try:
+                fetch_back(delivery.store, StorePath(name), product.digest, product.file)
+            except NightferryError:  # another archive may have it, and an audit tells of this one
+                continue
+            return product
+    return None
+
+
+def _is_here(frame: Frame) -> bool:
+    try:
+        return frame.file.stat().st_size == frame.size
+    except OSError:
+        return False
 
 
 def _waiting(item: _Item, stages: Sequence[OpenStage]) -> NightferryError | None:
@@ -240,11 +330,8 @@ class _Once:
 def _restock(route: Route, item: _Item) -> None:
     """Fetch those members back from an archive that are on the shelf no more."""
     for frame in item.group.members:
-        try:
-            if frame.file.stat().st_size == frame.size:
-                continue
-        except OSError:
-            pass
+        if _is_here(frame):
+            continue
         route.shelf.require_room(frame.size)
         for receipt in item.accounts[frame.id].receipts:
             name, delivery = receipt.proof.get("name"), route.deliveries.get(receipt.target)

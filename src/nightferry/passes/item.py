@@ -8,6 +8,7 @@ from nightferry.core.frame import Digest, Frame, FrameId, Sighting
 from nightferry.core.ledger import Account
 from nightferry.core.receipt import Receipt
 from nightferry.core.step import Work
+from nightferry.core.version import Version
 from nightferry.passes.processing import passage_of, versions_of
 from nightferry.passes.route import Route, now_us
 from nightferry.steps.deliver import Deliver
@@ -70,7 +71,7 @@ def cargoes(route: Route, works: Sequence[Work], accounts: Iterable[Account], *,
 
 
 def _with_memory(
-    route: Route, works: Sequence[Work], versions: Sequence[str], cargo: Cargo, receipts: tuple[Receipt, ...]
+    route: Route, works: Sequence[Work], versions: Sequence[Version], cargo: Cargo, receipts: tuple[Receipt, ...]
 ) -> Cargo:
     """Add what the ledger remembers of the works; a product that is on the shelf needs no raw frame beside it."""
     raw = cargo.frame or described_frame(cargo.sighting, receipts, route.shelf)

@@ -7,7 +7,7 @@ cards has the frames judged again that were held for the old ones.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nightferry.core.balance import overruled
@@ -15,6 +15,7 @@ from nightferry.core.errors import NightferryError, TryAgain
 from nightferry.core.frame import Digest, Frame, FrameId, fingerprint
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Work
+from nightferry.core.version import Version
 from nightferry.passes.attempt import attempt
 from nightferry.steps.deliver import changed_here, taken_away
 
@@ -56,16 +57,23 @@ class Passed:
     trouble: NightferryError | None = None
 
 
-def versions_of(works: Sequence[Work]) -> tuple[str, ...]:
-    """Tell each work's version as receipts have it, which covers the works before it."""
-    versions: list[str] = []
-    for work in works:
-        above = versions[-1] if versions else ""
-        versions.append(f"{work.version}-{fingerprint(above)[:8]}" if above else work.version)
-    return tuple(versions)
+def versions_of(works: Sequence[Work]) -> tuple[Version, ...]:
+    """Return each work's version as receipts have it, which covers the works before it."""
+    present, former = _chained(work.version for work in works), _chained(work.former for work in works)
+    return tuple(map(Version, present, former))
 
 
-def passage_of(works: Sequence[Work], versions: Sequence[str], frame: Frame, receipts: Sequence[Receipt]) -> Passage:
+def _chained(versions: Iterable[str]) -> list[str]:
+    """Add to each version, in short, the one before it."""
+    chained: list[str] = []
+    for version in versions:
+        chained.append(f"{version}-{fingerprint(chained[-1])[:8]}" if chained else version)
+    return chained
+
+
+def passage_of(
+    works: Sequence[Work], versions: Sequence[Version], frame: Frame, receipts: Sequence[Receipt]
+) -> Passage:
     """Tell where a frame stands in the chain of works, from its receipts and what is on the shelf.
 
     What a work made counts while its version does. Where an archive has the product already, it counts whatever the
@@ -81,7 +89,7 @@ def passage_of(works: Sequence[Work], versions: Sequence[str], frame: Frame, rec
     whole = True  # nothing before was missing
     for place, (work, version) in enumerate(zip(works, versions, strict=True)):
         receipt = done.get(work.name)
-        good = receipt is not None and latest[work.name] is Outcome.DONE and (kept or receipt.version == version)
+        good = receipt is not None and latest[work.name] is Outcome.DONE and (kept or version.counts(receipt.version))
         if work.judges:
             if receipt is not None and good:
                 passed.add(work.name)

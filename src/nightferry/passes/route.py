@@ -47,9 +47,11 @@ class Route:
         """What the route asks of each frame."""
         works = [work.name for work in self.works]
         versions = {"pull": self.pull.version, "verify": self.verify.version}
-        versions |= dict(zip(works, versions_of(self.works), strict=True))
+        chained = dict(zip(works, versions_of(self.works), strict=True))
+        versions |= {name: version.text for name, version in chained.items()}
         versions |= {stage_name("deliver", name): step.version for name, step in self.deliveries.items()}
-        return Expectation(("pull", "verify", *works, "deliver"), tuple(self.deliveries), versions)
+        former = {name: version.former for name, version in chained.items()}
+        return Expectation(("pull", "verify", *works, "deliver"), tuple(self.deliveries), versions, former)
 
     @property
     def steps(self) -> tuple[str, ...]:

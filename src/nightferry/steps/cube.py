@@ -17,7 +17,7 @@ from nightferry.core.instant import instant_of
 from nightferry.core.store import BUFFER_SIZE
 from nightferry.cubes import Group, LeftOut, Plan, Source, Wishes, plan, read_source, split_cube, write_cube
 from nightferry.cubes import Settings as Reading
-from nightferry.cubes.head import Head, identity_of, make_head
+from nightferry.cubes.head import Head, former_identity_of, identity_of, make_head
 from nightferry.cubes.names import cube_name, is_cube_name
 from nightferry.cubes.source import opened
 from nightferry.cubes.split import Piece
@@ -164,6 +164,7 @@ def _make(group: Group, library: _Library, settings: CubeSettings, moved: Moved)
     left: list[LeftOut] = []
     while True:
         there = library.cubes.get(identity_of(group, profile, context))
+        there = there or library.cubes.get(former_identity_of(group, profile, context))
         if there is not None and _holds(there[0], group):
             return Cubed(group, there[0], there[1], there[0].stat().st_size, left=tuple(left), was_there=True)
         version = before + 1

@@ -10,20 +10,23 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nightferry.core.context import context_settings
 from nightferry.core.errors import Changed, Held
-from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
+from nightferry.core.frame import Fact, Frame, FrameId, Role
 from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Group
+from nightferry.core.version import Settings, version_of
 from nightferry.cubes import Group as Planes
 from nightferry.cubes import Source, Traits, Wishes, read_source, sort_out, traits_from, write_cube
-from nightferry.cubes.head import Head, make_head
+from nightferry.cubes.head import Head, former_identity_of, identity_of, make_head
 from nightferry.cubes.names import MOST_DIGITS, cube_name
 from nightferry.cubes.write import Damaged, Written
 from nightferry.disk.errors import translated
 from nightferry.disk.files import WholeFile, finish, make_folders, name_anew, part_beside
 from nightferry.headers.canonical import ImageType, Severity
-from nightferry.headers.profiles import Profile
+from nightferry.headers.profiles import Profile, profile_settings
+from nightferry.headers.profiles.former import context_text, former_version, profile_text, text_of
 from nightferry.steps.claims import claim
 from nightferry.steps.cube import CubeSettings
 from nightferry.steps.products import NAMES, TRAITS, named_beside
@@ -47,9 +50,25 @@ class Cube:
     @property
     def version(self) -> str:
         """Changes with the step, its settings and the file of the profile."""
-        context = replace(self.settings.context, written=None, hints={}, software="")
-        wishes = replace(self.settings.wishes, longitude=None, night=None)
-        return f"{self.form}-{fingerprint(repr(context), repr(self._profile), repr(wishes))[:12]}"
+        wishes = self.settings.wishes
+        settings: Settings = {
+            "context": context_settings(self.settings.context),
+            "profile": profile_settings(self._profile),
+            "max_frames": wishes.max_frames or None,
+            "max_size": wishes.max_bytes or None,
+            "odd": wishes.odd,
+        }
+        return version_of(self.form, settings)
+
+    @property
+    def former(self) -> str:
+        """What the version of these settings was called before it was a digest of named settings."""
+        wishes = self.settings.wishes
+        told = text_of(
+            "Wishes", max_frames=wishes.max_frames, max_bytes=wishes.max_bytes, odd=wishes.odd, longitude=None,
+            night=None,
+        )  # fmt: skip
+        return former_version(context_text(self.settings.context, software=""), profile_text(self._profile), told)
 
     @property
     def _profile(self) -> Profile:
@@ -82,7 +101,8 @@ class Cube:
         self.shelf.require_room(planes.size)
         stamp = _stamp(group)
         context = replace(self.settings.context, written=stamp)
-        head = make_head(planes, self._profile, context, version=group.edition)
+        known_as = self._known_as(planes, group)
+        head = make_head(planes, self._profile, context, version=group.edition, identity=known_as)
         name = self._name(planes, group, identity, folder)
         place = folder / CUBES / identity
         done = _written(place, planes.sources, head)
@@ -95,12 +115,12 @@ class Cube:
         proof: dict[str, Fact] = {
             "name": name, "product": identity, "size": done.size, "digest": digest, "datasum": _sums(done),
             "frames": len(group.members), "key": group.key, "edition": group.edition, "written": stamp.iso(6),
-            "warnings": "; ".join(warnings),
+            "cube_id": known_as, "warnings": "; ".join(warnings),
         }  # fmt: skip
         return Result(group.members[0], Outcome.DONE, "", proof, product)
 
     def recall(self, group: Group, receipt: Receipt) -> Frame | None:
-        """Tell the cube that an earlier call left on the shelf; None when it is there no more."""
+        """Return the cube that an earlier call made, on the shelf still or not; None when the receipt names none."""
         first, told = group.members[0], receipt.proof
         identity, size, name = told.get("product"), told.get("size"), told.get("name")
         if receipt.digest is None or not (
@@ -108,8 +128,6 @@ class Cube:
         ):
             return None
         place = self.shelf.folder(first.night) / CUBES / identity
-        if not place.is_file() or place.stat().st_size != size:
-            return None
         facts: dict[str, Fact] = {"datasum": told.get("datasum"), "name": name}
         return Frame(
             FrameId(identity), receipt.digest, size, first.night, named_beside(first, name), Role.CUBE, place, facts,
@@ -129,6 +147,13 @@ class Cube:
                 raise _spoilt(frame, str(err)) from err
         key, digits, part = _parts(group.key)
         return Planes(sources[0].kind, key, digits, tuple(sources), part)
+
+    def _known_as(self, planes: Planes, group: Group) -> str:
+        """Return the identity that stands in the header: as it stood before, where a cube is made alike again."""
+        if not group.memory:
+            return identity_of(planes, self._profile, self.settings.context)
+        told = group.memory.get("cube_id")
+        return told if isinstance(told, str) else former_identity_of(planes, self._profile, self.settings.context)
 
     def _name(self, planes: Planes, group: Group, identity: FrameId, folder: Path) -> str:
         """Name the cube: as it was named before, else by the first name that is not another's."""

@@ -15,12 +15,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from nightferry.core.context import site_settings
 from nightferry.core.errors import Misconfigured
-from nightferry.core.frame import Fact, Frame, Role, fingerprint
+from nightferry.core.frame import Fact, Frame, Role
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.core.version import Settings as Named
+from nightferry.core.version import version_of
 from nightferry.disk.errors import translated
 from nightferry.disk.files import write_anew
+from nightferry.headers.profiles.former import former_version, site_text, text_of
 from nightferry.solving.model import Answer, Hints, Settings
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.standard_frames import SOLUTION
@@ -48,14 +52,44 @@ class Solve:
     @property
     def version(self) -> str:
         """Changes with the step, its settings, its engine, and the index files that are there."""
-        from nightferry.solving.engines import load_engine  # noqa: PLC0415 - an extra
-        from nightferry.solving.frame import shelved  # noqa: PLC0415 - as above
+        settings = self.settings
+        named: Named = {
+            "engine": self._engine(),
+            "index": self._index_files(),
+            "scales": None if settings.scales is None else list(settings.scales),
+            "radius": settings.radius,
+            "timeout": settings.seconds,
+            "dialect": settings.dialect,
+            "site": site_settings(settings.site),
+            "again": settings.again,
+            "near": None if settings.near is None else list(settings.near),
+            "failure": self.failure,
+        }
+        return version_of(self.form, named)
 
-        told = repr(replace(self.settings, earlier=None))
+    @property
+    def former(self) -> str:
+        """What the version of these settings was called before it was a digest of named settings."""
+        told, site = self.settings, self.settings.site
+        text = text_of(
+            "Settings", engine=told.engine, indexes=told.indexes, usual=told.usual, scales=told.scales,
+            radius=told.radius, seconds=told.seconds, dialect=told.dialect, dialects=told.dialects,
+            site=None if site is None else site_text(site.latitude, site.longitude, site.elevation),
+            again=told.again, near=told.near, earlier=None,
+        )  # fmt: skip
+        return former_version(text, self.failure, self._engine(), *self._index_files())
+
+    def _engine(self) -> str:
+        from nightferry.solving.engines import load_engine  # noqa: PLC0415 - an extra
+
+        return load_engine(self.settings.engine).name
+
+    def _index_files(self) -> list[str]:
+        """Return the index files by name and what is in them, wherever they lie."""
+        from nightferry.solving.frame import shelved  # noqa: PLC0415 - brings numpy, which not every route needs
+
         indexes = shelved(self.settings.indexes, usual=self.settings.usual)
-        files = [f"{index.path.name} {index.stars} {index.quads}" for index in indexes]
-        engine = load_engine(self.settings.engine).name
-        return f"{self.form}-{fingerprint(told, self.failure, engine, *files)[:12]}"
+        return [f"{index.path.name} {index.stars} {index.quads}" for index in indexes]
 
     def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
         """Give a frame the solution that was found before, so that the same product is made of it again."""

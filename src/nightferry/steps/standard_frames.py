@@ -15,19 +15,23 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
+from nightferry.core.context import context_settings
 from nightferry.core.errors import Changed, Held, NightferryError, NoSpace, TryAgain
 from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
 from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.core.version import Setting, version_of
+from nightferry.core.version import Settings as Named
 from nightferry.cubes import Settings as Reading
 from nightferry.cubes import no_traits, read_source
 from nightferry.disk.errors import translated
 from nightferry.disk.files import WholeFile, land, make_folders, part_of
 from nightferry.formats.rewrite import Rewritten, rewrite
 from nightferry.headers.canonical import Severity
-from nightferry.headers.dialects import load_dialects
-from nightferry.headers.profiles import Made
+from nightferry.headers.dialects import dialect_settings, evidence_settings, load_dialect, load_dialects
+from nightferry.headers.profiles import Made, profile_settings
+from nightferry.headers.profiles.former import context_text, dialects_text, former_version, profile_text
 from nightferry.steps.claims import claim
 from nightferry.steps.products import NAMES, TRAITS, named_beside, place_of, product_of
 from nightferry.steps.rebuild import digest_of
@@ -38,6 +42,23 @@ from nightferry.steps.standardise import MOST_BUMPS, Draft, Settings, changes_be
 SOLUTION = "solution"
 #: The facts that say how a product was made that is to be made alike again.
 _WRITTEN, _BUMP = "standardise.written", "standardise.bump"
+
+
+def standard_settings(settings: Settings) -> Named:
+    """Return what decides how a raw frame becomes a standard frame; all dialects count where none is named."""
+    told: dict[str, Setting] = {
+        "context": context_settings(settings.context),
+        "profile": profile_settings(settings.loaded()),
+    }
+    if settings.dialect:
+        return {**told, "dialect": dialect_settings(load_dialect(settings.dialect, settings.dialects))}
+    known = load_dialects(settings.dialects)
+    return {**told, "dialects": [{**dialect_settings(one), **evidence_settings(one)} for one in known]}
+
+
+def _former_version(settings: Settings) -> str:
+    texts = context_text(settings.context), profile_text(settings.loaded())
+    return former_version(*texts, dialects_text(load_dialects(settings.dialects)), settings.dialect)
 
 
 @dataclass(slots=True)
@@ -69,13 +90,12 @@ class Standardise:
     form: str = field(default="1", repr=False)
 
     version: str = field(init=False)
+    former: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Work the version out once: it changes with the step, its settings, and the files of dialect and profile."""
-        settings = self.settings
-        said = (replace(settings.context, written=None, hints={}), settings.loaded(), load_dialects(settings.dialects))
-        told = fingerprint(*map(repr, said), settings.dialect)
-        object.__setattr__(self, "version", f"{self.form}-{told[:12]}")
+        """Work the versions out once: they change with the step, its settings, and the files of dialect and profile."""
+        object.__setattr__(self, "version", version_of(self.form, standard_settings(self.settings)))
+        object.__setattr__(self, "former", _former_version(self.settings))
 
     def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
         """Tell the product that is on the shelf, or how the one that was is made again."""

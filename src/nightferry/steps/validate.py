@@ -6,15 +6,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nightferry.core.context import Context
+from nightferry.core.context import Context, context_settings
 from nightferry.core.errors import Misconfigured, TryAgain
-from nightferry.core.frame import Fact, Frame, fingerprint
+from nightferry.core.frame import Fact, Frame
 from nightferry.core.instant import instant_of
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.core.version import Settings, version_of
 from nightferry.disk.errors import translated
 from nightferry.headers.canonical import Finding, Severity
-from nightferry.headers.profiles import Profile, load_profile
+from nightferry.headers.profiles import Profile, load_profile, profile_settings
+from nightferry.headers.profiles.former import context_text, former_version, profile_text
 from nightferry.headers.rules import fitsverify, judge, read_subject
 
 
@@ -65,11 +67,23 @@ class Validate:
     form: str = field(default="1", repr=False)
 
     version: str = field(init=False)
+    former: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Work the version out once: it changes with the step, the profile, and what is known of the telescope."""
-        told = fingerprint(repr(self.profile), repr(self.context), str(self.gate))
-        object.__setattr__(self, "version", f"{self.form}-{told[:12]}")
+        """Work the versions out once: they change with the step, the profile, and what is known of the telescope."""
+        object.__setattr__(self, "version", version_of(self.form, self._settings()))
+        former = former_version(profile_text(self.profile), context_text(self.context), str(self.gate))
+        object.__setattr__(self, "former", former)
+
+    def _settings(self) -> Settings:
+        """Return what decides whether a frame is good; cubes have a profile of their own."""
+        cube = self.profile.cube
+        return {
+            "context": context_settings(self.context),
+            "profile": profile_settings(self.profile),
+            "cube": profile_settings(load_profile(cube, self.profiles)) if cube else None,
+            "fitsverify": self.gate,
+        }
 
     def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
         """Tell whether these bytes were found good before."""

@@ -12,7 +12,7 @@ from nightferry.core.errors import Changed, Gone, Held, Misconfigured, Nightferr
 from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
 from nightferry.disk.errors import NOT_THERE, error_of
 from nightferry.disk.folders import NO_FOLLOW, Folder, is_link, lstat
-from nightferry.stores.loads import size_of
+from nightferry.stores.kit.loads import size_of
 from nightferry.stores.local_folders import Folders, refusal
 from nightferry.stores.local_put import Memory, put_group
 from nightferry.stores.paths import is_part, name_refusal, split

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-from nightferry.stores.smb.status import Status
-from nightferry.stores.smb.wire import HEADER, IS_FOLDER, Command, Flag, Header, read_header
+from nightferry.stores.smb.wire import HEADER, IS_FOLDER, Command, Flag, Header, Status, read_header
 
 _PIECE = 256 * 1024
 _SPOILED = 0.2

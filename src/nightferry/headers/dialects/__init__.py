@@ -2,7 +2,7 @@
 
 from nightferry.headers.dialects.detect import detect
 from nightferry.headers.dialects.load import dialect_names, load_dialect, load_dialects
-from nightferry.headers.dialects.model import Dialect
+from nightferry.headers.dialects.model import Dialect, dialect_settings, evidence_settings
 from nightferry.headers.dialects.translate import Reading, translate, untranslated
 
 __all__ = [
@@ -10,6 +10,8 @@ __all__ = [
     "Reading",
     "detect",
     "dialect_names",
+    "dialect_settings",
+    "evidence_settings",
     "load_dialect",
     "load_dialects",
     "translate",

@@ -1,11 +1,13 @@
 """The model of a dialect file, checked when it is read."""
 
+import json
 import re
 from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nightferry.core.patterns import compiled
+from nightferry.core.version import Settings
 from nightferry.headers.canonical import FIELDS, ImageType
 from nightferry.headers.dialects.functions import FUNCTIONS
 from nightferry.headers.dialects.units import UNITS_OF
@@ -93,3 +95,29 @@ class Dialect(_Section):
                     told = f"[{source.unit}]" if source.unit else "no unit"
                     raise ValueError(f"{key}: {'+'.join(source.keys)} has {told}: expected one of {', '.join(units)}")
         return self
+
+
+def dialect_settings(dialect: Dialect) -> Settings:
+    """Return what a dialect decides, by the names of its file; steps digest it into their versions."""
+    return {
+        "id": dialect.id,
+        "fields": {field: _rule_settings(rule) for field, rule in dialect.fields.items()},
+        "image_types": {spelling: kind.value for spelling, kind in dialect.image_types.items()},
+        "name": [pattern.pattern for pattern in dialect.name],
+    }
+
+
+def evidence_settings(dialect: Dialect) -> Settings:
+    """Return by what a dialect is found where none is named."""
+    return {
+        "order": dialect.order,
+        "detect": [{keyword: pattern.pattern for keyword, pattern in piece.items()} for piece in dialect.detect],
+    }
+
+
+def _rule_settings(rule: Rule) -> Settings:
+    return {
+        "from": [{"keys": list(source.keys), "unit": source.unit, "hint": source.hint} for source in rule.sources],
+        "default": None if rule.default is None else json.dumps(rule.default),  # "" and 0 are values
+        "func": rule.func,
+    }

@@ -1,11 +1,13 @@
 """The model of a profile file, checked when it is read."""
 
+import json
 import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nightferry.core.patterns import compiled
+from nightferry.core.version import Settings
 from nightferry.headers.canonical import FIELDS, ImageType
 from nightferry.headers.profiles.values import CONTEXT, FUNCTIONS
 
@@ -92,8 +94,48 @@ class Profile(_Section):
     name: NameSection = NameSection()
     drop: tuple[Pattern, ...] = ()
     drop_with_wcs: tuple[Pattern, ...] = ()
-    skip: tuple[str, ...] = ()  #: rules that do not apply; no set, for a step's version is made of how this reads
+    skip: tuple[str, ...] = ()  #: rules that do not apply
     cards: tuple[CardRule, ...] = ()
     long_text: bool = False
     cube: str = ""  #: the profile of cubes of such frames
     id: str = ""
+
+
+def profile_settings(profile: Profile) -> Settings:
+    """Return what a profile decides, by the names of its file; steps digest it into their versions."""
+    return {
+        "id": profile.id,
+        "layout": profile.layout,
+        "naxis": list(profile.naxis),
+        "dpr": {kind.value: list(words) for kind, words in profile.dpr.items()},
+        "types": sorted(kind.value for kind in profile.types),
+        "name": {
+            "keep": profile.name.keep,
+            "separator": profile.name.separator,
+            "bump": profile.name.bump,
+            "short": profile.name.short,
+        },
+        "drop": [pattern.pattern for pattern in profile.drop],
+        "drop_with_wcs": [pattern.pattern for pattern in profile.drop_with_wcs],
+        "skip": sorted(profile.skip),
+        "cards": [_card_settings(card) for card in profile.cards],
+        "long_text": profile.long_text,
+        "cube": profile.cube,
+    }
+
+
+def _card_settings(card: CardRule) -> Settings:
+    return {
+        "key": card.key,
+        "from": list(card.source),
+        "func": card.func,
+        "const": None if card.const is None else json.dumps(card.const),  # false and "" are values
+        "kind": card.kind,
+        "for": sorted(kind.value for kind in card.types),
+        "required": card.required,
+        "missing_only": card.missing_only,
+        "most": card.most,
+        "longest": card.longest,
+        "digits": None if card.digits is None else str(card.digits),  # so is 0
+        "comment": card.comment,
+    }

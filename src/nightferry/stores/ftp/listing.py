@@ -1,4 +1,4 @@
-"""What FTP listings say: pure functions from the text of one folder's listing to files, folders and oddities.
+"""What FTP listings say: pure functions from one folder's listing to files, folders, oddities, and their times.
 
 Each reader takes a whole listing and accounts for every line of it: a line is a file, a folder to walk into, an
 oddity, or one of the few that carry nothing (empty, ``total 12``, the folder itself). Most lines by far are
@@ -7,14 +7,216 @@ by line.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from calendar import timegm
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from time import gmtime
 from typing import Literal, TypeAlias, cast
 
 from nightferry.core.store import Entry, Oddity, StorePath
-from nightferry.stores.ftp.times import fact_time
 from nightferry.stores.paths import LONGEST_PATH, is_part, name_refusal
+
+# -- times: minutes or days, often without a year, in a time zone nobody tells ---------------------------------------
+# What a listing lacks is worked out from the exact time (MDTM) of a file in it: the server's offset from UTC, and
+# the year, for a server leaves out the year only within half a year of its own clock, right or wrong.
+
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
+
+#: Clocks on Earth are at most this far from UTC.
+_FARTHEST_US = 15 * HOUR_US
+_QUARTER_US = 15 * MINUTE_US
+#: Days whose offset is taken to be the same; summer time begins and ends between two of these.
+_STRETCH = 14
+#: Measures in one walk: each costs the server a command.
+_MOST = 60
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH_FIRST = re.compile(
+    r"([A-Za-z]{3})\.? +([0-9]{1,2}),? +(?:([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)(?: +([0-9]{4}))?|([0-9]{4}))"
+)
+_DAY_FIRST = re.compile(r"([0-9]{1,2})\.? +([A-Za-z]{3})\.? +(?:([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)|([0-9]{4}))")
+_ISO = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2}) ([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:\.[0-9]+)?(?: ([+-][0-9]{4}))?"
+)
+_DOS = re.compile(
+    r"([0-9]{2})[-/.]([0-9]{2})[-/.]([0-9]{4}|[0-9]{2}) +([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?) ?([AaPp]?)[Mm]?"
+)
+_FACT = re.compile(r"([0-9]{14})(?:\.([0-9]{1,9})[0-9]*)?")
+
+
+def instant(year: int, month: int, day: int, *clock: int) -> int | None:
+    """Tell the microseconds since 1970 of a UTC date, hour, minute and second; None for what no calendar has."""
+    hour, minute, second = (*clock, 0, 0, 0)[:3]
+    if not (0 < month <= 12 and 0 <= hour < 24 and 0 <= minute < 60 and 0 <= second <= 60):  # noqa: PLR2004 - the clock
+        return None
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    days = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month - 1]
+    if not (0 < day <= days and 0 < year < 10_000):  # noqa: PLR2004
+        return None
+    return timegm((year, month, day, hour, minute, second)) * SECOND_US
+
+
+@lru_cache(maxsize=4096)
+def fact_time(text: str) -> int | None:
+    """Read the time of MDTM and of MLSD's ``modify`` (RFC 3659: UTC, fractions allowed), in microseconds."""
+    found = _FACT.fullmatch(text)
+    if found is None:
+        return None
+    digits = found[1]
+    whole = instant(int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, 14, 2)))
+    if whole is None or not found[2]:
+        return whole
+    return whole + int(found[2].ljust(6, "0")[:6])
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A time as a listing tells it: by the server's own clock face, maybe without its year.
+
+    ``year`` is None if it was left out. ``resolution_us`` is the smallest unit told. ``utc`` is true where the
+    listing told its offset, so that nothing needs to be worked out.
+    """
+
+    year: int | None
+    month: int
+    day: int
+    hour: int = 0
+    minute: int = 0
+    second: int = 0
+    resolution_us: int = MINUTE_US
+    offset_us: int | None = None
+
+    def at(self, year: int) -> int | None:
+        """Tell the instant, were it in that year and at UTC."""
+        return instant(year, self.month, self.day, self.hour, self.minute, self.second)
+
+    @property
+    def stretch(self) -> tuple[int, int]:
+        """The fortnight it lies in, in which clocks are taken not to change."""
+        return self.year or 0, ((self.month - 1) * 31 + self.day) // _STRETCH
+
+
+@lru_cache(maxsize=4096)
+def read_time(text: str) -> Listed | None:
+    """Read the time columns of a listing line, in any of the usual styles; None for what is none."""
+    if found := _MONTH_FIRST.fullmatch(text):
+        return _listed(found[4] or found[5], _month(found[1]), found[2], found[3])
+    if found := _DOS.fullmatch(text):
+        year = found[3] if len(found[3]) > 2 else ("20" if found[3] < "70" else "19") + found[3]  # noqa: PLR2004
+        return _listed(year, int(found[1]), found[2], found[4], found[5].lower())
+    if found := _ISO.fullmatch(text):
+        listed = _listed(found[1], int(found[2]), found[3], found[4])
+        if listed is not None and found[5]:
+            ahead = int(found[5][1:3]) * HOUR_US + int(found[5][3:]) * MINUTE_US
+            return replace(listed, offset_us=-ahead if found[5][0] == "-" else ahead)
+        return listed
+    if found := _DAY_FIRST.fullmatch(text):
+        return _listed(found[4], _month(found[2]), found[1], found[3])
+    return None
+
+
+def _month(name: str) -> int:
+    return _MONTHS.index(name.lower()) + 1 if name.lower() in _MONTHS else 0
+
+
+def _listed(year: str | None, month: int, day: str, clock: str | None, half: str = "") -> Listed | None:
+    hour, minute, second = ([int(part) for part in clock.split(":")] + [0])[:3] if clock else (0, 0, 0)
+    if half:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    resolution = DAY_US if clock is None else SECOND_US if clock.count(":") > 1 else MINUTE_US
+    number = int(year) if year else None
+    listed = Listed(number, month, int(day), hour, minute, second, resolution)
+    return None if listed.at(number or 2000) is None else listed  # 2000 had a 29 February
+
+
+@dataclass(slots=True)
+class Clock:
+    """Turns listed times into UTC, for one walk over one server.
+
+    ``now_us`` is our own clock, used only where no file of the server's gave a better measure.
+    """
+
+    now_us: int
+    #: For each stretch of days: the server's offset from UTC, and the exact time it was measured by.
+    measures: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    #: The stretches for which a measure was asked, whatever came of it.
+    asked: set[tuple[int, int]] = field(default_factory=set)
+
+    def wants(self, texts: Iterable[str]) -> list[str]:
+        """Pick, of listed times, one for each stretch of days for which none was picked before."""
+        picked: list[str] = []
+        for text in texts:
+            listed = read_time(text)
+            if listed is None or listed.resolution_us >= DAY_US or listed.offset_us is not None:
+                continue
+            if listed.stretch not in self.asked and len(self.asked) < _MOST:
+                self.asked.add(listed.stretch)
+                picked.append(text)
+        return picked
+
+    def measure(self, text: str, exact_us: int) -> None:
+        """Learn the server's offset, and for times without a year its present, from one file's exact time."""
+        listed = read_time(text)
+        if listed is None:
+            return
+        told = _nearest(listed, exact_us)
+        if told is None or abs(exact_us - told) > _FARTHEST_US + DAY_US:
+            return
+        gap = exact_us - told - listed.resolution_us // 2
+        self.measures[listed.stretch] = (round(gap / _QUARTER_US) * _QUARTER_US, exact_us)
+
+    def tell(self, text: str) -> tuple[int | None, int]:
+        """Turn a listed time into microseconds since 1970 UTC, and how far off it may be."""
+        listed = read_time(text)
+        if listed is None:
+            return None, 0
+        offset, by = self._measure_for(listed)
+        if listed.year is None:
+            told = _nearest(listed, by) if by is not None else _latest(listed, self.now_us + DAY_US)
+        else:
+            told = listed.at(listed.year)
+        if told is None:
+            return None, 0
+        if listed.offset_us is not None:
+            return told - listed.offset_us, listed.resolution_us
+        return told + offset, listed.resolution_us
+
+    def _measure_for(self, listed: Listed) -> tuple[int, int | None]:
+        if not self.measures:
+            return 0, None
+        found = self.measures.get(listed.stretch)
+        if found is None:
+            year, part = listed.stretch
+            near = min(self.measures, key=lambda other: (abs(other[0] - year), abs(other[1] - part)))
+            found = self.measures[near]
+        return found
+
+
+def _nearest(listed: Listed, exact_us: int) -> int | None:
+    """Place a listed time in the year that brings it nearest to an instant, if it does not tell one."""
+    if listed.year is not None:
+        return listed.at(listed.year)
+    year = _year_of(exact_us)
+    placed = [told for told in map(listed.at, range(year - 4, year + 5)) if told is not None]
+    return min(placed, key=lambda told: abs(told - exact_us), default=None)
+
+
+def _latest(listed: Listed, limit_us: int) -> int | None:
+    """Place a listed time in the last year in which it is not after an instant."""
+    year = _year_of(limit_us)
+    placed = [told for told in map(listed.at, range(year - 8, year + 1)) if told is not None]
+    return max((told for told in placed if told <= limit_us), default=None)
+
+
+def _year_of(instant_us: int) -> int:
+    return gmtime(instant_us // SECOND_US).tm_year
+
+
+# -- listings --------------------------------------------------------------------------------------------------------
 
 #: As much of an unreadable line as an oddity keeps.
 SHOWN = 500

@@ -8,16 +8,15 @@ only known once it was read back, which is the deliver step's part.
 
 from nightferry.core.errors import Held, Misconfigured, NightferryError, Occupied, TryAgain
 from nightferry.core.store import Entry, Load, StorePath
+from nightferry.stores.ftp.control import refusal
 from nightferry.stores.ftp.folder import Lister
 from nightferry.stores.ftp.listing import Listing
-from nightferry.stores.ftp.pool import Line
-from nightferry.stores.ftp.reply import refusal
-from nightferry.stores.ftp.session import Session
+from nightferry.stores.ftp.session import Line, Session
 from nightferry.stores.ftp.stat import ask_stat, read_stat, stat_one
 from nightferry.stores.ftp.wire import Pipe
-from nightferry.stores.loads import Content, occupied, opened, sweep, unfinished
+from nightferry.stores.kit.loads import Content, occupied, opened, sweep, unfinished
+from nightferry.stores.kit.sessions import Cut, Silence
 from nightferry.stores.paths import checked, inside, part_name, split
-from nightferry.stores.sessions import Cut, Silence
 
 _RENAMED = "it stands there under another one, and the name template should make plainer names"
 

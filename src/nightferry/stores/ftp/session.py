@@ -5,15 +5,25 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.store import StorePath
-from nightferry.stores.ftp.address import PATIENCE, FtpAddress, tls_context
-from nightferry.stores.ftp.control import Control, log_in
-from nightferry.stores.ftp.reply import Features, Reply, epsv_port, features_of, pasv_port, pwd_path, quoted, refusal
-from nightferry.stores.ftp.wire import Pipe, connected, dial_beside, wrap
-from nightferry.stores.sessions import Cut, Silence
+from nightferry.stores.ftp.control import (
+    Control,
+    Features,
+    Reply,
+    epsv_port,
+    features_of,
+    log_in,
+    pasv_port,
+    pwd_path,
+    quoted,
+    refusal,
+)
+from nightferry.stores.ftp.wire import PATIENCE, FtpAddress, Pipe, connected, dial_beside, tls_context, wrap
+from nightferry.stores.kit import sessions
+from nightferry.stores.kit.sessions import Cut, Silence
 
 #: An idle connection is asked whether it still lives after this many seconds.
 QUIET = 1.0
@@ -275,3 +285,16 @@ def _base(root: str, where: Reply, label: str) -> str:
         )
     below = root.strip("/")
     return login.rstrip("/") + (f"/{below}" if below else "")
+
+
+Pool: TypeAlias = sessions.Pool[Session, Habits]
+Line: TypeAlias = sessions.Line[Session, Habits]
+
+
+def pool_for(address: FtpAddress) -> Pool:
+    """Make the pool of one server, of which nothing is known yet; raises `Misconfigured` for unusable TLS settings.
+
+    Every session is asked whether it lives before it is used again: that costs nothing before a second of rest.
+    """
+    habits = habits_for(address)
+    return sessions.Pool(lambda: open_session(habits), address.label, address.connections, habits, rest=0.0)

@@ -12,15 +12,12 @@ from itertools import islice
 
 from nightferry.core.errors import TryAgain
 from nightferry.core.store import Entry, StorePath
-from nightferry.stores.ftp.folder import Lister
-from nightferry.stores.ftp.listing import facts_of
-from nightferry.stores.ftp.pool import Line
-from nightferry.stores.ftp.reply import Reply, size_of
-from nightferry.stores.ftp.session import Session
-from nightferry.stores.ftp.times import SECOND_US, Clock, fact_time
-from nightferry.stores.ftp.walk import dated, exact_time
+from nightferry.stores.ftp.control import Reply, size_of
+from nightferry.stores.ftp.folder import Lister, dated, exact_time
+from nightferry.stores.ftp.listing import SECOND_US, Clock, fact_time, facts_of
+from nightferry.stores.ftp.session import Line, Session
+from nightferry.stores.kit.sessions import Cut, Silence
 from nightferry.stores.paths import above, path_refusal
-from nightferry.stores.sessions import Cut, Silence
 
 #: Files that are asked about in one go.
 WINDOW = 24

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nightferry.core.errors import Gone, NightferryError
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
-from nightferry.stores.ftp.address import FtpAddress
+from nightferry.stores.ftp.control import refusal
 from nightferry.stores.ftp.fetch import FtpFetch
-from nightferry.stores.ftp.pool import Line, pool_for
+from nightferry.stores.ftp.folder import walk
 from nightferry.stores.ftp.put import Putter
-from nightferry.stores.ftp.reply import refusal
+from nightferry.stores.ftp.session import Line, pool_for
 from nightferry.stores.ftp.stat import stat_all, stat_one
-from nightferry.stores.ftp.walk import walk
+from nightferry.stores.ftp.wire import FtpAddress
+from nightferry.stores.kit.sessions import stat_over
 from nightferry.stores.paths import checked
-from nightferry.stores.sessions import stat_over
 
 
 class FtpStore:

@@ -15,8 +15,8 @@ from typing import Protocol, cast
 
 from nightferry.core.errors import Changed, Gone, NightferryError, TryAgain
 from nightferry.core.store import Entry, Want
-from nightferry.stores.s3.complaint import Refusal, error_of
-from nightferry.stores.s3.keys import key_of
+from nightferry.stores.s3.bucket import key_of
+from nightferry.stores.s3.errors import Refusal, error_of
 from nightferry.stores.s3.service import Answer, Service
 from nightferry.stores.s3.walk import entry_of
 

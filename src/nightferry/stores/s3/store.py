@@ -4,12 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nightferry.core.errors import Gone, Held
 from nightferry.core.store import Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
-from nightferry.stores.s3.address import S3Address
-from nightferry.stores.s3.complaint import Refusal
-from nightferry.stores.s3.dealings import Dealings
+from nightferry.stores.s3.bucket import S3Address, key_of
+from nightferry.stores.s3.errors import Refusal
 from nightferry.stores.s3.fetch import S3Arrival
-from nightferry.stores.s3.keys import key_of
-from nightferry.stores.s3.put import Putter
+from nightferry.stores.s3.put import Dealings, Putter
 from nightferry.stores.s3.service import Service
 from nightferry.stores.s3.walk import look, stat_all, walk
 

@@ -9,8 +9,8 @@ from itertools import islice
 from nightferry.core.errors import Held, TryAgain
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
 from nightferry.stores.paths import is_part, path_refusal, split
-from nightferry.stores.s3.complaint import Refusal
-from nightferry.stores.s3.keys import key_of, path_of
+from nightferry.stores.s3.bucket import key_of, path_of
+from nightferry.stores.s3.errors import Refusal
 from nightferry.stores.s3.service import Answer, Service
 
 _SHOWN = 300

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from nightferry.core.errors import Changed, NightferryError
 from nightferry.core.store import BUFFER_SIZE, Entry, Want
-from nightferry.stores.courses import compared
+from nightferry.stores.kit.sessions import Garbled
+from nightferry.stores.kit.transfers import compared
 from nightferry.stores.paths import checked, path_refusal
-from nightferry.stores.sessions import Garbled
 from nightferry.stores.sftp.session import Session
 from nightferry.stores.sftp.walk import as_entry
 from nightferry.stores.sftp.wire import NO_ATTRS, OPEN_READ, U32, Attrs, Code, Kind, Status, number
@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 @dataclass(slots=True)
 class SftpCourse:
-    """One wanted file; see `nightferry.stores.courses.Course`."""
+    """One wanted file; see `nightferry.stores.kit.transfers.Course`."""
 
     want: Want
     session: Session | None = None

@@ -9,9 +9,9 @@ from collections import deque
 
 from nightferry.core.errors import Gone, NightferryError, NoSpace, Occupied, TryAgain
 from nightferry.core.store import ROOT, Load, StorePath
-from nightferry.stores.loads import Content, occupied, stored, sweep, unfinished
+from nightferry.stores.kit.loads import Content, occupied, stored, sweep, unfinished
+from nightferry.stores.kit.sessions import Cut, Garbled, Silence
 from nightferry.stores.paths import above, checked, inside, part_name
-from nightferry.stores.sessions import Cut, Garbled, Silence
 from nightferry.stores.sftp.session import Session, SftpLine
 from nightferry.stores.sftp.wire import (
     NO_ATTRS,

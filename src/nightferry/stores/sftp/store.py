@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nightferry.core.errors import Gone, Held, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
-from nightferry.stores.courses import Fetch
+from nightferry.stores.kit.sessions import Line, Pool, stat_over
+from nightferry.stores.kit.transfers import Fetch
 from nightferry.stores.paths import checked
-from nightferry.stores.sessions import Line, Pool, stat_over
-from nightferry.stores.sftp.address import SftpAddress
 from nightferry.stores.sftp.fetch import SftpCourse
+from nightferry.stores.sftp.process import SftpAddress
 from nightferry.stores.sftp.put import Putter
 from nightferry.stores.sftp.session import Habits, Session
 from nightferry.stores.sftp.walk import stat_all, walk

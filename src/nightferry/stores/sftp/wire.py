@@ -10,7 +10,7 @@ import struct
 from enum import IntEnum
 from typing import Literal, NamedTuple
 
-from nightferry.stores.sessions import Garbled
+from nightferry.stores.kit.sessions import Garbled
 
 #: OpenSSH sends no packet longer than 256 KiB, and a server that must listen to it takes none.
 LONGEST_PACKET = 256 * 1024 + 1024

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 
 from nightferry.core.errors import Changed, NightferryError
 from nightferry.core.store import BUFFER_SIZE, Entry, Want
-from nightferry.stores.courses import compared
+from nightferry.stores.kit.sessions import Garbled
+from nightferry.stores.kit.transfers import compared
 from nightferry.stores.paths import checked, path_refusal
-from nightferry.stores.sessions import Garbled
 from nightferry.stores.smb import wire
 from nightferry.stores.smb.session import Answer, Session
-from nightferry.stores.smb.status import NOT_THERE, Status
 from nightferry.stores.smb.walk import as_entry
-from nightferry.stores.smb.wire import Facts, Opened
+from nightferry.stores.smb.wire import NOT_THERE, Facts, Opened, Status
 
 #: Pieces that fill the usual buffer exactly, in bytes.
 _PIECE = BUFFER_SIZE // 4
@@ -29,7 +28,7 @@ _ACCESS = wire.READ_DATA | wire.READ_ATTRIBUTES
 
 @dataclass(slots=True)
 class SmbCourse:
-    """One wanted file; see `nightferry.stores.courses.Course`."""
+    """One wanted file; see `nightferry.stores.kit.transfers.Course`."""
 
     want: Want
     session: Session | None = None

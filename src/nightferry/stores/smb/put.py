@@ -9,13 +9,12 @@ from collections import deque
 
 from nightferry.core.errors import Gone, Held, NightferryError, Occupied, TryAgain
 from nightferry.core.store import ROOT, Load, StorePath
-from nightferry.stores.loads import Content, occupied, stored, sweep, unfinished
+from nightferry.stores.kit.loads import Content, occupied, stored, sweep, unfinished
+from nightferry.stores.kit.sessions import Cut, Garbled, Silence
 from nightferry.stores.paths import above, checked, inside, is_text, part_name, windows_refusal
-from nightferry.stores.sessions import Cut, Garbled, Silence
 from nightferry.stores.smb import wire
 from nightferry.stores.smb.session import Answer, Session, SmbLine
-from nightferry.stores.smb.status import NOT_THERE, Status
-from nightferry.stores.smb.wire import Opened
+from nightferry.stores.smb.wire import NOT_THERE, Opened, Status
 
 #: Bytes on their way at once, and in one message.
 _WINDOW, _PIECE = 4 << 20, 512 * 1024

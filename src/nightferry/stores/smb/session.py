@@ -7,14 +7,35 @@ from typing import NamedTuple, TypeAlias
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError
 from nightferry.core.store import ROOT, StorePath
-from nightferry.stores.sessions import Garbled, Line
+from nightferry.stores.kit.sessions import Garbled, Line
 from nightferry.stores.smb import wire
-from nightferry.stores.smb.address import SmbAddress
-from nightferry.stores.smb.guard import sign, verify
-from nightferry.stores.smb.link import Link
-from nightferry.stores.smb.login import CAPABILITIES, CREDITS, DIALECTS, SIGNING_REQUIRED, SMB_3_0, SMB_3_1_1, log_in
-from nightferry.stores.smb.status import NOT_THERE, OVER, Status, refusal, share_refusal
-from nightferry.stores.smb.wire import CREDIT, HEADER, Ask, Command, Facts, Flag, Header, read_header
+from nightferry.stores.smb.link import Link, SmbAddress
+from nightferry.stores.smb.login import (
+    CAPABILITIES,
+    CREDITS,
+    DIALECTS,
+    SIGNING_REQUIRED,
+    SMB_3_0,
+    SMB_3_1_1,
+    log_in,
+    sign,
+    verify,
+)
+from nightferry.stores.smb.wire import (
+    CREDIT,
+    HEADER,
+    NOT_THERE,
+    OVER,
+    Ask,
+    Command,
+    Facts,
+    Flag,
+    Header,
+    Status,
+    read_header,
+    refusal,
+    share_refusal,
+)
 
 _FLUSH_AT = 64 * 1024
 _NO_TREE = 0

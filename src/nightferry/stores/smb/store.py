@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nightferry.core.errors import Gone, Held, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
-from nightferry.stores.courses import Fetch
+from nightferry.stores.kit.sessions import Line, Pool, stat_over
+from nightferry.stores.kit.transfers import Fetch
 from nightferry.stores.paths import checked
-from nightferry.stores.sessions import Line, Pool, stat_over
 from nightferry.stores.smb import wire
-from nightferry.stores.smb.address import SmbAddress
 from nightferry.stores.smb.fetch import SmbCourse
+from nightferry.stores.smb.link import SmbAddress
 from nightferry.stores.smb.put import Putter
 from nightferry.stores.smb.session import Session
-from nightferry.stores.smb.status import NOT_THERE, Status, told
 from nightferry.stores.smb.walk import stat_all, walk
+from nightferry.stores.smb.wire import NOT_THERE, Status, told
 
 
 class SmbStore:

@@ -11,8 +11,7 @@ from nightferry.core.store import ROOT, Entry, Oddity, StorePath
 from nightferry.stores.paths import LONGEST_PATH, is_part, is_text, name_refusal, path_refusal, split
 from nightferry.stores.smb import wire
 from nightferry.stores.smb.session import Session, SmbLine
-from nightferry.stores.smb.status import NOT_THERE, Status, told
-from nightferry.stores.smb.wire import Facts, Named
+from nightferry.stores.smb.wire import NOT_THERE, Facts, Named, Status, told
 
 #: Folders that are read side by side.
 _WIDE = 12

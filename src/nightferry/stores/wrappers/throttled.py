@@ -9,7 +9,7 @@ from datetime import time as time_of_day
 
 from nightferry.core.errors import NightferryError
 from nightferry.core.store import Arrival, Entry, Linked, Load, Oddity, PutAnswer, Store, StorePath, Traits, Want
-from nightferry.stores.loads import size_of
+from nightferry.stores.kit.loads import size_of
 
 #: Bytes are counted in pieces of so many seconds; a nap is never longer, so that a change of the hour is noticed.
 _PIECE_SECONDS, _NAP = 0.25, 0.5

@@ -1,0 +1,5 @@
+"""What every store over a network shares.
+
+`sessions` has the logins of one store and who may use them, `transfers` files on their way in, and `loads` files on
+their way out. A new store needs none of it, but is spared what it would have to prove.
+"""
