@@ -15,6 +15,7 @@ from nightferry.core.frame import Digest, Frame
 from nightferry.core.ledger import Account
 from nightferry.core.names import safe_component
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import DELIVER
 from nightferry.core.store import BUFFER_SIZE, Store, StorePath
 from nightferry.disk.errors import translated
 from nightferry.disk.files import finish, part_beside
@@ -103,7 +104,7 @@ def _copies(route: Route, account: Account, raw: Frame, product: Path | None) ->
             yield _Copy("the product on the shelf", made.file, None, StorePath(""), made.digest, recipe)
     for receipt in reversed(receipts):
         delivery, name = route.deliveries.get(receipt.target), receipt.proof.get("name")
-        if receipt.step == "deliver" and receipt.outcome is Outcome.DONE and delivery and isinstance(name, str):
+        if receipt.step == DELIVER and receipt.outcome is Outcome.DONE and delivery and isinstance(name, str):
             digest = receipt.digest or raw.digest
             label = f"{receipt.target}: {name}"
             yield _Copy(label, None, delivery.store, StorePath(name), digest, recipe_of(receipts, digest))
