@@ -13,7 +13,7 @@ from nightferry.core.errors import Busy, Misconfigured, Unreachable
 from nightferry.core.night import Nights
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Arrival, Entry, Oddity, StorePath, Traits, Want
-from nightferry.passes.locking import locked
+from nightferry.passes.route import locked
 from nightferry.passes.run import Orders
 from nightferry.steps.shelf import translated
 from nightferry.stores.memory import MemoryFile, MemoryStore

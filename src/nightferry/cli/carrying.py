@@ -18,6 +18,7 @@ from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.layout import KINDS
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
+from nightferry.core.step import CLEAR, DELIVER
 from nightferry.passes.run import Orders, Pass
 from nightferry.pools import Lent, calculate_alone, crew
 
@@ -118,7 +119,7 @@ def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, hands: a
 def _code(done: Pass, orders: Orders) -> int:
     if done.trouble is not None and isinstance(done.trouble, Misconfigured):
         return code_of(done.trouble)
-    whole = orders.until in {"deliver", "clear"}
+    whole = orders.until in {DELIVER, CLEAR}
     balances = DONE if orders.dry_run else code_of_balances(done.balances, whole=whole)
     return balances or (code_of(done.trouble) if done.trouble else DONE)
 

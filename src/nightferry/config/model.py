@@ -37,6 +37,7 @@ from nightferry.config.units import (
 )
 from nightferry.core.layout import KINDS
 from nightferry.core.night import NightRule
+from nightferry.core.step import CUBE, DELIVER, PULL, SOLVE, STANDARDISE, VALIDATE, VERIFY
 
 if TYPE_CHECKING:
     from nightferry.config.resolve import ResolvedTelescope
@@ -47,7 +48,7 @@ _ATTESTING = ("s3",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LAST_PORT = 65535
 #: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
-ROUTE_STEPS = ("pull", "verify", "solve", "standardise", "validate", "cube", "deliver")
+ROUTE_STEPS = (PULL, VERIFY, SOLVE, STANDARDISE, VALIDATE, CUBE, DELIVER)
 #: The fields that a name template may use; see `nightferry.core.layout`.
 TEMPLATE_FIELDS = ("object", "date", "time", "night", "stem", "file", "suffix", "folder", "index", "telescope", "role")
 
@@ -81,9 +82,9 @@ def _check_route(route: list[str]) -> list[str]:
     order = [ROUTE_STEPS.index(step) for step in route]
     if order != sorted(set(order)):
         raise ValueError(f"the steps of a route stand once and in this order: {', '.join(ROUTE_STEPS)}")
-    if "verify" not in route:
+    if VERIFY not in route:
         raise ValueError("a route without verify would deliver what is not whole: expected it first")
-    if "cube" in route and "standardise" not in route:
+    if CUBE in route and STANDARDISE not in route:
         raise ValueError("cubes are made of standard frames: expected standardise in a route that has cube")
     return route
 

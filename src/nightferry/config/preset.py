@@ -15,6 +15,7 @@ from nightferry.core.layout import Ignore, Layout, Rule
 from nightferry.core.naming import frame_name
 from nightferry.core.night import Clock, Night, NightRule
 from nightferry.core.patterns import compiled
+from nightferry.core.step import VERIFY
 from nightferry.core.store import StorePath
 from nightferry.tomlfiles import Kind, Table, files, find, names
 
@@ -109,7 +110,7 @@ class Preset(_Section):
     night: NightRule = NightRule.FOLDER
     take: Take = Field(default_factory=lambda: ["fits", "tiff"])
     name: Template
-    route: StepNames = Field(default_factory=lambda: ["verify"])
+    route: StepNames = Field(default_factory=lambda: [VERIFY])
     layout: LayoutSection = LayoutSection()
     discover: DiscoverSection = DiscoverSection()
     example: list[ExampleSection] = Field(default_factory=list)
