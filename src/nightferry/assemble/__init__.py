@@ -182,7 +182,7 @@ def open_route(config: Config, name: str, *, working: bool = True, hands: Hands 
         works=works,
         gather=gather,
         deadline=telescope.cube.deadline,
-        crew=(hands.crew or crew(config.crew.kind, config.crew.workers)) if works or gather else None,
+        crew=(hands.crew or crew(config.pool.kind, config.pool.workers)) if works or gather else None,
     )
 
 
