@@ -20,7 +20,7 @@ from nightferry.config.preset import Preset
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry
 from nightferry.discover import spellings
-from nightferry.stores.mounts import is_mounted
+from nightferry.disk.mounts import is_mounted
 from nightferry.stores.sftp import UnknownHost, host_keys, pin
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")

@@ -3,13 +3,23 @@
 import ipaddress
 import re
 import string
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
 
 from nightferry.config.secrets import check_reference
 from nightferry.config.units import (
@@ -290,8 +300,8 @@ class ShelfConfig(_Section):
     floor: Size = 1_000_000_000
 
 
-class CrewConfig(_Section):
-    """``[crew]``: who does the computing."""
+class PoolConfig(_Section):
+    """``[pool]``: who does the computing, and how much is done at once."""
 
     kind: Literal["threads", "processes"] = "processes"
     workers: Annotated[int, Field(ge=1, le=256)] = 2
@@ -355,7 +365,8 @@ class Config(_Section):
 
     ledger: LedgerConfig = LedgerConfig()
     shelf: ShelfConfig = ShelfConfig()
-    crew: CrewConfig = CrewConfig()
+    #: ``[crew]`` is its old name
+    pool: PoolConfig = Field(default=PoolConfig(), validation_alias=AliasChoices("pool", "crew"))
     alerts: AlertsConfig = AlertsConfig()
     books: BooksConfig = BooksConfig()
     log: LogConfig = LogConfig()
@@ -393,6 +404,19 @@ class Config(_Section):
         """Return a copy with some sections exchanged, its telescopes resolved again."""
         copy = super().model_copy(update=update, deep=deep)
         return copy.keep_resolved(self._resolve(copy)) if update and self._resolve is not None else copy
+
+    @property
+    def crew(self) -> PoolConfig:
+        """The old name of `pool`."""
+        warnings.warn("Config.crew is called Config.pool now", DeprecationWarning, stacklevel=2)
+        return self.pool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_pool(cls, table: object) -> object:
+        if isinstance(table, dict) and {"pool", "crew"} <= table.keys():
+            raise ValueError("[crew] is the old name of [pool], and here are both: move what [crew] says into [pool]")
+        return table
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
