@@ -31,7 +31,7 @@ url = "{(home / library).as_uri()}"
 
 
 def test_a_user_in_the_url_is_decoded(tmp_path: Path) -> None:
-    store = telescope_store(config_in(tmp_path).telescope["vespera"])
+    store = telescope_store(config_in(tmp_path).resolved["vespera"])
     assert isinstance(store, FtpStore)
     assert store._pool.server.address.user == "night watch"
 
