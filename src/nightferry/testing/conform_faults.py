@@ -1,6 +1,5 @@
 """Conformance of stores whose far side misbehaves: an error in time, never wrong bytes taken for whole ones."""
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from functools import partial
@@ -14,6 +13,7 @@ from nightferry.testing.conform_stage import (
     PART,
     Fault,
     StoreStage,
+    again,
     carry,
     carry_all,
     close_iterator,
@@ -55,18 +55,7 @@ class FaultConformance(Suite):
 
     def again(self, call: Callable[[], T], /) -> T:
         """Ask again as long as the world is at fault, as a busy machine is that keeps a hasty store waiting."""
-        limit = time.monotonic() + self.patience
-        while True:
-            try:
-                answer = call()
-            except TryAgain:
-                if time.monotonic() > limit:
-                    raise
-                time.sleep(0.05)
-                continue
-            parts = answer if isinstance(answer, list) else []
-            if time.monotonic() > limit or not any(isinstance(part, TryAgain) for part in parts):
-                return answer
+        return again(self.patience, call)
 
     # -- a server that goes away -------------------------------------------------------------------------------
 
