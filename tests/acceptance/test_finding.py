@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, MOUNTS, Desk, Telescope, small_disk
 
 from nightferry.config import preset_names
-from nightferry.stores.sftp import fingerprint
+from nightferry.stores.sftp.process import fingerprint
 from nightferry.testing.sftp_daemon import USER, Sshd, sshd
 from nightferry.testing.telescope import simulated_vespera
 from nightferry.testing.trees import TREES, plant_tree

@@ -22,7 +22,7 @@ from tests.acceptance.conftest import (
     until,
 )
 
-from nightferry.stores.sftp import fingerprint
+from nightferry.stores.sftp.process import fingerprint
 from nightferry.testing.sftp_daemon import USER, sshd
 
 

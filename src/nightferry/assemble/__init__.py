@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from nightferry.assemble.stores import local_path, make_store, tamed
+from nightferry.assemble.stores import make_store, tamed
 from nightferry.assemble.works import Plan, gather_of, works_of
 from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, ledger_url, load_preset
 from nightferry.config.load import effective_source
@@ -31,6 +31,7 @@ from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.shelf import Shelf, translated
 from nightferry.steps.verify import Verify
+from nightferry.stores.folder import local_path
 from nightferry.stores.mounts import is_mounted, mounted
 
 

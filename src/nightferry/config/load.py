@@ -12,8 +12,9 @@ from typing import get_origin
 import platformdirs
 from pydantic import BaseModel, ValidationError
 
-from nightferry.config.model import Config, TelescopeConfig, check_url
+from nightferry.config.model import Config, TelescopeConfig
 from nightferry.config.preset import Preset
+from nightferry.config.store_keys import check_url, keys_of
 from nightferry.core.errors import Misconfigured
 
 Table = dict[str, object]
@@ -71,7 +72,7 @@ def _require_source(place: str, name: str, telescope: TelescopeConfig, preset: P
     if preset.source is None:
         raise Misconfigured(f"{place}: telescope.{name} needs 'source', for preset {telescope.preset!r} has none")
     try:
-        check_url(preset.source)
+        keys_of(telescope, check_url(preset.source))
     except ValueError as err:
         raise Misconfigured(f"{place}: telescope.{name}: the source of preset {telescope.preset!r}: {err}") from err
 
@@ -161,13 +162,13 @@ def _shipped() -> resources.abc.Traversable:
 def _explain(text: str, place: str, err: ValidationError, model: type[BaseModel] = Config) -> list[str]:
     """Turn pydantic's findings into sentences with the line and the nearest right key."""
     lines = []
-    for finding in err.errors(include_url=False, include_input=False, include_context=False):
+    for finding in err.errors(include_url=False, include_input=False):
         path = [str(part) for part in finding["loc"]]
         where = f"{place}:{_line_of(text, path)}" if path else place
         name = ".".join(path)
         message = finding["msg"].removeprefix("Value error, ")
         if finding["type"] == "extra_forbidden":
-            keys = _keys_at(model, path[:-1])
+            keys = finding.get("ctx", {}).get("keys") or _keys_at(model, path[:-1])
             message = f"unknown key{_nearest(path[-1], keys)}; expected {', '.join(keys)}"
         elif finding["type"] == "missing":
             message = "this key is missing"

@@ -6,16 +6,14 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nightferry.config.model import HeaderConfig, SiteConfig, SolveConfig, StepNames, Take, Template, check_url
+from nightferry.config.model import HeaderConfig, SiteConfig, SolveConfig, StepNames, Take, Template
+from nightferry.config.store_keys import check_url
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
 from nightferry.core.naming import frame_name
 from nightferry.core.night import Clock, Night, NightRule
 from nightferry.core.patterns import compiled
 from nightferry.core.store import StorePath
-
-#: What presets may name, whether or not this installation speaks it.
-_SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
 
 
 def _dated(pattern: re.Pattern[str]) -> re.Pattern[str]:
@@ -26,7 +24,7 @@ def _dated(pattern: re.Pattern[str]) -> re.Pattern[str]:
 
 Pattern = Annotated[re.Pattern[str], BeforeValidator(compiled)]
 Dated = Annotated[Pattern, AfterValidator(_dated)]
-Place = Annotated[str, AfterValidator(lambda url: check_url(url, _SCHEMES))]
+Place = Annotated[str, AfterValidator(check_url)]
 
 
 class _Section(BaseModel):
