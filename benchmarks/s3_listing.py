@@ -19,7 +19,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from benchmarks import pulling
 from benchmarks.pulling import FOLDERS, PER_FOLDER, Row
-
 from nightferry.stores.s3.bucket import S3Address
 from nightferry.stores.s3.store import S3Store
 

@@ -14,7 +14,7 @@ from nightferry.core.store import Load, StorePath, Want
 from nightferry.stores.sftp.process import SftpAddress, UnknownHost, fingerprint, host_keys, pin, ssh_command
 from nightferry.stores.sftp.store import SftpStore
 from nightferry.testing.conform_stage import carry, drain, entries_of, generated, put_all, want_for, within, write
-from nightferry.testing.sftp_daemon import PASSWORD, Sshd, sshd
+from tests.servers.sshd import PASSWORD, Sshd, sshd
 
 
 @pytest.fixture(scope="module")

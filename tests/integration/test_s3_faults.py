@@ -17,8 +17,8 @@ from nightferry.stores.s3.put import part_size
 from nightferry.stores.s3.service import Answer
 from nightferry.stores.s3.store import S3Store
 from nightferry.testing.conform_stage import MIDDLE, carry, confirmed, entries_of, generated, put_all, want_for, write
-from nightferry.testing.ftp_daemons import certificate
-from nightferry.testing.s3_server import S3Server, s3_server
+from tests.servers.certificates import certificate
+from tests.servers.s3_server import S3Server, s3_server
 
 A = StorePath("night/a.fits")
 

@@ -35,7 +35,7 @@ from nightferry.steps.cube import Cubed, CubeSettings, Input, make_cubes, plan_c
 from nightferry.steps.parts import part_beside
 from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.steps.validate import validate_file
-from nightferry.testing.astra import START, astra_cards, astra_frame
+from tests.astra import START, astra_cards, astra_frame
 
 SITE = Site(-24.61596, -70.3903, 2482.0)
 CONTEXT = Context(

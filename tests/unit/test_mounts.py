@@ -71,7 +71,7 @@ def test_a_telescope_says_what_must_be_mounted(mount: str, tmp_path: Path) -> No
     config = config_with(folder.as_uri(), mount.replace("POINT", tmp_path.as_posix()))
     point = folder if mount == "mount = true" else tmp_path
     with pytest.raises(Unreachable) as caught:
-        list(telescope_store(config.telescope["a"]).list())
+        list(telescope_store(config.resolved["a"]).list())
     assert f"nothing is mounted at {point}" in str(caught.value)
     assert 'mount = "/mnt/point"' in str(caught.value)
 

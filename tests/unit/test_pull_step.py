@@ -7,7 +7,6 @@ from io import FileIO
 from pathlib import Path
 
 import pytest
-from tests.unit.conftest import THEN_US, Bench, Far, Witness, digest_of, frame_bytes, light, sighting_of
 
 from nightferry.core.errors import Changed, Gone, Misconfigured, NightferryError, NoSpace, Stopped, Unreachable
 from nightferry.core.frame import Sighting
@@ -16,6 +15,7 @@ from nightferry.core.store import Arrival, Entry, StorePath, Traits, Want
 from nightferry.steps.pull import OVERLAP, RESUME_FROM, Pull
 from nightferry.steps.shelf import Shelf, WholeFile, land
 from nightferry.stores.memory import MemoryFile, MemoryStore
+from tests.unit.conftest import THEN_US, Bench, Far, Witness, digest_of, frame_bytes, light, sighting_of
 
 BIG = frame_bytes(9, (1200, 900))  # 2.1 MB, so that a part of it is worth resuming
 

@@ -276,7 +276,7 @@ def _agreed(question: str) -> bool:
 
 
 def _look(config: Config, name: str) -> str:
-    store = telescope_store(config.telescope[name], config.folder)
+    store = telescope_store(config.resolved[name])
     try:
         folders: set[str] = set()
         files = 0

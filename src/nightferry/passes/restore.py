@@ -16,6 +16,7 @@ from nightferry.core.frame import Digest, Frame
 from nightferry.core.ledger import Account
 from nightferry.core.names import safe_component
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import DELIVER
 from nightferry.core.store import Store, StorePath
 from nightferry.passes.route import Route
 from nightferry.steps.fetchback import fetch_back
@@ -103,7 +104,7 @@ def _copies(route: Route, account: Account, raw: Frame, product: Path | None) ->
             yield _Copy("the product on the shelf", made.file, None, StorePath(""), made.digest, recipe)
     for receipt in reversed(receipts):
         delivery, name = route.deliveries.get(receipt.target), receipt.proof.get("name")
-        if receipt.step == "deliver" and receipt.outcome is Outcome.DONE and delivery and isinstance(name, str):
+        if receipt.step == DELIVER and receipt.outcome is Outcome.DONE and delivery and isinstance(name, str):
             digest = receipt.digest or raw.digest
             label = f"{receipt.target}: {name}"
             yield _Copy(label, None, delivery.store, StorePath(name), digest, recipe_of(receipts, digest))

@@ -9,6 +9,7 @@ from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.receipt import Outcome
+from nightferry.core.step import PULL, RELEASE
 from nightferry.passes.route import Route
 from nightferry.steps.products import NAMES, PRODUCTS, raw_of
 from nightferry.steps.shelf import translated
@@ -27,7 +28,7 @@ def tidy(route: Route, ledger: Ledger) -> int:
         if account is None:
             needed = path.suffix != ".part"  # whole frames that no ledger knows are not ours to judge
         elif path.suffix == ".part":
-            needed = account.standing.stage == "pull"
+            needed = account.standing.stage == PULL
         else:
             needed = not _is_done_with(account)
         if not needed:
@@ -43,7 +44,7 @@ def _is_done_with(account: Account) -> bool:
     One that a rule ignores by now may have nobody else who has it: the telescope is not asked here.
     """
     standing = account.standing
-    return standing.bin is Bin.DELIVERED or (standing.bin is Bin.IGNORED and standing.stage == "release")
+    return standing.bin is Bin.DELIVERED or (standing.bin is Bin.IGNORED and standing.stage == RELEASE)
 
 
 def _tidy_products(route: Route, ledger: Ledger) -> int:

@@ -15,6 +15,7 @@ from nightferry.core.errors import Gone, Held, NightferryError, TryAgain, Unreac
 from nightferry.core.frame import Digest, Fact, FrameId
 from nightferry.core.ledger import Proof
 from nightferry.core.receipt import Outcome
+from nightferry.core.step import CLEAR
 from nightferry.core.store import Entry, Store, StorePath
 from nightferry.steps.fetchback import fetch_back
 from nightferry.steps.readback import read_back
@@ -105,7 +106,7 @@ class Clear:
     source: Store
     archives: Mapping[str, Store]
     scratch: Path | None = None
-    name: str = "clear"
+    name: str = CLEAR
     version: str = "1"
 
     def __call__(self, batch: Sequence[Candidate], *, dry_run: bool = False) -> Iterator[Clearance]:

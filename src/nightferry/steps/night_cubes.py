@@ -16,7 +16,7 @@ from nightferry.core.errors import Changed, Held
 from nightferry.core.frame import Fact, Frame, FrameId, Role
 from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Group
+from nightferry.core.step import CUBE, Group
 from nightferry.core.version import Settings, version_of
 from nightferry.cubes import Group as Planes
 from nightferry.cubes import Source, Traits, Wishes, read_source, sort_out, traits_from, write_cube
@@ -42,7 +42,7 @@ class Cube:
 
     shelf: Shelf
     settings: CubeSettings
-    name: str = "cube"
+    name: str = CUBE
     target: str = ""
     form: str = field(default="1", repr=False)
 

@@ -21,7 +21,7 @@ from nightferry.core.errors import Changed, Held, NightferryError, NoSpace, Stop
 from nightferry.core.frame import Digest, Fact, Frame, Sighting
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Grouping, Lane
+from nightferry.core.step import PULL
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Store, Want
 from nightferry.formats.findings import Findings, Inspector
 from nightferry.formats.inspect import inspector_for
@@ -88,11 +88,9 @@ class Pull:
     shelf: Shelf
     onlooker: Onlooker = field(default_factory=Nobody)
     stop: threading.Event = field(default_factory=threading.Event)
-    name: str = "pull"
+    name: str = PULL
     version: str = "1"
     target: str = ""
-    lane: Lane = Lane.IO
-    grouping: Grouping = Grouping.FRAME
 
     def __call__(self, batch: Sequence[Sighting]) -> Iterator[Result]:
         """Fetch the frames over one connection and land them together.
@@ -267,7 +265,7 @@ def frame_of(sighting: Sighting, path: Path, digest: Digest, facts: Mapping[str,
 
 def pulled_digest(receipts: Sequence[Receipt]) -> Digest | None:
     """Tell the digest of what the last pull landed."""
-    done = [receipt for receipt in receipts if receipt.step == "pull" and receipt.outcome is Outcome.DONE]
+    done = [receipt for receipt in receipts if receipt.step == PULL and receipt.outcome is Outcome.DONE]
     return done[-1].digest if done else None
 
 
@@ -279,7 +277,7 @@ def pulled_frame(sighting: Sighting, receipts: Sequence[Receipt], shelf: Shelf) 
 
 def described_frame(sighting: Sighting, receipts: Sequence[Receipt], shelf: Shelf) -> Frame | None:
     """Tell the frame that an earlier pull landed, whether it is on the shelf still or not; None when none did."""
-    done = [receipt for receipt in receipts if receipt.step == "pull" and receipt.outcome is Outcome.DONE]
+    done = [receipt for receipt in receipts if receipt.step == PULL and receipt.outcome is Outcome.DONE]
     if not done or done[-1].digest is None:
         return None
     return frame_of(sighting, shelf.file(sighting), done[-1].digest, {**done[-1].proof, SHELVED: True})

@@ -19,7 +19,7 @@ from nightferry.core.context import site_settings
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Fact, Frame, Role
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.core.step import SOLVE, Recalled
 from nightferry.core.version import Settings as Named
 from nightferry.core.version import version_of
 from nightferry.headers.profiles.former import former_version, site_text, text_of
@@ -40,11 +40,8 @@ class Solve:
     shelf: Shelf
     settings: Settings
     failure: Literal["hold", "mark"] = "mark"
-    name: str = "solve"
+    name: str = SOLVE
     target: str = ""
-    lane: Lane = Lane.CPU
-    grouping: Grouping = Grouping.FRAME
-    judges: bool = False
     form: str = field(default="1", repr=False)
 
     @property

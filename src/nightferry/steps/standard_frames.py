@@ -20,7 +20,7 @@ from nightferry.core.errors import Changed, Held, NightferryError, NoSpace, TryA
 from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
 from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.core.step import STANDARDISE, Recalled
 from nightferry.core.version import Setting, version_of
 from nightferry.core.version import Settings as Named
 from nightferry.cubes import Settings as Reading
@@ -80,11 +80,8 @@ class Standardise:
 
     shelf: Shelf
     settings: Settings
-    name: str = "standardise"
+    name: str = STANDARDISE
     target: str = ""
-    lane: Lane = Lane.CPU
-    grouping: Grouping = Grouping.FRAME
-    judges: bool = False
     form: str = field(default="1", repr=False)
 
     version: str = field(init=False)

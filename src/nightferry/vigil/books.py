@@ -20,6 +20,7 @@ from nightferry.core.display import display
 from nightferry.core.errors import Misconfigured, NoSpace
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.receipt import Outcome
+from nightferry.core.step import DELIVER, PULL
 
 _LINE = re.compile(r"(\d{8}) (\d+) (\S+)")
 _NO_PROGRAM = "-"
@@ -58,10 +59,10 @@ def _transferred(accounts: Sequence[Account]) -> Iterator[str]:
         latest = {
             receipt.target: receipt
             for receipt in account.receipts
-            if receipt.step == "deliver" and receipt.outcome is Outcome.DONE
+            if receipt.step == DELIVER and receipt.outcome is Outcome.DONE
         }
         for archive, receipt in latest.items():
-            digest = receipt.digest or next((one.digest for one in account.receipts if one.step == "pull"), None)
+            digest = receipt.digest or next((one.digest for one in account.receipts if one.step == PULL), None)
             yield _line(str(receipt.proof.get("name", "")), archive, account.sighting.path, digest or "")
 
 

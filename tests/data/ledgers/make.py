@@ -1,9 +1,9 @@
 """Make a ledger of real nights with the nightferry of some commit, and write down what that nightferry says of them.
 
-    PYTHONPATH=CHECKOUT/src python tests/data/ledgers/make.py tests/data/ledgers/0002
+    PYTHONPATH=CHECKOUT/src:CHECKOUT python tests/data/ledgers/make.py tests/data/ledgers/0002
 
-See the README beside this file. Works with every version since there are cubes, so it uses the command line, and of the
-package only the simulated telescopes.
+See the README beside this file. Uses the command line, and beside it only the simulated telescopes, so that it works
+with many versions.
 """
 
 import json
@@ -18,11 +18,11 @@ from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
-from nightferry.testing.astra import START, astra_frame
-from nightferry.testing.astra_night import FAULTS, build_astra_night
 from nightferry.testing.fields import build_sky_index
 from nightferry.testing.telescope import simulated_vespera
 from nightferry.testing.vespera import build_night
+from tests.astra import START, astra_frame
+from tests.astra_night import FAULTS, build_astra_night
 
 #: Where all of it happens: what a ledger says of places must not be of the machine that it was made on.
 HOME = Path("/tmp/observatory")  # noqa: S108 - never shared, and removed when it is done
