@@ -19,8 +19,8 @@ from nightferry.config.preset import Preset
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry
 from nightferry.discover import spellings
+from nightferry.disk.mounts import is_mounted
 from nightferry.stores.folder import local_path
-from nightferry.stores.mounts import is_mounted
 from nightferry.stores.sftp.process import UnknownHost, host_keys, pin
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")

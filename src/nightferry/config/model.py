@@ -2,6 +2,7 @@
 
 import re
 import string
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -261,8 +263,8 @@ class ShelfConfig(_Section):
     floor: Size = 1_000_000_000
 
 
-class CrewConfig(_Section):
-    """``[crew]``: who does the computing."""
+class PoolConfig(_Section):
+    """``[pool]``: who does the computing, and how much is done at once."""
 
     kind: Literal["threads", "processes"] = "processes"
     workers: Annotated[int, Field(ge=1, le=256)] = 2
@@ -326,7 +328,8 @@ class Config(_Section):
 
     ledger: LedgerConfig = LedgerConfig()
     shelf: ShelfConfig = ShelfConfig()
-    crew: CrewConfig = CrewConfig()
+    #: ``[crew]`` is its old name
+    pool: PoolConfig = Field(default=PoolConfig(), validation_alias=AliasChoices("pool", "crew"))
     alerts: AlertsConfig = AlertsConfig()
     books: BooksConfig = BooksConfig()
     log: LogConfig = LogConfig()
@@ -364,6 +367,19 @@ class Config(_Section):
         """Return a copy with some sections exchanged, its telescopes resolved again."""
         copy = super().model_copy(update=update, deep=deep)
         return copy.keep_resolved(self._resolve(copy)) if update and self._resolve is not None else copy
+
+    @property
+    def crew(self) -> PoolConfig:
+        """The old name of `pool`."""
+        warnings.warn("Config.crew is called Config.pool now", DeprecationWarning, stacklevel=2)
+        return self.pool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_pool(cls, table: object) -> object:
+        if isinstance(table, dict) and {"pool", "crew"} <= table.keys():
+            raise ValueError("[crew] is the old name of [pool], and here are both: move what [crew] says into [pool]")
+        return table
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
