@@ -1,6 +1,6 @@
 """Make the frames for benchmarks/cube_speed.py: standard frames of random 16-bit pixels, made by the step itself.
 
-    python benchmarks/cube_frames.py FOLDER FRAMES WIDTH HEIGHT
+    python -m benchmarks.cube_frames FOLDER FRAMES WIDTH HEIGHT
 
 A process of its own, so that the one that measures stays small.
 """
@@ -15,7 +15,7 @@ from nightferry.formats.cards import parse_cards
 from nightferry.formats.datasum import datasum_of
 from nightferry.formats.rewrite import sealed
 from nightferry.steps.standardise import Settings, standardise_file
-from nightferry.testing.astra import astra_frame
+from tests.astra import astra_frame
 
 SITE = Site(-24.61596, -70.3903, 2482.0)
 CONTEXT = Context("callisto", "SPECULOOS-CALLISTO", "SPECULOOS4", "SSO", "Astra", "PI", "60.A-9009(D)", SITE)

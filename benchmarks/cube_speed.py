@@ -151,7 +151,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         frames = folder / "frames"
-        maker = [sys.executable, str(Path(__file__).with_name("cube_frames.py")), str(frames), str(options.frames)]
+        maker = [sys.executable, "-m", "benchmarks.cube_frames", str(frames), str(options.frames)]
         subprocess.run([*maker, width, height], check=True)
         if options.memory:
             limited(frames, folder, options.memory)

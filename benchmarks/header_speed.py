@@ -1,6 +1,6 @@
 """How fast frames are standardised and validated, beside cp and a header script of today: one command, prints tables.
 
-    python benchmarks/header_speed.py [--frames 240] [--size 2048] [--rounds 3] [--folder DIR] [--script headerfix.py]
+    python -m benchmarks.header_speed [--frames 240] [--size 2048] [--rounds 3] [--folder DIR] [--script headerfix.py]
 
 Each way runs in its own process, interleaved with the others; medians and ranges are told, and the ratio to cp and to
 the script is taken round by round. Frames are random 16-bit pixels under an Astra header. The script is no part of this
@@ -27,7 +27,7 @@ from nightferry.formats.cards import parse_cards
 from nightferry.headers.profiles import load_profile
 from nightferry.steps.standardise import Settings, draft_file, standardise_file
 from nightferry.steps.validate import validate_file
-from nightferry.testing.astra import astra_frame
+from tests.astra import astra_frame
 
 SITE = Site(-24.61596, -70.3903, 2482.0)
 CONTEXT = Context("callisto", "SPECULOOS-CALLISTO", "SPECU4", "SSO", "Astra", "PI", "60.A-9009(D)", SITE)

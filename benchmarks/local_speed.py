@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+
 from benchmarks import pulling
 from benchmarks.pulling import Row
-
 from nightferry import api
 from nightferry.testing.encode import fits_image
 

@@ -34,12 +34,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from benchmarks.night_script import make_hub, missing
-
 from nightferry.formats.cards import parse_cards
 from nightferry.solving.building import Order, build
-from nightferry.testing.astra import START, astra_cards, astra_frame
 from nightferry.testing.encode import Card, fits_data, fits_header
 from nightferry.testing.fields import draw_field, made_up_stars, plain_wcs, write_catalogue
+from tests.astra import START, astra_cards, astra_frame
 
 MOONS = ("io", "europa", "ganymede", "callisto")
 DATE = "20260222"

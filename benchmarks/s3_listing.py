@@ -19,7 +19,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from benchmarks import pulling
 from benchmarks.pulling import FOLDERS, PER_FOLDER, Row
-
 from nightferry.stores.s3 import S3Address, S3Store
 
 BUCKET, PREFIX, PAGE = "nights", "many/", 1000

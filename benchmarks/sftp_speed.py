@@ -14,9 +14,8 @@ from pathlib import Path
 
 from benchmarks import pulling
 from benchmarks.pulling import FOLDERS, FRAME, FRAMES, PER_FOLDER, SMALL, SMALLS, Row
-
 from nightferry.stores.sftp import SftpStore
-from nightferry.testing.sftp_daemon import USER, Sshd, sshd
+from tests.servers.sshd import USER, Sshd, sshd
 
 _ASYNCSSH = """
 import asyncio, asyncssh, sys

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from benchmarks import pulling
 from benchmarks.pulling import FOLDERS, FRAME, FRAMES, PER_FOLDER, SMALL, SMALLS, Row
-
 from nightferry.stores.smb import SmbStore
-from nightferry.testing.samba_daemon import PASSWORD, SHARE, USER, Smbd, environment, program, smbd
+from tests.servers.samba import PASSWORD, SHARE, USER, Smbd, environment, program, smbd
 
 
 def main() -> None:

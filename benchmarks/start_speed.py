@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.status_speed import configuration, fill
-
-from nightferry.testing.astra import START, astra_frame
+from tests.astra import START, astra_frame
 
 OWN = Path(__file__).parents[1] / "src"
 FRAMES, LONG_AGO = 24, 1_771_900_000

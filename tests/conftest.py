@@ -1,11 +1,15 @@
 """What all tests share: the option for long proofs, and how hypothesis behaves here."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from nightferry.core.store import Store
+from nightferry.testing.conformance import StoreStage
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +37,13 @@ def sky_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from nightferry.testing.fields import build_sky_index
 
     return build_sky_index(tmp_path_factory.mktemp("sky") / "index")
+
+
+@pytest.fixture
+def store(stage: StoreStage) -> Iterator[Store]:
+    """Give the conformance suite a fresh store on the stage's root, and close it afterwards."""
+    with closing(stage.store()) as store:
+        yield store
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

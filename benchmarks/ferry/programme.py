@@ -12,8 +12,7 @@ from benchmarks.ferry import clients, trees
 from benchmarks.ferry.clients import Call, Client, Server
 from benchmarks.ferry.contest import Contest, carry_once, compete, tell
 from benchmarks.ferry.report import free_memory, kind_of_disk
-
-from nightferry.testing.ftp_daemons import PASSWORD, USER, proftpd, pure_ftpd, vsftpd
+from tests.servers.ftp_daemons import PASSWORD, USER, proftpd, pure_ftpd, vsftpd
 
 PARTS = ("big", "small", "many", "disk", "help")
 #: Bytes of all trees and the largest library, with some to spare.

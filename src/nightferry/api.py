@@ -32,29 +32,29 @@ from nightferry.assemble import (
     own_ground,
     telescope_names,
 )
-from nightferry.config import Config, load, loads
+from nightferry.config import Config, for_run, load, loads
 from nightferry.config.secrets import read_secret
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Busy, Misconfigured, TryAgain, Unreachable
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
 from nightferry.core.product import Product, latest_editions
-from nightferry.core.receipt import Outcome, Receipt
-from nightferry.passes.attempt import host_name
+from nightferry.core.receipt import Outcome
+from nightferry.core.step import LIST, RELEASE
+from nightferry.disk.errors import translated
 from nightferry.passes.audit import Finding, Stranger
 from nightferry.passes.audit import audit as audit_route
 from nightferry.passes.audit import strangers as list_strangers
 from nightferry.passes.clear import clear as clear_route
-from nightferry.passes.locking import locked
+from nightferry.passes.receipts import noted
 from nightferry.passes.restore import Restored
 from nightferry.passes.restore import restore as restore_frame
-from nightferry.passes.route import Route, now_us
+from nightferry.passes.route import Route, locked
 from nightferry.passes.run import Orders, Pass, run_pass
 from nightferry.passes.watch import Watched
 from nightferry.passes.watch import watch as watch_route
 from nightferry.steps.clear import Clearance
 from nightferry.steps.rebuild import digest_of
-from nightferry.steps.shelf import translated
 from nightferry.vigil import AuditAlerts, Vigil, audit_alerts
 from nightferry.vigil import keep as keep_vigil
 
@@ -110,8 +110,9 @@ def run(
     another nightferry is at this telescope. What else kept it from doing all is told as the pass' ``trouble``, and
     frame by frame in the ledger.
     """
-    _require(config, telescope, night=nights is not None, program=bool(program))
-    with _route(config, telescope, take, hands, program=program) as (route, given):
+    config = for_run(config, program=program, take=take)
+    _require(config, telescope, night=nights is not None)
+    with _route(config, telescope, hands) as (route, given):
         wanted, orders = _nights(nights or ("last",), route), orders or Orders()
         if orders.until not in route.steps:
             raise Misconfigured(f"--until {orders.until!r}: expected one of {', '.join(route.steps)}")
@@ -145,9 +146,10 @@ def watch(
     hands: Hands | None = None,
 ) -> Iterator[Watched]:
     """Make pass after pass until told to stop; yields after each."""
-    _require(config, telescope, night=False, program=bool(program))
-    rules = config.telescope[telescope].watch
-    with _route(config, telescope, take, hands, program=program) as (route, given):
+    config = for_run(config, program=program, take=take)
+    _require(config, telescope, night=False)
+    rules = config.resolved[telescope].watch
+    with _route(config, telescope, hands) as (route, given):
         make_new_folders(config, ledger, telescope)
         yield from watch_route(
             route,
@@ -161,12 +163,10 @@ def watch(
         )
 
 
-def _require(config: Config, telescope: str, *, night: bool, program: bool) -> None:
+def _require(config: Config, telescope: str, *, night: bool) -> None:
     """Refuse a run that does not name what the telescope's section says each must; `Misconfigured`."""
     (name,) = telescope_names(config, [telescope])
-    given = {"night": night, "program": program}
-    missing = [word for word in config.telescope[name].require if not given[word]]
-    if missing:
+    if missing := config.resolved[name].missing(night=night):
         options = " and ".join({"night": "--night WHEN", "program": "--program ID"}[word] for word in missing)
         raise Misconfigured(
             f"telescope {name} is carried only by a run that names its {' and '.join(missing)} "
@@ -184,7 +184,7 @@ def clear(
     hands: Hands | None = None,
 ) -> list[Clearance]:
     """Delete at the source what is proven delivered; answer for every frame that is not cleared yet."""
-    with _route(config, telescope, None, hands, working=False) as (route, given):
+    with _route(config, telescope, hands, working=False) as (route, given):
         if route.telescope.clear_after is None:
             raise Misconfigured(
                 f"telescope.{telescope} is not to be cleared: to delete frames at the source once they are proven "
@@ -210,7 +210,7 @@ def audit(
     `audit_alerts` has people told of them.
     """
     salt = datetime.now(UTC).date().isoformat()
-    with _route(config, telescope, None, hands, working=False) as (route, given):
+    with _route(config, telescope, hands, working=False) as (route, given):
         evenings = _nights(nights, route).evenings
         yield from audit_route(route, ledger, evenings, sample=sample, salt=salt, stop=given.stop)
 
@@ -312,24 +312,14 @@ def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Acco
         raise Misconfigured("a release needs a reason: --why TEXT")
     if standing.bin is not Bin.HELD and not (drop and standing.bin is Bin.FAILED):
         raise Misconfigured(f"{name} is not held; it is {standing.bin}")
-    if standing.stage == "list" and not drop:
+    if standing.stage == LIST and not drop:
         raise Misconfigured(f"{name} can never be carried ({standing.reason}); it can be dropped")
     if isinstance(meant, Product) and not drop and meant not in latest_editions(ledger.products(night.telescope)):
         raise Misconfigured(
             f"{name} is not made again, for a later version took its place: put the file back from another archive or "
             "a backup, or drop it"
         )
-    receipt = Receipt(
-        frame=frame_id,
-        night=night,
-        step="release",
-        version="1",
-        outcome=Outcome.DONE,
-        reason=why,
-        proof={"drop": True} if drop else {},
-        started_us=now_us(),
-        host=host_name(),
-    )
+    receipt = noted(frame_id, night, RELEASE, Outcome.DONE, why, proof={"drop": True} if drop else {})
     ledger.record([receipt])
     if isinstance(meant, Product):
         return replace(meant, receipts=(*meant.receipts, receipt))
@@ -349,7 +339,7 @@ def restore(config: Config, ledger: Ledger, frame: str, into: Path, *, dry_run: 
             frame = digest_of(product)
     account = find_one(ledger, frame)
     telescope = account.sighting.night.telescope
-    with _route(config, telescope, None, None, working=False) as (route, _):
+    with _route(config, telescope, None, working=False) as (route, _):
         return restore_frame(route, account, into, product=product, dry_run=dry_run)
 
 
@@ -364,17 +354,11 @@ def _nights(words: Sequence[str], route: Route) -> Nights:
 
 @contextmanager
 def _route(
-    config: Config,
-    telescope: str,
-    take: list[str] | None,
-    hands: Hands | None,
-    *,
-    program: str = "",
-    working: bool = True,
+    config: Config, telescope: str, hands: Hands | None, *, working: bool = True
 ) -> Iterator[tuple[Route, Hands]]:
     (name,) = telescope_names(config, [telescope])
     given = hands or idle_hands()
-    route = open_route(config, name, take=take, program=program, working=working, hands=given)
+    route = open_route(config, name, working=working, hands=given)
     try:
         yield route, given
     finally:

@@ -23,12 +23,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from blake3 import blake3
-from tests.quick_start import nightferry
 
 from nightferry.testing.encode import fits_image
-from nightferry.testing.ftp_server import FtpServer
 from nightferry.testing.telescope import simulated_vespera
 from nightferry.testing.vespera import NightPlan, build_night
+from tests.quick_start import nightferry
+from tests.servers.ftp_server import FtpServer
 
 EVENING = date(2026, 9, 11)
 #: Exit codes, as the contract has them.

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
-from tests.acceptance.conftest import DONE, Desk, Ended, digests
 
-from nightferry.testing.mail_server import MailServer, mail_server
-from nightferry.testing.samba_daemon import PASSWORD, SHARE, USER, Smbd, smbd
+from tests.acceptance.conftest import DONE, Desk, Ended, digests
+from tests.servers.mail_server import MailServer, mail_server
+from tests.servers.samba import PASSWORD, SHARE, USER, Smbd, smbd
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,13 +16,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Telescope, frame, until
 
 from nightferry.core.context import Site
-from nightferry.testing.ftp_daemons import certificate
-from nightferry.testing.mail_server import PASSWORD, USER, MailServer, mail_server, silent_server
 from nightferry.testing.telescope import simulated_vespera
 from nightferry.vigil import over_evening
+from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Telescope, frame, until
+from tests.servers.certificates import certificate
+from tests.servers.mail_server import PASSWORD, USER, MailServer, mail_server, silent_server
 
 ALERTS = '[alerts]\nurls = ["env:MAIL"]\ndigest = "never"\n'
 FRAMES = "2026-09-11_21-10-37_observation_M31/01-images-initial"

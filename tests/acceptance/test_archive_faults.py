@@ -15,20 +15,21 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.acceptance.conftest import DONE, FAILED, MISCONFIGURED, Desk, digests, frame, read_only
 
-from nightferry.testing import sftp_faults
-from nightferry.testing.ftp_daemons import PASSWORD as FTP_PASSWORD
-from nightferry.testing.ftp_daemons import Certificate, certificate, vsftpd
-from nightferry.testing.s3_server import SECRET as S3_SECRET
-from nightferry.testing.s3_server import USER as S3_USER
-from nightferry.testing.s3_server import S3Server, s3_server
-from nightferry.testing.samba_daemon import PASSWORD as SMB_PASSWORD
-from nightferry.testing.samba_daemon import SHARE, Smbd, smbd
-from nightferry.testing.samba_daemon import USER as SMB_USER
-from nightferry.testing.sftp_daemon import Sshd, faulty_subsystem, sshd
-from nightferry.testing.sftp_faults import Manners, fresh_manners
-from nightferry.testing.smb_faults import Relay
+from tests.acceptance.conftest import DONE, FAILED, MISCONFIGURED, Desk, digests, frame, read_only
+from tests.servers import sftp_faults
+from tests.servers.certificates import Certificate, certificate
+from tests.servers.ftp_daemons import PASSWORD as FTP_PASSWORD
+from tests.servers.ftp_daemons import vsftpd
+from tests.servers.s3_server import SECRET as S3_SECRET
+from tests.servers.s3_server import USER as S3_USER
+from tests.servers.s3_server import S3Server, s3_server
+from tests.servers.samba import PASSWORD as SMB_PASSWORD
+from tests.servers.samba import SHARE, Smbd, smbd
+from tests.servers.samba import USER as SMB_USER
+from tests.servers.sftp_faults import Faults, fresh_faults
+from tests.servers.smb_relay import Relay
+from tests.servers.sshd import Sshd, faulty_subsystem, sshd
 
 FRAMES, SIZE = 6, (160, 120)
 PART = 20_000  # bytes: less than one frame
@@ -140,19 +141,19 @@ def replaced(file: Path, text: str) -> Iterator[None]:
 class Vault:
     port: Port
     server: Sshd
-    manners: Manners
+    faults: Faults
 
     @contextmanager
     def changed(self, which: int, value: int) -> Iterator[None]:
-        self.manners[which] = value
+        self.faults[which] = value
         yield
-        self.manners[which] = sftp_faults.OFF[which]
+        self.faults[which] = sftp_faults.OFF[which]
 
 
 @pytest.fixture
 def vault(desk: Desk, tmp_path: Path) -> Iterator[Vault]:
-    manners = fresh_manners(tmp_path / "manners")
-    with sshd(subsystem=faulty_subsystem(tmp_path / "manners")) as server:
+    faults = fresh_faults(tmp_path / "faults")
+    with sshd(subsystem=faulty_subsystem(tmp_path / "faults")) as server:
         root = server.home / "vault"
         root.mkdir()
         port = Port(desk, lambda: finished(root), {})
@@ -161,8 +162,8 @@ url = "sftp://observer@127.0.0.1:{server.port}{root.as_posix()}"
 secret = "file:{server.key.as_posix()}"
 known_hosts = "{server.known_hosts.as_posix()}"
 """)
-        yield Vault(port, server, manners)
-    manners.close()
+        yield Vault(port, server, faults)
+    faults.close()
 
 
 def test_sftp_server_killed_in_a_file(vault: Vault) -> None:
@@ -287,13 +288,13 @@ class Share:
     relay: Relay
 
     @contextmanager
-    def changed(self, **manners: object) -> Iterator[None]:
-        before = {name: getattr(self.relay.manners, name) for name in manners}
-        for name, value in manners.items():
-            setattr(self.relay.manners, name, value)
+    def changed(self, **faults: object) -> Iterator[None]:
+        before = {name: getattr(self.relay.faults, name) for name in faults}
+        for name, value in faults.items():
+            setattr(self.relay.faults, name, value)
         yield
         for name, value in before.items():
-            setattr(self.relay.manners, name, value)
+            setattr(self.relay.faults, name, value)
 
     @contextmanager
     def read_only(self) -> Iterator[None]:

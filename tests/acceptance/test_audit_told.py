@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Ended, frame
 
-from nightferry.testing.mail_server import MailServer, mail_server
+from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Ended, frame
+from tests.servers.mail_server import MailServer, mail_server
 
 FRAMES = "2026-09-11_21-10-37_observation_M31/01-images-initial"
 

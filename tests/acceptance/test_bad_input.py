@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from tests.acceptance.conftest import (
     DONE,
     FAILED,
@@ -21,8 +22,7 @@ from tests.acceptance.conftest import (
     small_disk,
     until,
 )
-
-from nightferry.testing.ftp_server import FtpServer
+from tests.servers.ftp_server import FtpServer
 
 SESSION = b"user/2026-09-11_21-10-37_observation_M31"
 FRAMES = SESSION + b"/01-images-initial"
@@ -77,7 +77,7 @@ def test_a_host_that_never_says_a_word_is_given_up_after_the_time_out(desk: Desk
 
 def test_a_refused_login_is_for_the_operator(desk: Desk, bad_server: FtpServer) -> None:
     plant(bad_server, 1)
-    bad_server.manners.passwords = {"observer": "the right one"}
+    bad_server.facts.passwords = {"observer": "the right one"}
     desk.configure(source(bad_server), telescope='user = "observer"\nsecret = "env:TELESCOPE_PASSWORD"')
     env = {"TELESCOPE_PASSWORD": "hunter2"}
     answer = desk.nightferry("run", "vespera", "--night", "all", "--json", env=env)
@@ -146,7 +146,7 @@ def test_a_secret_that_others_can_read_is_refused(desk: Desk, bad_server: FtpSer
     secret = desk.home / "secret"
     secret.write_text("dome-lamp-7\n")
     secret.chmod(0o644)
-    bad_server.manners.passwords = {"observer": "dome-lamp-7"}
+    bad_server.facts.passwords = {"observer": "dome-lamp-7"}
     desk.configure(source(bad_server), telescope=f'user = "observer"\nsecret = "file:{secret.as_posix()}"')
     if os.name == "posix":
         answer = desk.run()
@@ -297,7 +297,7 @@ def test_a_name_of_300_bytes_is_held_and_costs_no_other(desk: Desk, bad_server: 
     plant(bad_server, 1)
     name = b"x" * 295 + b".fits"
     line = b"type=file;size=5760;modify=20260911211037; " + name
-    bad_server.manners.extra_lines[FRAMES] = [line]
+    bad_server.facts.extra_lines[FRAMES] = [line]
     desk.configure(source(bad_server))
     answer = desk.run()
     assert answer.code == HELD
@@ -310,7 +310,7 @@ def test_a_name_of_300_bytes_is_held_and_costs_no_other(desk: Desk, bad_server: 
 
 def test_names_that_lead_elsewhere_are_held_and_touch_nothing(desk: Desk, bad_server: FtpServer) -> None:
     plant(bad_server, 1)
-    bad_server.manners.extra_lines[FRAMES] = [
+    bad_server.facts.extra_lines[FRAMES] = [
         b"type=file;size=5760;modify=20260911211037; ../../../../escaped.fits",
         b"type=file;size=5760;modify=20260911211037; /escaped.fits",
         b"type=file;size=5760;modify=20260911211037; ..\\escaped.fits",
@@ -328,8 +328,8 @@ def test_names_that_lead_elsewhere_are_held_and_touch_nothing(desk: Desk, bad_se
 
 def test_lines_of_a_listing_that_nobody_can_read_are_held(desk: Desk, bad_server: FtpServer) -> None:
     plant(bad_server, 1)
-    bad_server.manners.machine_listings = False
-    bad_server.manners.extra_lines[FRAMES] = [b"-rw-r--r--   1 0   0   5760 Someday img-0002.fits"]
+    bad_server.facts.machine_listings = False
+    bad_server.facts.extra_lines[FRAMES] = [b"-rw-r--r--   1 0   0   5760 Someday img-0002.fits"]
     desk.configure(source(bad_server))
     answer = desk.run()
     assert (answer.code, answer.sheet().delivered, answer.sheet().held) == (HELD, 1, 1)

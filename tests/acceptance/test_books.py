@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import DONE, HELD, MISCONFIGURED, Desk, frame, until
 
-from nightferry.testing.ftp_server import FtpServer
+from tests.acceptance.conftest import DONE, HELD, MISCONFIGURED, Desk, frame, until
+from tests.servers.ftp_server import FtpServer
 
 SESSION = "2026-09-11_21-10-37_observation_M31/01-images-initial"
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.conftest import DONE, HELD, Desk
 from tests.acceptance.observatory import CUBES, Observatory, observatory_at, servers
-
-from nightferry.testing.astra import astra_frame
-from nightferry.testing.mail_server import MailServer
-from nightferry.testing.samba_daemon import Smbd
+from tests.astra import astra_frame
+from tests.servers.mail_server import MailServer
+from tests.servers.samba import Smbd
 
 
 @pytest.fixture(scope="module")

@@ -46,13 +46,13 @@ import pytest
 from nightferry.cli.app import main
 from nightferry.config import load, load_preset
 from nightferry.headers.dialects import load_dialect
-from nightferry.testing.astra_night import build_astra_night
 from nightferry.testing.encode import fits_image
 from nightferry.testing.fields import draw_field, plain_wcs, vespera_frame
-from nightferry.testing.mail_server import MailServer, mail_server
 from nightferry.testing.sky import View, star_table
 from nightferry.testing.telescope import simulated_vespera
 from nightferry.testing.vespera import build_night
+from tests.astra_night import build_astra_night
+from tests.servers.mail_server import MailServer, mail_server
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

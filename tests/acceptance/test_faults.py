@@ -4,10 +4,10 @@ import socket
 import subprocess
 
 import pytest
-from tests.acceptance.conftest import DONE, FAILED, HELD, Desk, frame, until
 
-from nightferry.testing.ftp_manners import Node
-from nightferry.testing.ftp_server import FtpServer
+from tests.acceptance.conftest import DONE, FAILED, HELD, Desk, frame, until
+from tests.servers.ftp_facts import Node
+from tests.servers.ftp_server import FtpServer
 
 SESSION = b"user/2026-09-11_21-10-37_observation_M31"
 FRAMES = SESSION + b"/01-images-initial"

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, MOUNTS, Desk, Telescope, small_disk
 
 from nightferry.config import preset_names
 from nightferry.stores.sftp import fingerprint
-from nightferry.testing.sftp_daemon import USER, Sshd, sshd
 from nightferry.testing.telescope import simulated_vespera
-from nightferry.testing.trees import TREES, plant_tree
+from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, MOUNTS, Desk, Telescope, small_disk
+from tests.servers.sshd import USER, Sshd, sshd
+from tests.trees import TREES, plant_tree
 
 #: What takes a preset's addresses away: no test asks a network.
 NOWHERE = 'source = "file:///nowhere"\n[discover]\nurls = []\n'

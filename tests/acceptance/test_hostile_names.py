@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from tests.acceptance.conftest import DONE, HELD, Desk, frame
 
-from nightferry.testing.ftp_server import FtpServer
+from tests.acceptance.conftest import DONE, HELD, Desk, frame
+from tests.servers.ftp_server import FtpServer
 
 FRAMES = b"user/2026-09-11_21-10-37_observation_M31/01-images-initial"
 NAMES = {

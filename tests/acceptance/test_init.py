@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from nightferry.stores.sftp import fingerprint
 from tests.acceptance.conftest import (
     DONE,
     FAILED,
@@ -21,9 +23,7 @@ from tests.acceptance.conftest import (
     frame,
     until,
 )
-
-from nightferry.stores.sftp import fingerprint
-from nightferry.testing.sftp_daemon import USER, sshd
+from tests.servers.sshd import USER, sshd
 
 
 def told(desk: Desk, source: str, *words: str) -> Ended:

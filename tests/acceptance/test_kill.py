@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from nightferry.testing.telescope import simulated_vespera
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Desk
-
     from nightferry.testing.vespera import NightPlan
+    from tests.acceptance.conftest import Desk
 
 #: Each command of the simulated telescope takes so many seconds, so that a night lasts long enough to be killed in.
 DELAY = 0.002

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from astropy.io import fits
 
-from nightferry.testing.astra_night import HELD, Planted, build_astra_night
+from tests.astra_night import HELD, Planted, build_astra_night
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-from tests.acceptance.conftest import DONE, HELD, Desk, Telescope, digests
-
 from nightferry.testing.vespera import NightPlan
+from tests.acceptance.conftest import DONE, HELD, Desk, Telescope, digests
 
 OBSERVATION = "2026-09-11_21-10-37_observation_NGC7000"
 FRAMES = f"{OBSERVATION}/01-images-initial"

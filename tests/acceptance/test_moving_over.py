@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import DONE, MISCONFIGURED, Desk, frame
 
 from nightferry.config import load
-from nightferry.testing.astra import astra_frame
-from nightferry.testing.samba_daemon import PASSWORD, SHARE, USER, Smbd, smbd
+from tests.acceptance.conftest import DONE, MISCONFIGURED, Desk, frame
+from tests.astra import astra_frame
+from tests.servers.samba import PASSWORD, SHARE, USER, Smbd, smbd
 
 CREDENTIALS = r"""#!/bin/csh
 # how the hub reaches Callisto

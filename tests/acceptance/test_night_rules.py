@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.acceptance.conftest import DONE, Desk
 
 from nightferry.testing.encode import fits_image
+from tests.acceptance.conftest import DONE, Desk
 
 PATH = "2026-09-12_01-40-22_observation_M31/01-images-initial/img-0001.fits"
 RIGHT = datetime(2026, 9, 12, 2, tzinfo=UTC)

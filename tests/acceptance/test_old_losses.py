@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
+
 from tests.acceptance.conftest import DONE, FAILED, HELD, MOUNTS, Desk, small_disk, until
 from tests.acceptance.observatory import NIGHT, Observatory, digests, observatory_at, servers
-
-from nightferry.testing.astra import astra_frame
-from nightferry.testing.astra_night import build_astra_night
-from nightferry.testing.mail_server import MailServer, silent_server
-from nightferry.testing.samba_daemon import Smbd
+from tests.astra import astra_frame
+from tests.astra_night import build_astra_night
+from tests.servers.mail_server import MailServer, silent_server
+from tests.servers.samba import Smbd
 
 Servers = tuple[Smbd, MailServer]
 #: What a millisecond more or less makes of the times in a header, with the rounding of their last digit.

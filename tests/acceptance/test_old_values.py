@@ -16,15 +16,15 @@ import numpy.typing as npt
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
-from tests.acceptance.conftest import DONE, HELD, MISCONFIGURED, Desk
-from tests.acceptance.observatory import CUBES, Observatory, observatory_at, planes, servers
 
 from nightferry.formats.datasum import datasum_of
-from nightferry.testing.astra import START, astra_cards, astra_frame
-from nightferry.testing.astra_night import build_astra_night
 from nightferry.testing.encode import BLOCK, Card, fits_header
-from nightferry.testing.mail_server import MailServer
-from nightferry.testing.samba_daemon import Smbd
+from tests.acceptance.conftest import DONE, HELD, MISCONFIGURED, Desk
+from tests.acceptance.observatory import CUBES, Observatory, observatory_at, planes, servers
+from tests.astra import START, astra_cards, astra_frame
+from tests.astra_night import build_astra_night
+from tests.servers.mail_server import MailServer
+from tests.servers.samba import Smbd
 
 Servers = tuple[Smbd, MailServer]
 SIZE = (64, 48)

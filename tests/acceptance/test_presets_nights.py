@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import DONE, Desk, Ended
 
 from nightferry.config import preset_names
 from nightferry.testing.telescope import simulated_vespera
-from nightferry.testing.trees import TREES, Planted, plant_tree
+from tests.acceptance.conftest import DONE, Desk, Ended
+from tests.trees import TREES, Planted, plant_tree
 
 #: The telescopes that are reached by FTP, and the folder at the top of each.
 OVER_FTP = {"vespera": "user", "dwarf": "Astronomy", "origin": "RawData"}

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Telescope, digests
 
 FRAME = "2026-09-11_22-45-50-observation-NGC7023/01-images-initial/img-0001.fits"

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Telescope
 
 from nightferry.testing.vespera import NightPlan
+from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Telescope
 
 FRAME = "2026-09-11_22-45-50-observation-NGC7023/01-images-initial/img-0002r.fits"
 NAME = "NGC 7023/NGC 7023_2026-09-11_22-45-50_img-0002r.fits"

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, digests, frame
 
-from nightferry.testing.ftp_daemons import PASSWORD, USER, Certificate, certificate, proftpd, vsftpd
 from nightferry.testing.vespera import NightPlan
+from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, digests, frame
+from tests.servers.certificates import Certificate, certificate
+from tests.servers.ftp_daemons import PASSWORD, USER, proftpd, vsftpd
 
 SECRET = {"TELESCOPE_PASSWORD": PASSWORD}
 LOGIN = 'secret = "env:TELESCOPE_PASSWORD"'

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from tests.acceptance.conftest import DONE, FAILED, MISCONFIGURED, MOUNTS, Desk, digests, small_disk
 
-from nightferry.testing.astra_night import Planted, build_astra_night
-from nightferry.testing.samba_daemon import PASSWORD, SHARE, USER, Smbd, smbd
-from nightferry.testing.smb_faults import Relay
+from tests.acceptance.conftest import DONE, FAILED, MISCONFIGURED, MOUNTS, Desk, digests, small_disk
+from tests.astra_night import Planted, build_astra_night
+from tests.servers.samba import PASSWORD, SHARE, USER, Smbd, smbd
+from tests.servers.smb_relay import Relay
 
 SECRET = {"CONTROL_PC_PASSWORD": PASSWORD}
 IMAGES = "Documents/astra/images"
@@ -82,7 +82,7 @@ def dome(desk: Desk) -> Iterator[Dome]:
 
 
 def test_night_from_a_share_that_dies_and_comes_back_arrives_whole(dome: Dome) -> None:
-    dome.relay.manners.dies = sum(len(item.raw) for item in dome.night) // 2
+    dome.relay.faults.dies = sum(len(item.raw) for item in dome.night) // 2
     code, said = dome.run()
     assert code == FAILED
     assert "smb://127.0.0.1" in said
@@ -93,7 +93,7 @@ def test_night_from_a_share_that_dies_and_comes_back_arrives_whole(dome: Dome) -
     assert before.items() <= dome.whole().items()
 
     dome.server.stop()
-    dome.relay.manners.dies = None
+    dome.relay.faults.dies = None
     code, said = dome.run()
     assert code == FAILED, "a server that is away is no night without frames"
     assert dome.desk.carried() == before
@@ -107,9 +107,9 @@ def test_night_from_a_share_that_dies_and_comes_back_arrives_whole(dome: Dome) -
 
 
 def test_password_that_stops_working_in_the_night_is_told_and_costs_nothing(dome: Dome) -> None:
-    dome.relay.manners.dies = sum(len(item.raw) for item in dome.night) // 2
+    dome.relay.faults.dies = sum(len(item.raw) for item in dome.night) // 2
     assert dome.run()[0] == FAILED
-    dome.relay.manners.dies = None
+    dome.relay.faults.dies = None
     dome.server.set_password("another one")
     code, said = dome.run()
     assert code == MISCONFIGURED

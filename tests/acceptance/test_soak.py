@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
-from tests.acceptance.conftest import DONE, frame, until
 
 from nightferry.core.context import Site
 from nightferry.passes.sun import night_hours
-from nightferry.testing.mail_server import MailServer, mail_server
-from nightferry.testing.unpacked import unpacked
+from tests.acceptance.conftest import DONE, frame, until
+from tests.servers.mail_server import MailServer, mail_server
+from tests.servers.programs import unpacked
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Desk

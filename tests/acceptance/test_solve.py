@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from tests.acceptance.conftest import DONE, HELD, MISCONFIGURED, Desk
 
 from nightferry.solving.engines import engine_names
 from nightferry.testing.encode import Card, fits_image
 from nightferry.testing.fields import vespera_frame
 from nightferry.testing.sky import TARGETS, View, make_sensor, project, star_table
+from tests.acceptance.conftest import DONE, HELD, MISCONFIGURED, Desk
 
 KEYS = ["file", "solved", "ra", "dec", "pixel_scale", "rotation", "rms_arcsec", "matched", "seconds", "reason"]
 M45 = View(56.60, 24.11, 12.0)

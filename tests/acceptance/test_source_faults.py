@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.acceptance.conftest import DONE, FAILED, MISCONFIGURED, Desk, frame
 
-from nightferry.testing import sftp_faults
-from nightferry.testing.s3_server import SECRET, USER, S3Server, s3_server
-from nightferry.testing.sftp_daemon import Sshd, faulty_subsystem, sshd
-from nightferry.testing.sftp_faults import fresh_manners
+from tests.acceptance.conftest import DONE, FAILED, MISCONFIGURED, Desk, frame
+from tests.servers import sftp_faults
+from tests.servers.s3_server import SECRET, USER, S3Server, s3_server
+from tests.servers.sftp_faults import fresh_faults
+from tests.servers.sshd import Sshd, faulty_subsystem, sshd
 
 FRAMES, SIZE = 4, (320, 240)
 PART = 200_000  # bytes: in the second frame
@@ -76,15 +76,15 @@ Changed = Callable[[int, int], AbstractContextManager[None]]
 
 @pytest.fixture
 def server(desk: Desk, tmp_path: Path) -> Iterator[tuple[Sshd, Changed]]:
-    manners = fresh_manners(tmp_path / "manners")
+    faults = fresh_faults(tmp_path / "faults")
 
     @contextmanager
     def changed(which: int, value: int) -> Iterator[None]:
-        manners[which] = value
+        faults[which] = value
         yield
-        manners[which] = sftp_faults.OFF[which]
+        faults[which] = sftp_faults.OFF[which]
 
-    with sshd(subsystem=faulty_subsystem(tmp_path / "manners")) as server:
+    with sshd(subsystem=faulty_subsystem(tmp_path / "faults")) as server:
         for name, data in night().items():
             file = server.home / "night" / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ known_hosts = "{server.known_hosts.as_posix()}"
 """,
         )
         yield server, changed
-    manners.close()
+    faults.close()
 
 
 def test_sftp_server_killed_in_a_file(desk: Desk, server: tuple[Sshd, Changed]) -> None:
@@ -151,8 +151,8 @@ def saying(server: S3Server, status: int, code: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("fault", ["dies", "cuts"])
 def test_s3_server_that_misbehaves_in_a_file(desk: Desk, bucket: S3Server, fault: str) -> None:
-    manners = {"dies": PART, "cuts": PART // 2}
-    goes_wrong(desk, bucket.proxy.changed(**{fault: manners[fault]}), FAILED)
+    faults = {"dies": PART, "cuts": PART // 2}
+    goes_wrong(desk, bucket.proxy.changed(**{fault: faults[fault]}), FAILED)
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from astropy.io import fits
-from tests.acceptance.conftest import DONE, MISCONFIGURED, Desk, Ended
 
 from nightferry.config import load_preset
 from nightferry.core.night import evening_at
 from nightferry.solving.building import Order, build
-from nightferry.testing.astra import START, astra_cards, astra_frame
 from nightferry.testing.encode import Card, fits_data, fits_header
 from nightferry.testing.fields import draw_field, made_up_stars, plain_wcs, write_catalogue
+from tests.acceptance.conftest import DONE, MISCONFIGURED, Desk, Ended
+from tests.astra import START, astra_cards, astra_frame
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import pytest
 from astropy.io import fits
 
-from nightferry.testing.astra_night import FAULTS, HELD, build_astra_night
-from nightferry.testing.checkers import complaints_of_fitscheck, complaints_of_fitsverify, fitsverify_program
+from tests.astra_night import FAULTS, HELD, build_astra_night
+from tests.checkers import complaints_of_fitscheck, complaints_of_fitsverify, fitsverify_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.acceptance.conftest import DONE, FAILED, HELD, Desk, Telescope, digests, until
 
-from nightferry.testing.s3_server import SECRET, USER, S3Server, s3_server
-from nightferry.testing.sftp_daemon import Sshd, sshd
+from tests.acceptance.conftest import DONE, FAILED, HELD, Desk, Telescope, digests, until
+from tests.servers.s3_server import SECRET, USER, S3Server, s3_server
+from tests.servers.sshd import Sshd, sshd
 
 NAMES = ("library", "vault", "cloud")
 FRAME = "2026-09-11_22-45-50-observation-NGC7023/01-images-initial/img-0001.fits"

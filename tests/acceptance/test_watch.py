@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import DONE, INTERRUPTED, MISCONFIGURED, Desk, frame, until
 
-from nightferry.testing.ftp_server import FtpServer
 from nightferry.testing.telescope import grow_frames, simulated_vespera
+from tests.acceptance.conftest import DONE, INTERRUPTED, MISCONFIGURED, Desk, frame, until
+from tests.servers.ftp_server import FtpServer
 
 FRAMES = "2026-09-11_21-10-37_observation_M31/01-images-initial"
 NAME = "M 31/M 31_2026-09-11_21-10-37_img-{:04d}.fits"
@@ -129,7 +129,7 @@ def line_of(process: "subprocess.Popen[str]") -> str:
 
 
 def test_a_telescope_that_refuses_the_login_ends_its_watch(desk: Desk, bad_server: FtpServer) -> None:
-    bad_server.manners.passwords = {}
+    bad_server.facts.passwords = {}
     desk.configure(f"ftp://127.0.0.1:{bad_server.port}/user")
     answer = desk.nightferry("watch", "vespera", "--every", "0.1 s")
     assert answer.code == MISCONFIGURED

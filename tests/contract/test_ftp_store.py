@@ -28,18 +28,10 @@ from nightferry.testing.conform_stage import (
     write,
 )
 from nightferry.testing.conformance import AWKWARD_NAMES, Fault, Limit, StoreConformance
-from nightferry.testing.ftp_daemons import (
-    PASSWORD,
-    USER,
-    Certificate,
-    certificate,
-    proftpd,
-    pure_ftpd,
-    pyftpdlib,
-    vsftpd,
-)
-from nightferry.testing.ftp_manners import split
-from nightferry.testing.ftp_server import FtpServer
+from tests.servers.certificates import Certificate, certificate
+from tests.servers.ftp_daemons import PASSWORD, USER, proftpd, pure_ftpd, pyftpdlib, vsftpd
+from tests.servers.ftp_facts import split
+from tests.servers.ftp_server import FtpServer
 
 _NUMBER = itertools.count()
 
@@ -214,7 +206,7 @@ class TestOnPlainRehearsalServer(OnRehearsal):
 
     @pytest.fixture
     def stage(self, server: FtpServer) -> RehearsalStage:
-        server.manners.machine_listings = False
+        server.facts.machine_listings = False
         return RehearsalStage(server, pipeline=False)
 
 
@@ -226,8 +218,8 @@ class TestOnPoorRehearsalServer(OnRehearsal):
 
     @pytest.fixture
     def stage(self, server: FtpServer) -> RehearsalStage:
-        manners = server.manners
-        manners.machine_listings = manners.epsv = manners.size = manners.mdtm = manners.feat = False
+        facts = server.facts
+        facts.machine_listings = facts.epsv = facts.size = facts.mdtm = facts.feat = False
         return RehearsalStage(server)
 
 

@@ -14,7 +14,7 @@ from nightferry.stores.s3 import S3Store
 from nightferry.stores.s3.bucket import SMALLEST_PART
 from nightferry.testing.conform_stage import PLANTED_US, Fault, Limit
 from nightferry.testing.conformance import AWKWARD_NAMES, StoreConformance
-from nightferry.testing.s3_server import S3Server, s3_server
+from tests.servers.s3_server import S3Server, s3_server
 
 _NUMBER = itertools.count()
 

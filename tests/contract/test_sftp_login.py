@@ -14,7 +14,7 @@ from nightferry.core.store import Load, StorePath, Want
 from nightferry.stores.sftp import SftpAddress, SftpStore, UnknownHost, fingerprint, host_keys, pin
 from nightferry.stores.sftp.process import ssh_command
 from nightferry.testing.conform_stage import carry, drain, entries_of, generated, put_all, want_for, within, write
-from nightferry.testing.sftp_daemon import PASSWORD, Sshd, sshd
+from tests.servers.sshd import PASSWORD, Sshd, sshd
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import pytest
 
 from nightferry.core.store import Store
 from nightferry.stores.sftp import SftpStore
-from nightferry.testing import sftp_faults
 from nightferry.testing.conform_stage import PLANTED_US, Fault
 from nightferry.testing.conformance import StoreConformance
-from nightferry.testing.sftp_daemon import Sshd, faulty_subsystem, sshd
-from nightferry.testing.sftp_faults import Manners, fresh_manners
+from tests.servers import sftp_faults
+from tests.servers.sftp_faults import Faults, fresh_faults
+from tests.servers.sshd import Sshd, faulty_subsystem, sshd
 
 _NUMBER = itertools.count()
 
@@ -27,7 +27,7 @@ class SftpStage:
     """A fresh folder below the login's own; the disk is looked at directly."""
 
     server: Sshd
-    manners: Manners | None = None
+    control: Faults | None = None
     timeout: float = 10
     name: str = field(default_factory=lambda: f"stage{next(_NUMBER)}")
 
@@ -36,7 +36,7 @@ class SftpStage:
 
     @property
     def faults(self) -> frozenset[Fault]:
-        return frozenset({Fault.GROWS}) if self.manners is None else frozenset(Fault)
+        return frozenset({Fault.GROWS}) if self.control is None else frozenset(Fault)
 
     @property
     def root(self) -> Path:
@@ -79,12 +79,12 @@ class SftpStage:
 
     @contextmanager
     def changed(self, which: int, value: int) -> Iterator[None]:
-        assert self.manners is not None
+        assert self.control is not None
         try:
-            self.manners[which] = value
+            self.control[which] = value
             yield
         finally:
-            self.manners[which] = sftp_faults.OFF[which]
+            self.control[which] = sftp_faults.OFF[which]
 
     @contextmanager
     def dies(self, after: int) -> Iterator[None]:
@@ -131,12 +131,12 @@ def plain() -> Iterator[Sshd]:
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sshd, Manners]]:
-    place = tmp_path_factory.mktemp("manners") / "manners"
-    manners = fresh_manners(place)
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sshd, Faults]]:
+    place = tmp_path_factory.mktemp("faults") / "faults"
+    faults = fresh_faults(place)
     with sshd(subsystem=faulty_subsystem(place)) as server:
-        yield server, manners
-    manners.close()
+        yield server, faults
+    faults.close()
 
 
 class TestOnOpenSsh(StoreConformance):
@@ -154,5 +154,5 @@ class TestOnFaultyOpenSsh(StoreConformance):
     names: ClassVar = StoreConformance.names[:3]
 
     @pytest.fixture
-    def stage(self, faulty: tuple[Sshd, Manners]) -> SftpStage:
+    def stage(self, faulty: tuple[Sshd, Faults]) -> SftpStage:
         return SftpStage(*faulty, timeout=1.5)

@@ -16,8 +16,8 @@ from nightferry.stores.smb import SmbStore
 from nightferry.stores.smb.put import fitting
 from nightferry.testing.conform_stage import PLANTED_US, Fault, Limit
 from nightferry.testing.conformance import AWKWARD_NAMES, StoreConformance
-from nightferry.testing.samba_daemon import Smbd, smbd
-from nightferry.testing.smb_faults import Relay
+from tests.servers.samba import Smbd, smbd
+from tests.servers.smb_relay import Relay
 
 _NUMBER = itertools.count()
 
@@ -85,16 +85,16 @@ class SmbStage:
             file.write(more)
 
     @contextmanager
-    def misbehaving(self, manner: str, *, to: int | None, off: int | None = None) -> Iterator[None]:
+    def misbehaving(self, fault: str, *, to: int | None, off: int | None = None) -> Iterator[None]:
         assert self.relay is not None
-        setattr(self.relay.manners, manner, to)
+        setattr(self.relay.faults, fault, to)
         try:
-            if manner == "dies" and not to:
+            if fault == "dies" and not to:
                 self.relay.cut()
             yield
         finally:
-            setattr(self.relay.manners, manner, off)
-            if manner in {"dies", "freezes"}:
+            setattr(self.relay.faults, fault, off)
+            if fault in {"dies", "freezes"}:
                 self.relay.cut()
 
     def dies(self, after: int) -> AbstractContextManager[None]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from tests import quick_start
 
-from nightferry.testing.astra import astra_frame
+from tests import quick_start
+from tests.astra import astra_frame
 
 #: Real frames that lie beside some checkouts; where they do, they are put together as well.
 SEESTAR = sorted((Path(__file__).parents[2].parent / "shared/data/seestar").glob("*.fit"))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from nightferry.steps.cube import CubeSettings, Input, make_cubes, plan_cubes
-from nightferry.testing.astra import astra_frame
+from tests.astra import astra_frame
 
 # Works on a disk of 512 KiB made for this process alone, where the system lets us make one (root, or a user namespace);
 # elsewhere no file of this process may grow beyond 256 KiB. Prints what came of it, and what stands on the disk.

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.io.fits.scripts import fitscheck
-from tests.quick_start import nightferry
 
-from nightferry.testing.astra_night import FAULTS, build_astra_night
+from tests.astra_night import FAULTS, build_astra_night
+from tests.quick_start import nightferry
 
 #: A generator of nights that lies beside some checkouts; where it does, its nights are carried as well.
 GENERATOR = Path(__file__).parents[2].parent / "shared/tools/make_night.py"

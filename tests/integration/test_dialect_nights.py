@@ -13,7 +13,7 @@ import pytest
 from nightferry import api
 from nightferry.config import loads
 from nightferry.core.balance import Bin
-from nightferry.testing.checkers import complaints_of_fitscheck, complaints_of_fitsverify, fitsverify_program
+from tests.checkers import complaints_of_fitscheck, complaints_of_fitsverify, fitsverify_program
 
 if TYPE_CHECKING:
     from nightferry.core.ledger import Account

@@ -25,8 +25,9 @@ from nightferry.testing.conform_stage import (
     want_for,
     write,
 )
-from nightferry.testing.ftp_daemons import PASSWORD, USER, Certificate, certificate, proftpd, pure_ftpd, vsftpd
-from nightferry.testing.ftp_server import FtpServer
+from tests.servers.certificates import Certificate, certificate
+from tests.servers.ftp_daemons import PASSWORD, USER, proftpd, pure_ftpd, vsftpd
+from tests.servers.ftp_server import FtpServer
 
 SERVERS: dict[str, Callable[..., AbstractContextManager[int]]] = {
     "vsftpd": vsftpd,
@@ -81,7 +82,7 @@ def test_files_are_carried_over_tls_both_ways(
 ) -> None:
     with SERVERS[name](folder, tls=signed) as port:
         store = FtpStore(login(name, port, signed))
-        context = store._pool.habits.context
+        context = store._pool.server.context
         assert context is not None
         if version == "TLS 1.2":
             context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -149,7 +150,7 @@ def test_data_that_end_without_a_farewell_count_only_if_they_are_whole(secure: F
     store = FtpStore(replace(login("", secure.port, signed), user="anonymous"))
     for number in range(4):
         secure.tree.plant(b"%d.fits" % number, generated(100_000))
-    secure.manners.ragged = True
+    secure.facts.ragged = True
     assert len(entries_of(store)) == 4
     want = want_for(store, b"1.fits")
     assert carry(store, want) == generated(100_000)
@@ -162,8 +163,8 @@ def test_listing_that_is_cut_is_no_listing(secure: FtpServer, signed: Certificat
     store = FtpStore(replace(login("", secure.port, signed), user="anonymous"))
     for number in range(4):
         secure.tree.plant(b"%d.fits" % number, b"x")
-    secure.manners.ragged = True
-    secure.manners.listing_cuts = [60]
+    secure.facts.ragged = True
+    secure.facts.listing_cuts = [60]
     with pytest.raises(TryAgain, match="was cut"):
         entries_of(store)
     assert len(entries_of(store)) == 4

@@ -29,8 +29,8 @@ from nightferry.testing.conform_stage import (
     within,
     write,
 )
-from nightferry.testing.ftp_manners import Node, split
-from nightferry.testing.ftp_server import FtpServer
+from tests.servers.ftp_facts import Node, split
+from tests.servers.ftp_server import FtpServer
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_control_connection_that_ends_with_the_data_leaves_the_file_unproven(
 
 
 def test_every_folder_is_listed_and_not_only_the_newest(server: FtpServer, store: FtpStore) -> None:
-    server.manners.machine_listings = False
+    server.facts.machine_listings = False
     data = plant(server, 20)
     assert {path.encode() for path in entries_of(store)} == set(data)
 
@@ -153,7 +153,7 @@ def test_frozen_server_never_hangs_us(server: FtpServer, store: FtpStore) -> Non
 
 def test_server_that_dribbles_its_replies_never_hangs_us(server: FtpServer, address: FtpAddress) -> None:
     store = FtpStore(replace(address, timeout=0.3))
-    server.manners.greeting = b"220-" + b"welcome " * 100
+    server.facts.greeting = b"220-" + b"welcome " * 100
     with server.changed(crawl=0.05), pytest.raises(Unreachable):
         within(10, lambda: entries_of(store))
     store.close()
@@ -163,7 +163,7 @@ def test_file_that_dribbles_is_given_up(server: FtpServer, address: FtpAddress) 
     store = FtpStore(replace(address, timeout=0.3))
     server.tree.plant(b"a.fits", generated(2000))
     want = want_for(store, b"a.fits")
-    server.manners.piece = 1
+    server.facts.piece = 1
     with server.changed(crawl=0.01), pytest.raises(TryAgain):  # which wait ends first depends on the machine's load
         within(10, lambda: carry(store, want))
     store.close()
@@ -175,8 +175,8 @@ def test_file_that_dribbles_is_given_up(server: FtpServer, address: FtpAddress) 
 @pytest.mark.parametrize("farewell", [True, False], ids=["421", "no word"])
 def test_session_ended_while_idle_is_replaced_silently(server: FtpServer, store: FtpStore, *, farewell: bool) -> None:
     data = plant(server)
-    server.manners.idle = 0.1
-    server.manners.idle_farewell = farewell
+    server.facts.idle = 0.1
+    server.facts.idle_farewell = farewell
     source = Path(__file__)
     for call in range(2):
         assert carries(store, data)
@@ -191,7 +191,7 @@ def test_session_ended_while_idle_is_replaced_silently(server: FtpServer, store:
 
 def test_session_ended_while_the_caller_is_busy_is_replaced_silently(server: FtpServer, store: FtpStore) -> None:
     data = plant(server)
-    server.manners.idle = 0.1
+    server.facts.idle = 0.1
     wants = [want_for(store, path) for path in data]
     arrived = []
     for arrival in store.fetch(wants):
@@ -221,9 +221,9 @@ def test_command_that_cannot_be_repeated_is_not_sent_over_a_session_at_its_end(
     data = plant(server)
     for path in data:
         assert len(entries_of(store)) > 0
-        server.manners.hangs_up_after = 10  # the old session is past that, a new one is not
+        server.facts.hangs_up_after = 10  # the old session is past that, a new one is not
         store.remove(StorePath(path.decode()))
-        server.manners.hangs_up_after = None
+        server.facts.hangs_up_after = None
     assert server.tree.nodes == {}
 
 
@@ -262,7 +262,7 @@ def test_commands_are_never_sent_ahead_where_that_is_forbidden(server: FtpServer
 def test_server_that_throws_away_commands_sent_ahead_gets_them_one_by_one(
     server: FtpServer, store: FtpStore, discards: str
 ) -> None:
-    server.manners.discards = "always" if discards == "always" else "after transfer"
+    server.facts.discards = "always" if discards == "always" else "after transfer"
     data = plant(server, 10)
     assert len(entries_of(store)) == 10
     assert carries(store, data)
@@ -275,8 +275,8 @@ def test_server_that_throws_away_commands_sent_ahead_gets_them_one_by_one(
 def test_server_that_loses_commands_when_many_come_at_once_gets_them_one_by_one(
     server: FtpServer, store: FtpStore, *, machine: bool
 ) -> None:
-    server.manners.machine_listings = machine
-    server.manners.command_buffer = 200
+    server.facts.machine_listings = machine
+    server.facts.command_buffer = 200
     data = plant(server, 40)
     paths = [StorePath(path.decode()) for path in data]
     assert [entry and entry.size for entry in store.stat(paths)] == [len(content) for content in data.values()]
@@ -316,27 +316,27 @@ def test_listing_whose_caller_is_slow_goes_on(server: FtpServer, address: FtpAdd
 
 
 def test_server_without_epsv_is_asked_for_pasv(server: FtpServer, store: FtpStore) -> None:
-    server.manners.epsv = False
+    server.facts.epsv = False
     data = plant(server)
     assert carries(store, data)
     assert [line for line in server.heard if line == b"EPSV"] == [b"EPSV"]
 
 
 def test_server_whose_extended_ports_are_dead_is_asked_for_pasv(server: FtpServer, store: FtpStore) -> None:
-    server.manners.epsv_is_dead = True
+    server.facts.epsv_is_dead = True
     data = plant(server)
     assert carries(store, data)
 
 
 def test_address_told_by_pasv_is_never_used(server: FtpServer, store: FtpStore) -> None:
-    server.manners.epsv = False
-    server.manners.pasv_address = "192.0.2.1"
+    server.facts.epsv = False
+    server.facts.pasv_address = "192.0.2.1"
     data = plant(server)
     assert carries(store, data)
 
 
 def test_server_without_any_passive_mode_is_misconfigured(server: FtpServer, store: FtpStore) -> None:
-    server.manners.epsv = server.manners.pasv = False
+    server.facts.epsv = server.facts.pasv = False
     with pytest.raises((Misconfigured, TryAgain), match=r"neither EPSV nor PASV|502"):
         entries_of(store)
 
@@ -353,7 +353,7 @@ def test_ipv6_works_as_ipv4_does() -> None:
 
 
 def test_server_that_takes_no_offset_still_resumes(server: FtpServer, store: FtpStore) -> None:
-    server.manners.rest = False
+    server.facts.rest = False
     data = plant(server, 4, size=MIDDLE)
     wants = [want_for(store, path, offset=1_500_000 + 7 * n) for n, path in enumerate(data)]
     answers = carry_all(store, wants)
@@ -362,8 +362,8 @@ def test_server_that_takes_no_offset_still_resumes(server: FtpServer, store: Ftp
 
 @pytest.mark.parametrize("lacking", ["size", "mdtm"])
 def test_server_without_size_or_mdtm_tells_by_its_listings(server: FtpServer, store: FtpStore, lacking: str) -> None:
-    server.manners.machine_listings = False
-    setattr(server.manners, lacking, False)
+    server.facts.machine_listings = False
+    setattr(server.facts, lacking, False)
     data = {b"night/a.fits": generated(5000), b"night/b.fits": generated(6000)}
     now = time.time_ns() // 60_000_000_000 * 60_000_000
     for path, content in data.items():
@@ -375,7 +375,7 @@ def test_server_without_size_or_mdtm_tells_by_its_listings(server: FtpServer, st
 
 
 def test_empty_folder_told_by_a_refusal_is_empty(server: FtpServer, store: FtpStore) -> None:
-    server.manners.empty_is_refused = True
+    server.facts.empty_is_refused = True
     server.tree.make_folders(split(b"empty"))
     assert entries_of(store) == {}
 
@@ -387,7 +387,7 @@ def test_file_that_is_there_but_may_not_be_read_is_never_gone(server: FtpServer,
     data = plant(server)
     barred, *others = data
     wants = [want_for(store, path) for path in data]
-    server.manners.barred.add(barred)
+    server.facts.barred.add(barred)
     answers = carry_all(store, [wants[1], wants[0], *wants[2:]])
     assert type(answers[1]) is TryAgain
     assert [answers[0], *answers[2:]] == [data[path] for path in others]
@@ -397,9 +397,9 @@ def test_file_that_is_there_but_may_not_be_read_is_never_gone(server: FtpServer,
 def test_folder_that_may_not_be_entered_is_never_an_empty_one(
     server: FtpServer, store: FtpStore, *, machine: bool
 ) -> None:
-    server.manners.machine_listings = machine
+    server.facts.machine_listings = machine
     plant(server)
-    server.manners.barred.add(b"night1")
+    server.facts.barred.add(b"night1")
     with pytest.raises(Misconfigured, match="night1"):
         entries_of(store)
     assert len([*store.list(lambda folder: folder != "night1")]) == 3
@@ -410,7 +410,7 @@ def test_folder_that_may_not_be_entered_is_never_an_empty_one(
 def test_folder_that_vanishes_during_the_walk_is_passed_over(
     server: FtpServer, store: FtpStore, *, machine: bool
 ) -> None:
-    server.manners.machine_listings = machine
+    server.facts.machine_listings = machine
     plant(server, 8)
     server.tree.make_folders(split(b"night0/empty"))
     found = []
@@ -423,12 +423,12 @@ def test_folder_that_vanishes_during_the_walk_is_passed_over(
 
 @pytest.mark.parametrize("machine", [True, False])
 def test_hostile_names_are_odd_and_lead_nowhere(server: FtpServer, store: FtpStore, *, machine: bool) -> None:
-    server.manners.machine_listings = machine
+    server.facts.machine_listings = machine
     data = plant(server, 2)
     names = [b"../../x", b"/etc/cron.d/x", b"..\\x", b"a\rDELE b"]
     prefix = b"type=file;size=5;modify=20231114221320; " if machine else b"-rw-r--r-- 1 0 0 5 Nov 14  2023 "
     folder = b"type=dir; " if machine else b"drwxr-xr-x 2 0 0 0 Nov 14  2023 "
-    server.manners.extra_lines[b"night0"] = [prefix + name for name in names] + [folder + b"../night1", b"gibberish"]
+    server.facts.extra_lines[b"night0"] = [prefix + name for name in names] + [folder + b"../night1", b"gibberish"]
     assert {path.encode() for path in entries_of(store)} == set(data)
     shown = [(oddity.kind, oddity.text) for oddity in oddities_of(store)]
     assert shown == [("name", name.decode()) for name in [*names, b"../night1"]] + [("line", "gibberish")]
@@ -449,7 +449,7 @@ def test_path_that_would_smuggle_a_command_is_never_sent(server: FtpServer, stor
 
 
 def test_wrong_password_is_misconfigured_and_never_shown(server: FtpServer, address: FtpAddress) -> None:
-    server.manners.passwords["astro"] = "right"
+    server.facts.passwords["astro"] = "right"
     store = FtpStore(replace(address, user="astro", password="canary-7f3a"))
     with pytest.raises(Misconfigured, match="refuses the login of 'astro'") as refused:
         entries_of(store)
@@ -468,7 +468,7 @@ def test_server_with_no_place_left_is_tried_again(server: FtpServer, store: FtpS
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2", b"HTTP/1.1 400 Bad Request", b"\0\1\2\3", b""])
 def test_something_else_than_an_ftp_server_is_unreachable(server: FtpServer, store: FtpStore, greeting: bytes) -> None:
-    server.manners.greeting = greeting
+    server.facts.greeting = greeting
     with pytest.raises(Unreachable, match="is this an FTP server"):
         entries_of(store)
 
@@ -486,9 +486,9 @@ def test_host_without_a_server_is_unreachable(server: FtpServer, store: FtpStore
 def test_listed_times_become_utc_whatever_the_zone(
     server: FtpServer, store: FtpStore, listing: str, hours: int
 ) -> None:
-    server.manners.machine_listings = False
-    server.manners.listing = "dos" if listing == "dos" else "unix"
-    server.manners.zone = hours * 3600
+    server.facts.machine_listings = False
+    server.facts.listing = "dos" if listing == "dos" else "unix"
+    server.facts.zone = hours * 3600
     now = time.time_ns() // 1000
     for days in range(40):
         server.tree.plant(b"night%02d/img.fits" % days, b"x", now - days * 86_400_000_000)
@@ -502,9 +502,9 @@ def test_listed_times_become_utc_whatever_the_zone(
 
 
 def test_telescope_that_lives_in_another_year_is_listed_right(server: FtpServer, store: FtpStore) -> None:
-    server.manners.machine_listings = False
+    server.facts.machine_listings = False
     then = int(datetime(2001, 2, 3, 4, 5, tzinfo=UTC).timestamp())
-    server.manners.clock_error = then - int(time.time())
+    server.facts.clock_error = then - int(time.time())
     server.tree.plant(b"img.fits", b"x", (then - 100_000) * 1_000_000)
     [entry] = entries_of(store).values()
     assert entry.mtime_us is not None
@@ -528,7 +528,7 @@ def test_name_that_is_taken_while_a_file_is_sent_is_occupied(
     server: FtpServer, store: FtpStore, tmp_path: Path
 ) -> None:
     source = write(tmp_path / "a", generated(3_000_000))
-    server.manners.on_stored = lambda: server.tree.plant(b"night/a.fits", b"somebody else's")
+    server.facts.on_stored = lambda: server.tree.plant(b"night/a.fits", b"somebody else's")
     assert isinstance(put_all(store, [Load(source, StorePath("night/a.fits"))])[0], Occupied)
     node = server.tree.file(split(b"night/a.fits"))
     assert node is not None
@@ -601,6 +601,6 @@ def test_root_may_be_given_from_the_servers_root_or_from_the_login(server: FtpSe
 
 
 def test_oddities_name_the_folder_they_are_in(server: FtpServer, store: FtpStore) -> None:
-    server.manners.machine_listings = False
+    server.facts.machine_listings = False
     server.tree.link(b"night/latest", b"img.fits")
     assert list(store.list()) == [Oddity("link", StorePath("night"), "latest -> img.fits")]

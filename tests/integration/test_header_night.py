@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from tests import quick_start
 
-from nightferry.testing.astra import astra_frame
+from tests import quick_start
+from tests.astra import astra_frame
 
 #: A generator of nights that lies beside some checkouts; where it does, its nights are carried as well.
 GENERATOR = Path(__file__).parents[2].parent / "shared/tools/make_night.py"

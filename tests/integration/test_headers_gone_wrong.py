@@ -20,8 +20,8 @@ from nightferry.core.errors import Held
 from nightferry.headers.profiles import load_profile
 from nightferry.steps.standardise import Settings, Standardised, standardise_file
 from nightferry.steps.validate import validate_file
-from nightferry.testing.astra import astra_frame
-from nightferry.testing.astra_night import build_astra_night
+from tests.astra import astra_frame
+from tests.astra_night import build_astra_night
 
 if TYPE_CHECKING:
     from nightferry.core.balance import Balance

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.quick_start import AVAILABLE, Forker, nightferry, shared_forker
 
-from nightferry.testing.astra import astra_frame
+from tests.astra import astra_frame
+from tests.quick_start import AVAILABLE, Forker, nightferry, shared_forker
 
 if AVAILABLE:
 

@@ -16,8 +16,8 @@ from nightferry.stores.s3.fetch import md5_of
 from nightferry.stores.s3.put import part_size
 from nightferry.stores.s3.service import Answer
 from nightferry.testing.conform_stage import MIDDLE, carry, confirmed, entries_of, generated, put_all, want_for, write
-from nightferry.testing.ftp_daemons import certificate
-from nightferry.testing.s3_server import S3Server, s3_server
+from tests.servers.certificates import certificate
+from tests.servers.s3_server import S3Server, s3_server
 
 A = StorePath("night/a.fits")
 
@@ -271,7 +271,7 @@ def test_parts_of_a_killed_run_are_called_off_when_they_are_a_day_old(server: S3
     begun = server.uploads(f"{server.root}/")
     assert len(begun) == 2
     with opened(server) as store:
-        store._dealings._forgotten = lambda: [  # type: ignore[method-assign] # moto tells no true time of begin
+        store._server._forgotten = lambda: [  # type: ignore[method-assign] # moto tells no true time of begin
             (upload.key_name, upload.id)
             for upload in server._bucket().multiparts.values()
             if upload.key_name.endswith("old")

@@ -33,8 +33,8 @@ from nightferry.testing.conform_stage import (
     within,
     write,
 )
-from nightferry.testing.samba_daemon import PASSWORD, SHARE, STRANGER, Smbd, smbd
-from nightferry.testing.smb_faults import Relay
+from tests.servers.samba import PASSWORD, SHARE, STRANGER, Smbd, smbd
+from tests.servers.smb_relay import Relay
 
 
 @pytest.fixture(scope="module")
@@ -241,16 +241,16 @@ def test_byte_that_is_changed_on_its_way_is_never_taken(server: Smbd, size: int)
     (server.folder / "a.fits").write_bytes(generated(size))
     with Relay(server.port) as relay, opened(replace(server.address(), port=relay.port)) as store:
         want = want_for(store, b"a.fits")
-        relay.manners.flips = True
+        relay.faults.flips = True
         with pytest.raises(TryAgain, match="signature"):
             carry(store, want)
-        relay.manners.flips = False
+        relay.faults.flips = False
         assert carry(store, want) == generated(size)
 
 
 def test_nobody_talks_us_down_to_an_older_dialect(server: Smbd) -> None:
     with Relay(server.port) as relay:
-        relay.manners.belittles = True
+        relay.faults.belittles = True
         with opened(replace(server.address(), port=relay.port)) as store, pytest.raises(NightferryError):
             entries_of(store)
 
@@ -278,7 +278,7 @@ def test_server_that_talks_nonsense_is_told_and_never_a_bug(
         for seed in range(rounds(20, 500)):
             address = server.guest() if seed % 2 else server.address()
             with opened(replace(address, port=relay.port, timeout=0.3)) as store:
-                relay.manners.spoils = random.Random(seed)  # noqa: S311 - nonsense, not secrets
+                relay.faults.spoils = random.Random(seed)  # noqa: S311 - nonsense, not secrets
                 load = Load(source, StorePath(f"new/{seed}"))
                 for call in (
                     partial(_walked, store),
@@ -289,7 +289,7 @@ def test_server_that_talks_nonsense_is_told_and_never_a_bug(
                 ):
                     with contextlib.suppress(NightferryError):
                         within(30, call)
-                relay.manners.spoils = None
+                relay.faults.spoils = None
                 assert {name for name in entries_of(store) if not name.startswith("new/")} == set(names)
 
 
@@ -343,25 +343,25 @@ def test_idle_session_that_was_dropped_costs_nothing(server: Smbd) -> None:
 def test_put_whose_connection_breaks_leaves_nothing_at_the_server(server: Smbd, tmp_path: Path) -> None:
     load = Load(write(tmp_path / "source", generated(MIDDLE)), StorePath("a.fits"))
     with Relay(server.port) as relay, opened(replace(server.address(), port=relay.port)) as store:
-        relay.manners.dies = MIDDLE // 2
+        relay.faults.dies = MIDDLE // 2
         [answer] = put_all(store, [load])
         assert isinstance(answer, TryAgain)
         limit = time.monotonic() + 10
         while any(server.folder.iterdir()) and time.monotonic() < limit:
             time.sleep(0.05)
         assert not [*server.folder.iterdir()], "the server itself clears an unfinished file away"
-        relay.manners.dies = None
+        relay.faults.dies = None
         assert put_all(store, [load]) == [None]
 
 
 def test_put_whose_server_is_killed_is_swept_up_by_the_next_one(server: Smbd, tmp_path: Path) -> None:
     load = Load(write(tmp_path / "source", generated(MIDDLE)), StorePath("a.fits"))
     with Relay(server.port) as relay, opened(replace(server.address(timeout=1), port=relay.port)) as store:
-        relay.manners.freezes = MIDDLE // 2
+        relay.faults.freezes = MIDDLE // 2
         [answer] = within(15, lambda: put_all(store, [load]))
         assert isinstance(answer, TryAgain)
         server.stop()
-        relay.manners.freezes = None
+        relay.faults.freezes = None
         relay.cut()
         server.start()
         assert put_all(store, [load]) == [None]

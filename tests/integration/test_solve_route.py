@@ -31,9 +31,9 @@ from nightferry.solving.sphere import sky_of
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.solve import Notes, Solve
 from nightferry.steps.standard_frames import SOLUTION
-from nightferry.testing.astra import START, astra_cards
 from nightferry.testing.encode import Card, fits_data, fits_header
 from nightferry.testing.fields import draw_field, made_up_stars, plain_wcs, write_catalogue
+from tests.astra import START, astra_cards
 
 SIZE, SCALE = (480, 480), 0.6
 PLACE = (346.6223641, -5.0413927)

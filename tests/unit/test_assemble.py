@@ -3,7 +3,6 @@
 from pathlib import Path, PurePath
 
 import pytest
-from tests.unit.conftest import Bench, frame_bytes, light
 
 from nightferry import api
 from nightferry.assemble import is_unused, make_new_folders, open_route, telescope_store
@@ -11,6 +10,7 @@ from nightferry.assemble.stores import local_path
 from nightferry.config import Config, loads
 from nightferry.core.errors import Misconfigured
 from nightferry.stores.ftp import FtpStore
+from tests.unit.conftest import Bench, frame_bytes, light
 
 
 def config_in(home: Path, more: str = "", *, ledger: str = "", library: str = "library") -> Config:
@@ -31,9 +31,9 @@ url = "{(home / library).as_uri()}"
 
 
 def test_a_user_in_the_url_is_decoded(tmp_path: Path) -> None:
-    store = telescope_store(config_in(tmp_path).telescope["vespera"])
+    store = telescope_store(config_in(tmp_path).resolved["vespera"])
     assert isinstance(store, FtpStore)
-    assert store._pool.habits.address.user == "night watch"
+    assert store._pool.server.address.user == "night watch"
 
 
 def test_the_lock_stands_beside_the_ledger_wherever_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

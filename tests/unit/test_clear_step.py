@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from tests.unit.conftest import THEN_US, Bench, Far, frame_bytes, light, name_of
 
 from nightferry.core.errors import Gone, Misconfigured, TryAgain, Unreachable
 from nightferry.core.receipt import Outcome
@@ -12,6 +11,7 @@ from nightferry.core.store import Arrival, Entry, Store, StorePath, Want
 from nightferry.passes.clear import clear
 from nightferry.steps.clear import Clearance
 from nightferry.stores.memory import MemoryFile, MemoryStore
+from tests.unit.conftest import THEN_US, Bench, Far, frame_bytes, light, name_of
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.steps.validate import Validate
-from nightferry.testing.astra import astra_frame
+from tests.astra import astra_frame
 
 CONTEXT = Context(
     "callisto", "SPECULOOS-CALLISTO", "SPECULOOS4", "ESO-PARANAL", "Astra", "SPECULOOS", "60.A-9009(D)",

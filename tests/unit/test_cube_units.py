@@ -11,7 +11,7 @@ from astropy.units import Unit
 
 from nightferry.cubes.units import unit_of
 from nightferry.steps.cube import CubeSettings, Input, make_cubes, plan_cubes
-from nightferry.testing.astra import astra_frame
+from tests.astra import astra_frame
 
 UNITS = {
     "[mm] Focuser position": "mm", "[sec] Exposure": "s", "[degrees] Altitude": "deg", "[deg +N WGS84] Latitude": "",

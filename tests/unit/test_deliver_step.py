@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.conftest import THEN_US, Bench, digest_of, frame_bytes, light, name_of
 
 from nightferry.core.errors import Held, Misconfigured, NightferryError, NoSpace, Unreachable
 from nightferry.core.frame import Frame
@@ -15,6 +14,7 @@ from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import SHELVED
 from nightferry.stores.local import LocalStore
 from nightferry.stores.memory import MemoryFile, MemoryStore
+from tests.unit.conftest import THEN_US, Bench, digest_of, frame_bytes, light, name_of
 
 
 def delivered(bench: Bench, *frames: Frame, store: Store | None = None) -> list[Result]:

@@ -80,7 +80,7 @@ CONFIGURATION: Mapping[str, tuple[type[BaseModel], Mapping[str, object]]] = {
     "[books]": (model.BooksConfig, {}),
     "[log]": (model.LogConfig, {}),
     "[metrics]": (model.MetricsConfig, {}),
-    "[crew]": (model.CrewConfig, {}),
+    "[pool]": (model.PoolConfig, {}),
 }
 PRESET: Mapping[str, tuple[type[BaseModel], Mapping[str, object]]] = {
     "Keys of a preset": (preset.Preset, {"title": "a", "name": "{stem}"}),

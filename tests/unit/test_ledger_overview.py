@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from tests.unit.conftest import THEN_US, Bench, frame_bytes, light
 
 from nightferry.core.balance import Bin, Expectation
 from nightferry.core.errors import Misconfigured, Unreachable
@@ -24,6 +23,7 @@ from nightferry.ledger import database
 from nightferry.ledger.rows import receipt_row
 from nightferry.ledger.schema import receipts
 from nightferry.ledger.sql import SqlLedger, open_ledger
+from tests.unit.conftest import THEN_US, Bench, frame_bytes, light
 
 ROUTE = Expectation(("pull", "verify"), ("eso",), {})
 

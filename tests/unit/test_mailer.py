@@ -12,7 +12,7 @@ import pytest
 from nightferry.alerts import Mailer, sending
 from nightferry.core.alert import Condition
 from nightferry.ledger.sql import SqlLedger, open_ledger
-from nightferry.testing.mail_server import mail_server
+from tests.servers.mail_server import mail_server
 
 BROKEN = Condition("unreachable/callisto", True, "callisto cannot be reached", "no route to host", 0.0)
 

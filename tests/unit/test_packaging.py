@@ -143,6 +143,7 @@ def test_sdist_holds_what_building_and_testing_need(shipped: tuple[zipfile.ZipFi
         "scripts/test",
         "requirements/run.lock",
         "tests/conftest.py",
+        "tests/servers/ftp_server.py",
     }
     assert not [name for name in names if "__pycache__" in name or name.startswith((".venv", "build"))]
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from tests.unit.conftest import NIGHT, THEN_US, Bench, Far, frame_bytes, light, name_of
 
 from nightferry.core.errors import Unreachable
 from nightferry.core.receipt import Outcome
@@ -14,6 +13,7 @@ from nightferry.core.store import Store, StorePath
 from nightferry.passes.audit import Finding, Verdict, audit
 from nightferry.steps.readback import read_back
 from nightferry.stores.memory import MemoryFile
+from tests.unit.conftest import NIGHT, THEN_US, Bench, Far, frame_bytes, light, name_of
 
 
 @pytest.fixture

@@ -5,19 +5,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
-from tests.unit.conftest import THEN_US, Bench, Far, frame_bytes, light, name_of
 
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Unreachable
 from nightferry.core.frame import Frame, FrameId, Sighting
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.store import Arrival, Load, PutAnswer, StorePath, Want
+from nightferry.passes.item import Waiting
 from nightferry.passes.run import Orders
-from nightferry.passes.waiting import Waiting
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.verify import Verify
 from nightferry.stores.local import LocalStore
 from nightferry.stores.memory import MemoryFile, MemoryStore
+from tests.unit.conftest import THEN_US, Bench, Far, frame_bytes, light, name_of
 
 
 def plant(bench: Bench, *numbers: int) -> None:

@@ -7,7 +7,6 @@ from datetime import date
 
 import numpy as np
 import pytest
-from tests.unit.conftest import SESSION, THEN_US, Bench, light
 
 from nightferry.assemble import night_doubt
 from nightferry.core.context import Site
@@ -19,6 +18,7 @@ from nightferry.passes.run import Orders
 from nightferry.steps.verify import Verify
 from nightferry.stores.memory import MemoryStore
 from nightferry.testing.encode import fits_image
+from tests.unit.conftest import SESSION, THEN_US, Bench, light
 
 DAY_US = 86_400_000_000
 

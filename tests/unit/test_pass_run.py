@@ -7,17 +7,17 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tests.unit.conftest import NIGHT, SESSION, THEN_US, Bench, Far, frame_bytes, light, name_of
 
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Busy, Misconfigured, Unreachable
 from nightferry.core.night import Nights
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Arrival, Entry, Oddity, StorePath, Traits, Want
-from nightferry.passes.locking import locked
+from nightferry.disk.errors import translated
+from nightferry.passes.route import locked
 from nightferry.passes.run import Orders
-from nightferry.steps.shelf import translated
 from nightferry.stores.memory import MemoryFile, MemoryStore
+from tests.unit.conftest import NIGHT, SESSION, THEN_US, Bench, Far, frame_bytes, light, name_of
 
 OTHER_NIGHT = "2026-10-02_20-00-00_observation_M13/01-images-initial/img-0001.fits"
 

@@ -6,13 +6,13 @@ from datetime import UTC, date, datetime
 from typing import Literal
 
 import pytest
-from tests.unit.conftest import Bench, frame_bytes, light, name_of
 
 from nightferry.core.context import Site
 from nightferry.core.errors import Misconfigured, NoSpace, Unreachable
 from nightferry.core.store import Entry, Oddity, StorePath
 from nightferry.passes.watch import Watched, watch
 from nightferry.stores.memory import MemoryStore
+from tests.unit.conftest import Bench, frame_bytes, light, name_of
 
 
 class Scripted(MemoryStore):

@@ -10,7 +10,7 @@ from nightferry.config import load, load_preset, preset_names
 from nightferry.config.preset import ExampleSection
 from nightferry.core.errors import Misconfigured
 from nightferry.core.night import NightRule
-from nightferry.testing.trees import TREES
+from tests.trees import TREES
 
 EXAMPLES = [(name, example) for name in preset_names() for example in load_preset(name).example]
 

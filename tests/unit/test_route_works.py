@@ -16,7 +16,7 @@ import pytest
 from nightferry import api
 from nightferry.assemble import open_route
 from nightferry.cli.products import held_products
-from nightferry.config import loads
+from nightferry.config import for_run, loads
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Held, Misconfigured, NoSpace, TryAgain
 from nightferry.core.frame import Digest, Frame, FrameId, Role, fingerprint
@@ -28,16 +28,16 @@ from nightferry.core.step import Group, Work
 from nightferry.core.store import StorePath
 from nightferry.ledger.sql import SqlLedger, open_ledger
 from nightferry.passes.audit import Verdict, audit, strangers
+from nightferry.passes.item import Waiting
 from nightferry.passes.processing import CREW
 from nightferry.passes.route import Route
 from nightferry.passes.run import Orders, Pass, run_pass
-from nightferry.passes.waiting import Waiting
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.standard_frames import Standardise
 from nightferry.steps.validate import Validate
-from nightferry.testing.astra import astra_frame
-from nightferry.testing.astra_night import Planted, build_astra_night
+from tests.astra import astra_frame
+from tests.astra_night import Planted, build_astra_night
 
 PROGRAM = "60.A-9009(D)"
 FIRST = "20260222/camera_I+z_Sp2306-0502_0000_light.fits"
@@ -78,7 +78,7 @@ class Dome:
         """
         for archive in ("eso", "second"):
             (self.home / archive).mkdir(exist_ok=True)
-        route = open_route(loads(text), "callisto", program=self.program)
+        route = open_route(for_run(loads(text), program=self.program), "callisto")
         return replace(route, works=tuple(_ungated(work) for work in route.works))
 
     def carry(self, orders: Orders | None = None, change: Callable[[Route], Route] = lambda route: route) -> Pass:

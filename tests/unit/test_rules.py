@@ -17,8 +17,8 @@ from nightferry.headers.profiles import load_profile
 from nightferry.headers.rules import RULES, judge, read_subject
 from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.steps.validate import validate_file
-from nightferry.testing.astra import astra_frame
 from nightferry.testing.encode import fits_header
+from tests.astra import astra_frame
 
 CONTEXT = Context(
     "callisto", "SPECULOOS-CALLISTO", "SPECU4", "SSO-PARANAL", "Astra", "Sebastian", "60.A-9009(D)",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from nightferry.core.errors import Gone
-from nightferry.stores.kit.sessions import Cut, Garbled, Line, Pool, Silence
+from nightferry.stores.kit.sessions import Cut, Garbled, Lease, Pool, Silence
 
 
 @dataclass
@@ -36,15 +36,15 @@ def pool_of(*sessions: Told, connections: int = 1, rest: float = 0.0) -> Pool[To
 
 
 def uses(pool: Pool[Told, None]) -> Iterator[Told]:
-    with Line(pool) as line:
+    with Lease(pool) as lease:
         while True:
-            yield line.session
+            yield lease.session
 
 
 def fails(pool: Pool[Told, None], trouble: BaseException, *, is_open: bool = False) -> None:
-    with Line(pool) as line:
-        assert line.session.ends == []
-        with line.dropped_unless_done() if is_open else nullcontext():
+    with Lease(pool) as lease:
+        assert lease.session.ends == []
+        with lease.dropped_unless_done() if is_open else nullcontext():
             raise trouble
 
 
@@ -88,8 +88,8 @@ def test_session_in_the_middle_of_something_is_not_used_again() -> None:
     first, second = Told(settles=False), Told()
     pool = pool_of(first, second)
     for session in (first, second, second):
-        with Line(pool) as line:
-            assert line.session is session
+        with Lease(pool) as lease:
+            assert lease.session is session
     assert first.ends == ["politely"]
 
 
@@ -97,8 +97,8 @@ def test_session_that_ended_while_it_rested_is_replaced() -> None:
     first, second = Told(lives=False), Told()
     pool = pool_of(first, second)
     for session in (first, second):
-        with Line(pool) as line:
-            assert line.session is session
+        with Lease(pool) as lease:
+            assert lease.session is session
     assert first.ends == ["at once"]
 
 
@@ -106,16 +106,16 @@ def test_session_that_hardly_rested_is_not_asked_whether_it_lives() -> None:
     first = Told()
     pool = pool_of(first, rest=60.0)
     for _ in range(3):
-        with Line(pool) as line:
-            assert line.session is first
+        with Lease(pool) as lease:
+            assert lease.session is first
     assert first.asked == 0
 
 
 def test_session_from_before_a_close_is_ended_when_it_comes_back() -> None:
     first, second = Told(), Told()
     pool = pool_of(first, second)
-    with Line(pool) as line:
-        assert line.session is first
+    with Lease(pool) as lease:
+        assert lease.session is first
         pool.close()
         assert first.ends == []
     assert first.ends == ["politely"]
@@ -123,16 +123,16 @@ def test_session_from_before_a_close_is_ended_when_it_comes_back() -> None:
 
 
 def test_second_line_is_given_only_while_another_place_stays_free() -> None:
-    with Line(pool_of(Told(), connections=2)) as line:
-        assert line.beside() is None
-    with Line(pool_of(Told(), Told(), connections=3)) as line:
-        beside = line.beside()
+    with Lease(pool_of(Told(), connections=2)) as lease:
+        assert lease.beside() is None
+    with Lease(pool_of(Told(), Told(), connections=3)) as lease:
+        beside = lease.beside()
         assert beside is not None
-        assert line.beside() is None
-        beside.hang_up()
+        assert lease.beside() is None
+        beside.release()
 
 
 def test_thread_that_would_wait_for_itself_is_told_so() -> None:
     pool = pool_of(Told())
-    with Line(pool), pytest.raises(RuntimeError, match="would wait for itself"):
-        Line(pool)
+    with Lease(pool), pytest.raises(RuntimeError, match="would wait for itself"):
+        Lease(pool)

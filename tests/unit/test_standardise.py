@@ -36,7 +36,7 @@ from nightferry.steps.standardise import (
     start_of,
 )  # fmt: skip
 from nightferry.steps.validate import Validate, validate_file
-from nightferry.testing.astra import START, astra_frame
+from tests.astra import START, astra_frame
 
 SITE = Site(-24.61596, -70.3903, 2482.0)
 CONTEXT = Context("callisto", "SPECULOOS-CALLISTO", "SPECU4", "SSO-PARANAL", "Astra", "Sebastian", "60.A-9009(D)", SITE)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.conftest import NIGHT
 
 from nightferry import api
 from nightferry.assemble import lock_path
@@ -17,7 +16,8 @@ from nightferry.core.ledger import Ledger
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 from nightferry.passes.audit import strangers
-from nightferry.passes.locking import locked
+from nightferry.passes.route import locked
+from tests.unit.conftest import NIGHT
 
 
 @pytest.fixture

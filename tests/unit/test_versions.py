@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nightferry.config.load import load_preset, preset_names
+from nightferry.config import load_preset, preset_names
 from nightferry.core.balance import Expectation, standing_of
 from nightferry.core.context import Context, Site
 from nightferry.core.frame import Sighting

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 
 import pytest
-from tests.unit.conftest import Bench, frame_bytes
 
 from nightferry.config import Config, loads
 from nightferry.core.alert import Alert, Kind
@@ -21,6 +20,7 @@ from nightferry.passes.run import Pass
 from nightferry.passes.watch import Watched, watch
 from nightferry.stores.memory import MemoryStore
 from nightferry.vigil import Vigil, over_evening
+from tests.unit.conftest import Bench, frame_bytes
 
 SITE = Site(48.1, 11.6)
 #: What patches are put on: every module that asks for the time.

@@ -9,11 +9,16 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from nightferry.assemble.stores import local_path, make_store, tamed
-from nightferry.assemble.works import Plan, gather_of, works_of
-from nightferry.config import ArchiveConfig, Config, TelescopeConfig, data_folder, ledger_url, load_preset
-from nightferry.config.load import effective_source
-from nightferry.config.preset import Preset
-from nightferry.core.context import Site
+from nightferry.assemble.works import gather_of, works_of
+from nightferry.config import (
+    ArchiveConfig,
+    Config,
+    ResolvedArchive,
+    ResolvedTelescope,
+    TelescopeConfig,
+    data_folder,
+    ledger_url,
+)
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Frame
 from nightferry.core.instant import read_date_obs
@@ -23,15 +28,17 @@ from nightferry.core.naming import frame_name
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
+from nightferry.disk.errors import translated
+from nightferry.disk.mounts import is_mounted
 from nightferry.ledger.sql import open_ledger as open_sql_ledger
 from nightferry.ledger.sqlite import database_path
 from nightferry.passes.route import Route
 from nightferry.pools import crew
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
-from nightferry.steps.shelf import Shelf, translated
+from nightferry.steps.shelf import Shelf
 from nightferry.steps.verify import Verify
-from nightferry.stores.mounts import is_mounted, mounted
+from nightferry.stores.mounts import mounted
 
 
 class Hands(NamedTuple):
@@ -73,11 +80,9 @@ def telescope_names(config: Config, chosen: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys(chosen)) or list(config.telescope)
 
 
-def telescope_store(telescope: TelescopeConfig, folder: Path | None = None) -> Store:
-    """Make the store of a telescope; ``folder`` is the configuration's, where presets are looked for first."""
-    preset = load_preset(telescope.preset, folder)
-    url = effective_source(telescope, preset)
-    return _guarded(make_store(telescope, url, user=preset.user, connections=preset.connections), telescope, url)
+def telescope_store(telescope: ResolvedTelescope) -> Store:
+    """Make the store of a telescope."""
+    return _guarded(make_store(telescope.store, telescope.source), telescope.store, telescope.source)
 
 
 def archive_store(archive: ArchiveConfig) -> Store:
@@ -158,59 +163,46 @@ def _below(path: Path, folder: Path) -> str:
         return ""
 
 
-def open_route(
-    config: Config,
-    name: str,
-    *,
-    take: list[str] | None = None,
-    program: str = "",
-    working: bool = True,
-    hands: Hands | None = None,
-) -> Route:
-    """Put one telescope's route together; without ``working`` its computing steps are left out.
-
-    ``take`` overrides what kinds of files are carried, ``program`` the observing programme of their headers.
-    """
-    section = config.telescope[name]
-    preset = load_preset(section.preset, config.folder)
+def open_route(config: Config, name: str, *, working: bool = True, hands: Hands | None = None) -> Route:
+    """Put one telescope's route together; without ``working`` its computing steps are left out."""
+    telescope = config.resolved[name]
     hands = hands or idle_hands()
-    where = (config.site[section.site] if section.site else None) or preset.site
-    site = Site(where.latitude, where.longitude, where.elevation) if where else None
-    layout = preset.as_layout(take or section.take, site.longitude if site else None, section.night)
-    local = urlsplit(effective_source(section, preset)).scheme == "file"
-    telescope = Telescope(
-        name=name,
-        layout=layout,
-        archives=tuple(section.archives),
-        settle=preset.settle if section.settle is None else section.settle,
-        site=site,
-        clear_after=section.clear.after if section.clear else None,
-        never_bare=local and section.mount is None,
-    )
     shelf = shelf_of(config)
-    plan = Plan(config, name, preset, shelf, program)
-    works, gather = (works_of(plan), gather_of(plan)) if working else ((), None)
-    source = tamed(telescope_store(section, config.folder), section, effective_source(section, preset))
+    works, gather = (works_of(telescope, shelf), gather_of(telescope, shelf)) if working else ((), None)
+    source = tamed(telescope_store(telescope), telescope.store, telescope.source)
     return Route(
-        telescope=telescope,
+        telescope=_carried(telescope),
         source=source,
         shelf=shelf,
         pull=Pull(source, shelf, hands.onlooker, hands.stop),
-        verify=Verify(doubt=night_doubt(layout)),
-        deliveries={key: _delivery(config, key, preset, layout) for key in telescope.archives},
-        lock=lock_path(config, name),
+        verify=Verify(doubt=night_doubt(telescope.layout)),
+        deliveries={archive.name: _delivery(archive, telescope.layout) for archive in telescope.archives},
+        lock=lock_path(config, telescope.name),
         keep=config.shelf.keep,
         works=works,
         gather=gather,
-        deadline=section.cube.deadline,
-        crew=(hands.crew or crew(config.crew.kind, config.crew.workers)) if works or gather else None,
+        deadline=telescope.cube.deadline,
+        crew=(hands.crew or crew(config.pool.kind, config.pool.workers)) if works or gather else None,
     )
 
 
-def _delivery(config: Config, archive: str, preset: Preset, layout: Layout) -> Deliver:
-    section = config.archive[archive]
+def _carried(telescope: ResolvedTelescope) -> Telescope:
+    local = urlsplit(telescope.source).scheme == "file"
+    return Telescope(
+        name=telescope.name,
+        layout=telescope.layout,
+        archives=tuple(archive.name for archive in telescope.archives),
+        settle=telescope.settle,
+        site=telescope.site,
+        clear_after=telescope.clear_after,
+        never_bare=local and telescope.store.mount is None,
+    )
+
+
+def _delivery(archive: ResolvedArchive, layout: Layout) -> Deliver:
+    section = archive.store
     store = tamed(archive_store(section), section, section.url)
-    return Deliver(store, archive, naming(section.name or preset.name, layout), section.verify)
+    return Deliver(store, archive.name, naming(archive.template, layout), section.verify)
 
 
 def naming(template: str, layout: Layout) -> Callable[[Frame], StorePath]:
@@ -230,15 +222,6 @@ def night_doubt(layout: Layout) -> Callable[[Frame], str]:
         return "" if start is None else layout.doubt_header(frame.night.date, start)
 
     return doubt
-
-
-def longitude_of(config: Config, name: str) -> float | None:
-    """Tell a telescope's longitude in degrees, by its site or its preset's; None when neither tells."""
-    section = config.telescope[name]
-    if section.site:
-        return config.site[section.site].longitude
-    site = load_preset(section.preset, config.folder).site
-    return None if site is None else site.longitude
 
 
 def lock_path(config: Config, telescope: str) -> Path:

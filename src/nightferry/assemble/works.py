@@ -4,17 +4,13 @@ A step that is new to routes gets its name in `nightferry.config.model.ROUTE_STE
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nightferry.config import Config, TelescopeConfig, config_path
-from nightferry.config.model import SiteConfig
-from nightferry.config.preset import Preset
-from nightferry.core.context import Context, Site
+from nightferry.config import ResolvedTelescope
+from nightferry.core.context import Context
 from nightferry.core.errors import Misconfigured
-from nightferry.core.step import Gather, Work
+from nightferry.core.step import CUBE, SOLVE, STANDARDISE, VALIDATE, Gather, Work
 from nightferry.steps.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -22,104 +18,80 @@ if TYPE_CHECKING:
     from nightferry.steps.standardise import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a work is made of: the telescope's section and preset, the run's programme, and the shelf."""
-
-    config: Config
-    name: str
-    preset: Preset
-    shelf: Shelf
-    program: str = ""
-
-    @property
-    def section(self) -> TelescopeConfig:
-        """The telescope's section."""
-        return self.config.telescope[self.name]
-
-    @property
-    def settings(self) -> "Settings":
-        """How its headers are written."""
-        site = self.config.site[self.section.site] if self.section.site else None
-        return header_settings(self.section, site, self.preset, self.name, self.program, folder=self.config.folder)
-
-
-def works_of(plan: Plan) -> tuple[Work, ...]:
+def works_of(telescope: ResolvedTelescope, shelf: Shelf) -> tuple[Work, ...]:
     """Make the computing steps that look at one frame, in the order of the route."""
-    return tuple(WORKS[step](plan) for step in route_of(plan.section, plan.preset) if step in WORKS)
+    return tuple(WORKS[step](telescope, shelf) for step in telescope.route if step in WORKS)
 
 
-def gather_of(plan: Plan) -> Gather | None:
+def gather_of(telescope: ResolvedTelescope, shelf: Shelf) -> Gather | None:
     """Make the step that makes products of whole nights, where the route has one."""
-    return next((GATHERS[step](plan) for step in route_of(plan.section, plan.preset) if step in GATHERS), None)
+    return next((GATHERS[step](telescope, shelf) for step in telescope.route if step in GATHERS), None)
 
 
-def route_of(section: TelescopeConfig, preset: Preset) -> list[str]:
-    """Tell a telescope's steps: its own, else the preset's."""
-    return preset.route if section.route is None else section.route
-
-
-def _solve(plan: Plan) -> Work:
+def _solve(telescope: ResolvedTelescope, shelf: Shelf) -> Work:
     from nightferry.solving.engines import load_engine  # noqa: PLC0415 - only the steps in use are loaded
     from nightferry.solving.frame import shelved  # noqa: PLC0415
     from nightferry.steps.solve import Solve  # noqa: PLC0415
 
-    settings = solve_settings(plan.section, plan.preset, plan.settings)
+    settings = solve_settings(telescope)
     load_engine(settings.engine)
     shelved(settings.indexes, usual=settings.usual)
-    return Solve(plan.shelf, settings, plan.section.solve.failure or plan.preset.solve.failure or "mark")
+    return Solve(shelf, settings, telescope.solve.failure or "mark")
 
 
-def solve_settings(section: TelescopeConfig, preset: Preset, header: "Settings") -> "SolveSettings":
-    """Tell how a telescope's frames are solved; what the section leaves out the preset says."""
+def solve_settings(telescope: ResolvedTelescope) -> "SolveSettings":
+    """Return how a telescope's frames are solved."""
     from nightferry.solving.model import PATIENCE, RADIUS  # noqa: PLC0415 - brings numpy
     from nightferry.solving.model import Settings as Solving  # noqa: PLC0415
 
-    told = preset.solve.model_dump(exclude_none=True) | section.solve.model_dump(exclude_none=True)
-    scales = told.get("scales")
+    said = telescope.solve
     return Solving(
-        engine=told.get("engine", ""),
-        indexes=tuple(path.expanduser() for path in told.get("index", ())),
-        scales=(scales[0], scales[1]) if scales else None,
-        radius=told.get("radius", RADIUS),
-        seconds=told.get("timeout", PATIENCE),
-        dialect=header.dialect,
-        dialects=header.dialects,
-        site=header.context.site,
+        engine=said.engine or "",
+        indexes=tuple(path.expanduser() for path in said.index or ()),
+        scales=(said.scales[0], said.scales[1]) if said.scales else None,
+        radius=RADIUS if said.radius is None else said.radius,
+        seconds=PATIENCE if said.timeout is None else said.timeout,
+        dialect=telescope.header.dialect or "",
+        dialects=telescope.folder / "dialects",
+        site=telescope.site,
     )
 
 
-def _standardise(plan: Plan) -> Work:
+def _standardise(telescope: ResolvedTelescope, shelf: Shelf) -> Work:
     from nightferry.steps.standard_frames import Standardise  # noqa: PLC0415 - only the steps in use are loaded
 
-    settings = plan.settings
+    settings = header_settings(telescope)
     _require_facts(settings)
-    return Standardise(plan.shelf, settings)
+    return Standardise(shelf, settings)
 
 
-def _validate(plan: Plan) -> Work:
+def _validate(telescope: ResolvedTelescope, _shelf: Shelf) -> Work:
     from nightferry.steps.validate import Validate  # noqa: PLC0415
 
-    gate = plan.section.header.fitsverify and plan.preset.header.fitsverify
-    settings = plan.settings
+    settings = header_settings(telescope)
+    gate = telescope.header.fitsverify
     return Validate(settings.loaded(), settings.context, gate=gate, profiles=settings.profiles)
 
 
-def _cube(plan: Plan) -> Gather:
+def _cube(telescope: ResolvedTelescope, shelf: Shelf) -> Gather:
     from nightferry.cubes import Wishes  # noqa: PLC0415
     from nightferry.steps.cube import CubeSettings  # noqa: PLC0415
     from nightferry.steps.night_cubes import Cube  # noqa: PLC0415
 
-    asked = plan.section.cube
+    asked = telescope.cube
     wishes = Wishes(max_frames=asked.max_frames or 0, max_bytes=asked.max_size or 0, odd=asked.odd)
-    header = plan.settings
+    header = header_settings(telescope)
     settings = CubeSettings(header.context, header.profile, wishes=wishes, profiles=header.profiles)
     settings.check()
-    return Cube(plan.shelf, settings)
+    return Cube(shelf, settings)
 
 
-WORKS: dict[str, Callable[[Plan], Work]] = {"solve": _solve, "standardise": _standardise, "validate": _validate}
-GATHERS: dict[str, Callable[[Plan], Gather]] = {"cube": _cube}
+WORKS: dict[str, Callable[[ResolvedTelescope, Shelf], Work]] = {
+    SOLVE: _solve,
+    STANDARDISE: _standardise,
+    VALIDATE: _validate,
+}
+GATHERS: dict[str, Callable[[ResolvedTelescope, Shelf], Gather]] = {CUBE: _cube}
 
 
 def _require_facts(settings: "Settings") -> None:
@@ -136,39 +108,26 @@ def _require_facts(settings: "Settings") -> None:
             )
 
 
-def header_settings(
-    section: TelescopeConfig,
-    site: SiteConfig | None,
-    preset: Preset,
-    name: str,
-    program: str = "",
-    *,
-    folder: Path | None = None,
-) -> "Settings":
-    """Tell how a telescope's frames are standardised; ``program``, given for the run, comes before all others.
-
-    ``folder`` is the configuration's, beside which dialects and profiles of one's own are; else the usual one.
-    """
+def header_settings(telescope: ResolvedTelescope) -> "Settings":
+    """Return how a telescope's frames are standardised."""
     from nightferry.steps.standardise import Settings  # noqa: PLC0415 - only routes and commands with headers need it
 
-    own, below = section.header, preset.header
-    where = site or preset.site
+    said = telescope.header
     context = Context(
-        telescope=name,
-        telescop=own.telescop or below.telescop or "",
-        instrume=own.instrume or below.instrume or "",
-        origin=own.origin or below.origin or "",
-        observer=own.observer or below.observer or "",
-        pi=own.pi or below.pi or "",
-        program=program or section.program or preset.program or "",
+        telescope=telescope.name,
+        telescop=said.telescop or "",
+        instrume=said.instrume or "",
+        origin=said.origin or "",
+        observer=said.observer or "",
+        pi=said.pi or "",
+        program=telescope.program,
         software=f"nightferry {version('nightferry')}",
-        site=Site(where.latitude, where.longitude, where.elevation) if where else None,
+        site=telescope.site,
     )
-    folder = folder or config_path().parent
     return Settings(
         context,
-        profile=own.profile or below.profile or "library",
-        dialect=own.dialect or below.dialect or "",
-        dialects=folder / "dialects",
-        profiles=folder / "profiles",
+        profile=said.profile or "",
+        dialect=said.dialect or "",
+        dialects=telescope.folder / "dialects",
+        profiles=telescope.folder / "profiles",
     )

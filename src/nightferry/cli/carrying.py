@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,12 +12,13 @@ from nightferry.cli.machine import prepare
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import balance_json, say, say_json, show_balances, size_text, span_text, table
 from nightferry.cli.side_by_side import side_by_side
-from nightferry.config import Config
+from nightferry.config import Config, for_run
 from nightferry.config.units import seconds
 from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.layout import KINDS
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
+from nightferry.core.step import CLEAR, DELIVER
 from nightferry.passes.run import Orders, Pass
 from nightferry.pools import Lent, calculate_alone, crew
 
@@ -37,42 +38,33 @@ def run_command(
 ) -> None:
     """Make one pass over each telescope and exit with what it means."""
     kinds = read_take(take)
+    config = for_run(api.load(place), program=program, take=kinds)
     orders = Orders(until=until, dry_run=dry_run)
 
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
-        return api.run(config, ledger, name, nights, orders, take=kinds, program=program, hands=hands)
+        return api.run(config, ledger, name, nights, orders, hands=hands)
 
-    given = {"night": " ".join(nights or ()), "program": program}
-    _carry_each(place, telescopes, carry, orders, given, as_json=as_json)
+    _carry_each(config, _names(config, telescopes, night=bool(nights)), carry, orders, as_json=as_json)
 
 
 def retry_command(place: Path | None, telescopes: Sequence[str], *, program: str, dry_run: bool, as_json: bool) -> None:
     """Try again what failed and exit with what came of it."""
+    config = for_run(api.load(place), program=program)
     orders = Orders(dry_run=dry_run)
 
     def carry(config: Config, ledger: Ledger, name: str, hands: api.Hands) -> Pass:
-        return api.retry(config, ledger, name, orders, program=program, hands=hands)
+        return api.retry(config, ledger, name, orders, hands=hands)
 
-    given = {"night": "those with failed frames", "program": program}
-    _carry_each(place, telescopes, carry, orders, given, as_json=as_json)
+    names = _names(config, telescopes, night=True)  # those with failed frames
+    _carry_each(config, names, carry, orders, as_json=as_json)
 
 
-def _carry_each(
-    place: Path | None,
-    telescopes: Sequence[str],
-    carry: Carry,
-    orders: Orders,
-    given: Mapping[str, str],
-    *,
-    as_json: bool,
-) -> None:
+def _carry_each(config: Config, names: Sequence[str], carry: Carry, orders: Orders, *, as_json: bool) -> None:
     """Carry several telescopes side by side; trouble with one keeps no other waiting."""
     calculate_alone()
-    config = api.load(place)
-    names = _names(config, telescopes, given)
     stop = threading.Event()
     prepare()
-    workers = crew(config.crew.kind, config.crew.workers)  # one crew for all, so that they share the machine
+    workers = crew(config.pool.kind, config.pool.workers)  # one crew for all, so that they share the machine
     with ExitStack() as open_now:
         ledger = open_now.enter_context(api.open_ledger(config, reading=orders.dry_run))
         open_now.callback(workers.shutdown)
@@ -80,9 +72,7 @@ def _carry_each(
         watcher = shown.enter_context(onlooker(quiet=as_json))
         vigil = None
         if not orders.dry_run:
-            vigil = open_now.enter_context(
-                api.keep_vigil(config, ledger, names, watcher.note, hasty=True, program=given["program"])
-            )
+            vigil = open_now.enter_context(api.keep_vigil(config, ledger, names, watcher.note, hasty=True))
 
         def one(name: str) -> Pass:
             told = watcher if vigil is None else vigil.onlooker(watcher, name)
@@ -91,17 +81,17 @@ def _carry_each(
                 vigil.passed(name, done)
             return done
 
-        results = side_by_side(names, one, config.crew.telescopes, stop, watcher.note)
+        results = side_by_side(names, one, config.pool.telescopes, stop, watcher.note)
         shown.close()
         for name in names:  # before the vigil ends, which may wait a little for a mail server
             _tell(name, results[name], as_json=as_json, dry_run=orders.dry_run)
     sys.exit(_worst([_code(done, orders) for done in results.values()]))
 
 
-def _names(config: Config, chosen: Sequence[str], given: Mapping[str, str]) -> list[str]:
-    """Tell the telescopes to carry from; raises `Misconfigured` when there are none.
+def _names(config: Config, chosen: Sequence[str], *, night: bool) -> list[str]:
+    """Return the telescopes to carry from; raises `Misconfigured` when there are none.
 
-    Where none is chosen, those are left out whose runs must name more than is ``given`` (empty: not given).
+    Where none is chosen, those are left out whose runs must name more than they do; ``night``: nights are named.
     """
     names = api.telescope_names(config, chosen)
     if not names:
@@ -109,7 +99,7 @@ def _names(config: Config, chosen: Sequence[str], given: Mapping[str, str]) -> l
     if chosen:
         return names
     for name in names:
-        missing = [word for word in config.telescope[name].require if not given[word]]
+        missing = config.resolved[name].missing(night=night)
         if missing:
             say_error(
                 f"{name} is left out: its runs must name their {' and '.join(missing)} (telescope.{name}.require)"
@@ -129,7 +119,7 @@ def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, hands: a
 def _code(done: Pass, orders: Orders) -> int:
     if done.trouble is not None and isinstance(done.trouble, Misconfigured):
         return code_of(done.trouble)
-    whole = orders.until in {"deliver", "clear"}
+    whole = orders.until in {DELIVER, CLEAR}
     balances = DONE if orders.dry_run else code_of_balances(done.balances, whole=whole)
     return balances or (code_of(done.trouble) if done.trouble else DONE)
 
@@ -188,25 +178,23 @@ def watch_command(
 ) -> None:
     """Watch telescopes, each in a thread of its own, until Ctrl-C or until all have stopped."""
     calculate_alone()
-    config = _with_watch_rules(api.load(place), every, empty)
-    names = _names(config, telescopes, {"night": "", "program": program})
     kinds = read_take(take)
+    config = for_run(api.load(place), program=program, take=kinds, every=read_every(every), empty=empty)
+    names = _names(config, telescopes, night=False)
     stop = threading.Event()
     codes: dict[str, int] = {}
     prepare()
-    workers = crew(config.crew.kind, config.crew.workers)
+    workers = crew(config.pool.kind, config.pool.workers)
     with ExitStack() as open_now:
         ledger = open_now.enter_context(api.open_ledger(config))
         open_now.callback(workers.shutdown)
         watcher = open_now.enter_context(onlooker(quiet=as_json))
-        vigil = open_now.enter_context(
-            api.keep_vigil(config, ledger, names, watcher.note, hasty=False, program=program)
-        )
+        vigil = open_now.enter_context(api.keep_vigil(config, ledger, names, watcher.note, hasty=False))
 
         def follow(name: str) -> None:
             hands = api.Hands(vigil.onlooker(watcher, name), stop, Lent(workers))
             try:
-                for seen in api.watch(config, ledger, name, take=kinds, program=program, hands=hands):
+                for seen in api.watch(config, ledger, name, hands=hands):
                     codes[name] = _code(seen.result, Orders())
                     vigil.watched(name, seen)
                     _tell_watched(config, name, seen, watcher, as_json=as_json)
@@ -227,7 +215,7 @@ def _tell_watched(config: Config, name: str, seen: api.Watched, watcher: Onlooke
     elif not seen.result.empty or seen.empty_in_a_row == 1:
         watcher.note(summary(name, seen.result))
     if seen.limit_reached:
-        rules = config.telescope[name].watch
+        rules = config.resolved[name].watch
         what = f"{name}: {seen.empty_in_a_row} looks in a row brought nothing new"
         if rules.then == "stop":
             watcher.note(f"{what}; the watch ends")
@@ -235,21 +223,12 @@ def _tell_watched(config: Config, name: str, seen: api.Watched, watcher: Onlooke
             watcher.note(f"{what}; the watch goes on")
 
 
-def _with_watch_rules(config: Config, every: str | None, empty: int | None) -> Config:
-    """Put the command line's interval and limit in place of the configuration's."""
-    changes: dict[str, float | int] = {}
-    if every is not None:
-        try:
-            changes["every"] = seconds(every)
-        except ValueError as err:
-            raise Misconfigured(f"--every: {err}") from err
-    if empty is not None:
-        changes["empty"] = empty
-    changed = {
-        name: telescope.model_copy(update={"watch": telescope.watch.model_copy(update=changes)})
-        for name, telescope in config.telescope.items()
-    }
-    return config.model_copy(update={"telescope": changed})
+def read_every(text: str | None) -> float | None:
+    """Read ``--every "60 s"`` as seconds; None leaves the pause to the configuration."""
+    try:
+        return None if text is None else seconds(text)
+    except ValueError as err:
+        raise Misconfigured(f"--every: {err}") from err
 
 
 def read_take(words: str | None) -> list[str] | None:

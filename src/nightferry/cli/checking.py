@@ -10,14 +10,14 @@ from pathlib import Path
 from nightferry import api
 from nightferry.alerts import known_url
 from nightferry.assemble import archive_store, is_unused, local_folder, mount_of, open_route, shelf_of, telescope_store
-from nightferry.assemble.works import WORKS, route_of
+from nightferry.assemble.works import WORKS
 from nightferry.cli.exits import DONE, FAILED, MISCONFIGURED
 from nightferry.cli.serving import find_services
 from nightferry.cli.show import Cell, say, say_json, size_text, table
-from nightferry.config import Config, config_path, ledger_url, load_preset
-from nightferry.config.load import effective_source
+from nightferry.config import Config, ResolvedTelescope, config_path, ledger_url
 from nightferry.config.secrets import read_secret
 from nightferry.core.errors import Misconfigured, NightferryError
+from nightferry.core.step import SOLVE
 from nightferry.core.store import Entry, Store
 from nightferry.ledger.sqlite import database_path
 
@@ -63,16 +63,14 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
     yield _try("shelf", lambda: _shelf(config))
     archives = dict.fromkeys(archive for name in telescopes for archive in config.telescope[name].archives)
     for name in telescopes:
-        section = config.telescope[name]
-        url = effective_source(section, load_preset(section.preset, config.folder))
-        yield _try(f"telescope {name}: {url}", lambda section=section: _lists(telescope_store(section, config.folder)))  # type: ignore[misc] # mypy cannot type a bound default
+        one = config.resolved[name]
+        yield _try(f"telescope {name}: {one.source}", lambda one=one: _lists(telescope_store(one)))  # type: ignore[misc] # mypy cannot type a bound default
     for name in telescopes:
-        section = config.telescope[name]
-        steps = route_of(section, load_preset(section.preset, config.folder))
-        if set(steps) & set(WORKS):
+        one = config.resolved[name]
+        if set(one.route) & set(WORKS):
             yield _try(f"route of {name}", lambda name=name: _route(config, name))  # type: ignore[misc] # as above
-        if "solve" in steps:
-            yield _try(f"solver of {name}", lambda name=name: _solver(config, name))  # type: ignore[misc] # as above
+        if SOLVE in one.route:
+            yield _try(f"solver of {name}", lambda one=one: _solver(one))  # type: ignore[misc] # as above
     for name in archives:
         yield _try(f"archive {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above
 
@@ -138,10 +136,10 @@ def _route(config: Config, name: str) -> str:
     return " -> ".join(route.steps)
 
 
-def _solver(config: Config, name: str) -> str:
+def _solver(telescope: ResolvedTelescope) -> str:
     from nightferry.cli.indexing import solver_told  # noqa: PLC0415 - brings numpy, which few checks need
 
-    return solver_told(config, name)
+    return solver_told(telescope)
 
 
 def _lists(store: Store) -> str:

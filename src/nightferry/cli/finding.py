@@ -8,8 +8,7 @@ from pathlib import Path
 
 from nightferry.cli.show import Cell, Json, say, say_json, table
 from nightferry.config import config_path, load_preset, preset_names
-from nightferry.config.load import preset_files
-from nightferry.config.preset import Preset
+from nightferry.config.preset import Preset, preset_files
 from nightferry.config.units import seconds
 from nightferry.core.errors import Misconfigured
 from nightferry.core.night import NightRule

@@ -11,7 +11,7 @@ import typer
 from nightferry.assemble.works import header_settings
 from nightferry.cli.exits import DONE, FAILED, HELD
 from nightferry.cli.show import Json, say, say_json
-from nightferry.config import TelescopeConfig, config_path, load, load_preset, preset_names
+from nightferry.config import config_path, find_telescope
 from nightferry.core.context import Context
 from nightferry.core.errors import Held, Misconfigured, TryAgain
 from nightferry.headers.canonical import Finding, Severity
@@ -36,22 +36,9 @@ class Wanted(NamedTuple):
 
 
 def settings_of(config: Path | None, telescope: str, program: str = "") -> Settings:
-    """Tell a telescope's settings: by its name in the configuration, else by that of a preset."""
-    place = config or config_path()
-    folder = place.absolute().parent
-    if place.is_file():
-        loaded = load(place)
-        if (section := loaded.telescope.get(telescope)) is not None:
-            site = loaded.site[section.site] if section.site else None
-            preset = load_preset(section.preset, folder)
-            return header_settings(section, site, preset, telescope, program, folder=folder)
-    if telescope in preset_names(folder):
-        bare = TelescopeConfig(preset=telescope, archives=["none"])
-        return header_settings(bare, None, load_preset(telescope, folder), telescope, program, folder=folder)
-    raise Misconfigured(
-        f"there is no telescope {telescope!r} in {place}, and no preset of that name: "
-        f"write [telescope.{telescope}] there, or take one of {', '.join(preset_names(folder))}"
-    )
+    """Return a telescope's settings: by its name in the configuration, else by that of a preset."""
+    found = find_telescope(config, telescope)
+    return header_settings(replace(found, program=program or found.program))
 
 
 def standardise_command(config: Path | None, files: Sequence[Path], wanted: Wanted) -> None:

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import typer
 
+from nightferry.assemble.works import solve_settings
 from nightferry.cli.exits import DONE, HELD
 from nightferry.cli.show import Cell, Json, say, say_json, table
-from nightferry.cli.solving import read_place, settings_of
-from nightferry.config import config_path, load, load_preset
+from nightferry.cli.solving import read_place
+from nightferry.config import ResolvedTelescope, config_path, load
 from nightferry.config.model import Config
 from nightferry.config.units import arcminutes, degrees
 from nightferry.core.errors import Held, Misconfigured
@@ -94,27 +95,25 @@ def _where(index: Index) -> str:
 
 
 def fields_of(config: Config) -> Iterator[tuple[str, float]]:
-    """Tell the smaller side of each telescope's field in arcminutes, where configuration or preset says it."""
-    for name, section in config.telescope.items():
-        side = section.solve.field or load_preset(section.preset, config.folder).solve.field
-        if side is not None:
-            yield name, side
+    """Return the smaller side of each telescope's field in arcminutes, where configuration or preset says it."""
+    for name, telescope in config.resolved.items():
+        if telescope.solve.field is not None:
+            yield name, telescope.solve.field
 
 
 def _serving(shelf: Shelf, side: float) -> list[Index]:
     return [index for index in shelf.indexes if index.serves(side)]
 
 
-def solver_told(config: Config, name: str) -> str:
-    """Tell for ``check`` which engine will solve a telescope's frames, with which index files.
+def solver_told(telescope: ResolvedTelescope) -> str:
+    """Say for ``check`` which engine will solve a telescope's frames, with which index files.
 
     Raises `Misconfigured` when there is no engine, no index file, or none for its field.
     """
-    section = config.telescope[name]
-    settings = settings_of(config, section, name)
+    settings = solve_settings(telescope)
     engine = load_engine(settings.engine).name
     indexes = shelved(settings.indexes, usual=settings.usual)
-    side = dict(fields_of(config)).get(name)
+    side = telescope.solve.field
     if side is None:
         return f"engine {engine}, {len(indexes)} index files; the field's size is not told (solve.field)"
     serving = [index.path.name for index in indexes if index.serves(side)]

@@ -20,7 +20,7 @@ from nightferry.config.preset import Preset
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry
 from nightferry.discover import spellings
-from nightferry.stores.mounts import is_mounted
+from nightferry.disk.mounts import is_mounted
 from nightferry.stores.sftp import UnknownHost, host_keys, pin
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
@@ -276,7 +276,7 @@ def _agreed(question: str) -> bool:
 
 
 def _look(config: Config, name: str) -> str:
-    store = telescope_store(config.telescope[name], config.folder)
+    store = telescope_store(config.resolved[name])
     try:
         folders: set[str] = set()
         files = 0

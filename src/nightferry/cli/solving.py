@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import typer
 
-from nightferry.assemble.works import header_settings, solve_settings
+from nightferry.assemble.works import solve_settings
 from nightferry.cli.exits import DONE, FAILED, HELD
 from nightferry.cli.show import Json, say, say_json
-from nightferry.config import TelescopeConfig, config_path, load, load_preset, preset_names
-from nightferry.config.model import Config
+from nightferry.config import find_telescope
 from nightferry.config.units import arcseconds, degrees, seconds
 from nightferry.core.errors import Held, Misconfigured, NightferryError
 from nightferry.core.frame import Fact
@@ -70,7 +69,7 @@ def solve_command(config: Path | None, files: Sequence[Path], wanted: Wanted) ->
 
 def _settings(config: Path | None, wanted: Wanted) -> Settings:
     """Join what the telescope's configuration says with what the options say, which come first."""
-    settings = _telescope_settings(config, wanted.telescope) if wanted.telescope else Settings()
+    settings = solve_settings(find_telescope(config, wanted.telescope)) if wanted.telescope else Settings()
     if wanted.engine:
         settings = replace(settings, engine=wanted.engine)
     if wanted.places:
@@ -90,28 +89,6 @@ def _settings(config: Path | None, wanted: Wanted) -> Settings:
     except ValueError as err:
         raise Misconfigured(str(err)) from err
     return replace(settings, again=wanted.again)
-
-
-def _telescope_settings(config: Path | None, name: str) -> Settings:
-    place = config or config_path()
-    if place.is_file():
-        loaded = load(place)
-        if (section := loaded.telescope.get(name)) is not None:
-            return settings_of(loaded, section, name)
-    folder = place.absolute().parent
-    if name in preset_names(folder):
-        return settings_of(Config().read_from(folder), TelescopeConfig(preset=name, archives=["none"]), name)
-    raise Misconfigured(
-        f"there is no telescope {name!r} in {place}, and no preset of that name: "
-        f"write [telescope.{name}] there, or take one of {', '.join(preset_names(folder))}"
-    )
-
-
-def settings_of(config: Config, section: TelescopeConfig, name: str) -> Settings:
-    """Tell how a telescope's frames are solved."""
-    preset = load_preset(section.preset, config.folder)
-    site = config.site[section.site] if section.site else None
-    return solve_settings(section, preset, header_settings(section, site, preset, name, folder=config.folder))
 
 
 def read_place(text: str, option: str) -> tuple[float, float]:

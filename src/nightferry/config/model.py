@@ -3,13 +3,23 @@
 import ipaddress
 import re
 import string
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
 
 from nightferry.config.secrets import check_reference
 from nightferry.config.units import (
@@ -27,6 +37,10 @@ from nightferry.config.units import (
 )
 from nightferry.core.layout import KINDS
 from nightferry.core.night import NightRule
+from nightferry.core.step import CUBE, DELIVER, PULL, SOLVE, STANDARDISE, VALIDATE, VERIFY
+
+if TYPE_CHECKING:
+    from nightferry.config.resolve import ResolvedTelescope
 
 _SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
 #: The schemes of stores whose servers can say by a digest of their own what they hold.
@@ -34,7 +48,7 @@ _ATTESTING = ("s3",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LAST_PORT = 65535
 #: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
-ROUTE_STEPS = ("pull", "verify", "solve", "standardise", "validate", "cube", "deliver")
+ROUTE_STEPS = (PULL, VERIFY, SOLVE, STANDARDISE, VALIDATE, CUBE, DELIVER)
 #: The fields that a name template may use; see `nightferry.core.layout`.
 TEMPLATE_FIELDS = ("object", "date", "time", "night", "stem", "file", "suffix", "folder", "index", "telescope", "role")
 
@@ -68,9 +82,9 @@ def _check_route(route: list[str]) -> list[str]:
     order = [ROUTE_STEPS.index(step) for step in route]
     if order != sorted(set(order)):
         raise ValueError(f"the steps of a route stand once and in this order: {', '.join(ROUTE_STEPS)}")
-    if "verify" not in route:
+    if VERIFY not in route:
         raise ValueError("a route without verify would deliver what is not whole: expected it first")
-    if "cube" in route and "standardise" not in route:
+    if CUBE in route and STANDARDISE not in route:
         raise ValueError("cubes are made of standard frames: expected standardise in a route that has cube")
     return route
 
@@ -286,8 +300,8 @@ class ShelfConfig(_Section):
     floor: Size = 1_000_000_000
 
 
-class CrewConfig(_Section):
-    """``[crew]``: who does the computing."""
+class PoolConfig(_Section):
+    """``[pool]``: who does the computing, and how much is done at once."""
 
     kind: Literal["threads", "processes"] = "processes"
     workers: Annotated[int, Field(ge=1, le=256)] = 2
@@ -351,7 +365,8 @@ class Config(_Section):
 
     ledger: LedgerConfig = LedgerConfig()
     shelf: ShelfConfig = ShelfConfig()
-    crew: CrewConfig = CrewConfig()
+    #: ``[crew]`` is its old name
+    pool: PoolConfig = Field(default=PoolConfig(), validation_alias=AliasChoices("pool", "crew"))
     alerts: AlertsConfig = AlertsConfig()
     books: BooksConfig = BooksConfig()
     log: LogConfig = LogConfig()
@@ -360,16 +375,48 @@ class Config(_Section):
     telescope: dict[Name, TelescopeConfig] = Field(default_factory=dict)
     archive: dict[Name, ArchiveConfig] = Field(default_factory=dict)
     _folder: Path | None = PrivateAttr(default=None)
+    _resolve: "Callable[[Config], Mapping[str, ResolvedTelescope]] | None" = PrivateAttr(default=None)
+    _resolved: "Mapping[str, ResolvedTelescope]" = PrivateAttr(default_factory=dict)
 
     @property
     def folder(self) -> Path | None:
         """The folder of the file that this was read from, where the user's own presets are looked for first."""
         return self._folder
 
-    def read_from(self, folder: Path | None) -> Self:
-        """Remember where this was read from."""
-        self._folder = folder
+    @property
+    def resolved(self) -> "Mapping[str, ResolvedTelescope]":
+        """Each telescope with all that its preset, its site and its archives say; see `nightferry.config.resolve`."""
+        return self._resolved
+
+    def resolved_by(
+        self, resolve: "Callable[[Config], Mapping[str, ResolvedTelescope]]", folder: Path | None = None
+    ) -> Self:
+        """Resolve the telescopes and remember the folder that this was read from."""
+        self._folder, self._resolve = folder, resolve
+        return self.keep_resolved(resolve(self))
+
+    def keep_resolved(self, telescopes: "Mapping[str, ResolvedTelescope]") -> Self:
+        """Remember telescopes that are resolved."""
+        self._resolved = telescopes
         return self
+
+    def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some sections exchanged, its telescopes resolved again."""
+        copy = super().model_copy(update=update, deep=deep)
+        return copy.keep_resolved(self._resolve(copy)) if update and self._resolve is not None else copy
+
+    @property
+    def crew(self) -> PoolConfig:
+        """The old name of `pool`."""
+        warnings.warn("Config.crew is called Config.pool now", DeprecationWarning, stacklevel=2)
+        return self.pool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_pool(cls, table: object) -> object:
+        if isinstance(table, dict) and {"pool", "crew"} <= table.keys():
+            raise ValueError("[crew] is the old name of [pool], and here are both: move what [crew] says into [pool]")
+        return table
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

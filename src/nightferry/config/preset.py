@@ -1,19 +1,26 @@
-"""Presets: what is known of a make of telescope, as data."""
+"""Presets: what is known of a make of telescope, as data, each in a TOML file of its name."""
 
 import re
 from datetime import UTC, date, datetime
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nightferry.config.model import HeaderConfig, SiteConfig, SolveConfig, StepNames, Take, Template, check_url
+from nightferry.config.places import own_presets
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
 from nightferry.core.naming import frame_name
 from nightferry.core.night import Clock, Night, NightRule
 from nightferry.core.patterns import compiled
+from nightferry.core.step import VERIFY
 from nightferry.core.store import StorePath
+from nightferry.tomlfiles import Kind, Table, files, find, names
 
+#: Lists of a preset that grow when it is extended.
+_BEFORE = frozenset({"rule", "ignore"})
 #: What presets may name, whether or not this installation speaks it.
 _SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
 
@@ -103,7 +110,7 @@ class Preset(_Section):
     night: NightRule = NightRule.FOLDER
     take: Take = Field(default_factory=lambda: ["fits", "tiff"])
     name: Template
-    route: StepNames = Field(default_factory=lambda: ["verify"])
+    route: StepNames = Field(default_factory=lambda: [VERIFY])
     layout: LayoutSection = LayoutSection()
     discover: DiscoverSection = DiscoverSection()
     example: list[ExampleSection] = Field(default_factory=list)
@@ -135,3 +142,35 @@ class Preset(_Section):
         night = Night(telescope, place.evening)
         name = "" if place.ignored else str(frame_name(self.name, layout, StorePath(path), night, place.role))
         return Foretold(place.evening, name, place.ignored)
+
+
+def preset_names(beside: Path | None = None) -> list[str]:
+    """Return the presets' names: the shipped ones, and the user's own."""
+    return names(_PRESETS, own_presets(beside))
+
+
+def preset_files(name: str, beside: Path | None = None) -> list[Traversable]:
+    """Return the files of a preset, the one that counts first; raise `Misconfigured` for a name that nobody knows."""
+    return files(_PRESETS, name, own_presets(beside))
+
+
+def load_preset(name: str, beside: Path | None = None) -> Preset:
+    """Read a preset by name; a file of the user's own comes before the shipped one of that name."""
+    return find(_PRESETS, name, own_presets(beside)).checked(Preset)
+
+
+def _joined(base: Table, own: Table) -> Table:
+    """Join two tables: sections key by key, rules of one's own before the others, all else instead of them."""
+    joined = dict(base)
+    for key, value in own.items():
+        other = base.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            joined[key] = _joined(other, value)
+        elif key in _BEFORE and isinstance(value, list) and isinstance(other, list):
+            joined[key] = [*value, *other]
+        else:
+            joined[key] = value
+    return joined
+
+
+_PRESETS = Kind("preset", "nightferry.config.presets", _joined)

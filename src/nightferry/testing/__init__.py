@@ -1,1 +1,1 @@
-"""Shipped for those who extend nightferry: conformance suites, misbehaving servers, a simulated telescope."""
+"""Shipped for those who extend nightferry: conformance suites and a simulated telescope."""

@@ -3,8 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import pytest
-
 from nightferry.core.errors import Changed, Gone, Held, TryAgain
 from nightferry.core.store import BUFFER_SIZE, Store, StorePath, Want
 from nightferry.testing.conform_stage import (
@@ -23,7 +21,7 @@ from nightferry.testing.conform_stage import (
     store_path,
     want_for,
 )
-from nightferry.testing.conform_suite import Suite, barred_by
+from nightferry.testing.conform_suite import Suite, barred_by, each, raises
 
 #: Names that would lead out of the root, or smuggle a second command into a line.
 HOSTILE_PATHS = ("../outside.fits", "sub/../../outside.fits", "/outside.fits", "a\nb.fits", "a\r\nDELE a.fits", "a\0b")
@@ -42,7 +40,7 @@ class FetchConformance(Suite):
         assert carry(store, Want(entry.path, entry.size)) == generated(MIDDLE)
         assert carry(store, want_for(store, b"night/a.fits")) == generated(MIDDLE)
 
-    @pytest.mark.parametrize("size", [0, 1, BUFFER_SIZE - 1, BUFFER_SIZE, BUFFER_SIZE + 1, BIG])
+    @each("size", 0, 1, BUFFER_SIZE - 1, BUFFER_SIZE, BUFFER_SIZE + 1, BIG)
     def test_file_of_any_size_arrives_whole(self, stage: StoreStage, store: Store, size: int) -> None:
         """Empty, at the edges of a buffer, and 64 MiB."""
         stage.plant(b"a.fits", generated(size))
@@ -114,7 +112,7 @@ class FetchConformance(Suite):
         assert carry(store, want) == generated(MIDDLE)
 
     @barred_by(Limit.RESUME)
-    @pytest.mark.parametrize("offset", [1, BUFFER_SIZE, PART, MIDDLE - 1, MIDDLE])
+    @each("offset", 1, BUFFER_SIZE, PART, MIDDLE - 1, MIDDLE)
     def test_resumed_fetch_yields_exactly_the_tail(self, stage: StoreStage, store: Store, offset: int) -> None:
         """From one byte on, from the last byte on, and from the very end, where nothing is left to come."""
         assert store.traits.resumes, "a store that does not resume declares Limit.RESUME in the suite's `limits`"
@@ -135,18 +133,18 @@ class FetchConformance(Suite):
             assert answers[1] == generated(5000)
             arrivals = store.fetch([beyond])
             arrival = next(arrivals)
-            with pytest.raises((Gone, TryAgain)):
+            with raises(Gone, TryAgain):
                 confirmed(arrival)
             close_iterator(arrivals)
 
-    @pytest.mark.parametrize("by", [-1, 1, 4000])
+    @each("by", -1, 1, 4000)
     def test_file_of_another_size_than_wanted_is_changed(self, stage: StoreStage, store: Store, by: int) -> None:
         """Longer or shorter: finish() says so by itself, whatever the caller counts."""
         stage.plant(b"a.fits", generated(MIDDLE))
         want = want_for(store, b"a.fits")
         arrivals = store.fetch([replace(want, size=want.size + by)])
         arrival = next(arrivals)
-        with pytest.raises(Changed):
+        with raises(Changed):
             confirmed(arrival)
         close_iterator(arrivals)
         assert carry(store, want) == generated(MIDDLE)

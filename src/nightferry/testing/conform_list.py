@@ -1,7 +1,5 @@
 """Conformance of `Store.list` and `Store.stat`."""
 
-import pytest
-
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import Entry, Store, StorePath
 from nightferry.testing.conform_stage import (
@@ -13,7 +11,7 @@ from nightferry.testing.conform_stage import (
     oddities_of,
     store_path,
 )
-from nightferry.testing.conform_suite import Suite, barred_by
+from nightferry.testing.conform_suite import Suite, barred_by, raises
 
 
 class ListConformance(Suite):
@@ -27,7 +25,7 @@ class ListConformance(Suite):
         """A root that is not there is never told as an empty one."""
         astray = stage.astray()
         try:
-            with pytest.raises(Misconfigured):
+            with raises(Misconfigured):
                 list(astray.list())
         finally:
             astray.close()

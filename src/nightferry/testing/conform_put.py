@@ -3,8 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-
 from nightferry.core.errors import Gone, Held, NightferryError, Occupied
 from nightferry.core.store import Load, Store, StorePath
 from nightferry.testing.conform_fetch import BIG, HOSTILE_PATHS
@@ -20,13 +18,13 @@ from nightferry.testing.conform_stage import (
     want_for,
     write,
 )
-from nightferry.testing.conform_suite import Suite, barred_by
+from nightferry.testing.conform_suite import Suite, barred_by, each, raises
 
 
 class PutConformance(Suite):
     """What holds for every put and remove."""
 
-    @pytest.mark.parametrize("size", [0, 1, MIDDLE, BIG])
+    @each("size", 0, 1, MIDDLE, BIG)
     def test_put_stores_the_whole_file(self, stage: StoreStage, store: Store, tmp_path: Path, size: int) -> None:
         """Under its name, with its bytes, and nothing else beside it; the local file stays as it is."""
         source = write(tmp_path / "source", generated(size))
@@ -178,14 +176,14 @@ class PutConformance(Suite):
         stage.plant(b"a.fits", b"x")
         store.remove(StorePath("a.fits"))
         for path in ("a.fits", "missing.fits", "no/such/folder.fits"):
-            with pytest.raises(Gone):
+            with raises(Gone):
                 store.remove(StorePath(path))
 
     def test_remove_never_takes_a_folder_or_a_hostile_path(self, stage: StoreStage, store: Store) -> None:
         """Only files are removed, and only inside the root."""
         stage.plant(b"folder/a.fits", b"x")
         for path in ("folder", "", "../outside.fits", "/outside.fits", "folder/../folder/a.fits", "a\r\nDELE b"):
-            with pytest.raises(Held):
+            with raises(Held):
                 store.remove(StorePath(path))
         assert stage.everything() == {b"folder/a.fits"}
 

@@ -1,12 +1,10 @@
-"""The ground of the store conformance suite: fixtures, awkward names, and which tests are made for whom."""
+"""The ground of the store conformance suite: awkward names, and which tests are made for whom, with which values."""
 
-from collections.abc import Callable, Iterator
-from typing import ClassVar, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Protocol, TypeVar
 
-import pytest
-
-from nightferry.core.store import Store
-from nightferry.testing.conform_stage import Fault, Limit, StoreStage
+from nightferry.testing.conform_stage import Fault, Limit
 
 Test = TypeVar("Test", bound=Callable[..., None])
 
@@ -63,6 +61,51 @@ def fits(test: object, faults: frozenset[Fault], limits: frozenset[Limit]) -> bo
     return marks.get("needs", frozenset()) <= faults and not marks.get("barred_by", frozenset()) & limits
 
 
+def each(name: str, *values: object) -> Callable[[Test], Test]:
+    """Make one test of each value of the argument ``name``."""
+
+    def mark(test: Test) -> Test:
+        vars(test)["each"] = (name, values)
+        return test
+
+    return mark
+
+
+class Caught:
+    """The error that a block of `raises` ended with."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+
+
+@contextmanager
+def raises(*kinds: type[Exception]) -> Iterator[Caught]:
+    """Fail unless the block ends with an error of one of these kinds, and give that error."""
+    caught = Caught()
+    try:
+        yield caught
+    except kinds as err:
+        caught.error = err
+        return
+    expected = " or ".join(kind.__name__ for kind in kinds)
+    raise AssertionError(f"expected {expected}, but nothing was raised")
+
+
+class Asked(Protocol):
+    """What a test runner tells of a test before it makes its cases; pytest's ``Metafunc`` is one."""
+
+    fixturenames: list[str]
+
+    @property
+    def function(self) -> Callable[..., object]:
+        """The test."""
+        ...
+
+    def parametrize(self, argnames: str, argvalues: Iterable[object], *, ids: Callable[[object], str] | None) -> None:
+        """Make one case of each value."""
+        ...
+
+
 class Suite:
     """What the parts of the suite have in common."""
 
@@ -73,19 +116,10 @@ class Suite:
     #: Seconds within which any answer must come while the far side misbehaves.
     patience: ClassVar[float] = 20.0
 
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make one test of each awkward name for those that ask for it."""
+    def pytest_generate_tests(self, metafunc: Asked) -> None:
+        """Make the cases of a test: one of each awkward name, or of each value that it stands for."""
         if "awkward" in metafunc.fixturenames:
             metafunc.parametrize("awkward", self.names, ids=ascii)
-
-    @pytest.fixture
-    def stage(self) -> StoreStage:
-        """Give the far side; every subclass has its own."""
-        raise NotImplementedError("give your subclass of StoreConformance a fixture `stage`")
-
-    @pytest.fixture
-    def store(self, stage: StoreStage) -> Iterator[Store]:
-        """Give a fresh store on the stage's root, and close it afterwards."""
-        store = stage.store()
-        yield store
-        store.close()
+        name, values = getattr(metafunc.function, "each", ("", ()))
+        if name:
+            metafunc.parametrize(name, values, ids=None)

@@ -1,6 +1,6 @@
 """The store conformance suite: what every store must do, as tests that run against any of them.
 
-A store's author writes a `StoreStage`, the far side under the test's control, and a subclass::
+A store's author writes a `StoreStage`, the far side under the test's control, and a subclass with two fixtures::
 
     class TestMyStore(StoreConformance):
         faults = MyStage.FAULTS              # the misbehaviours that the stage can play
@@ -11,8 +11,14 @@ A store's author writes a `StoreStage`, the far side under the test's control, a
             with my_server(tmp_path) as server:
                 yield MyStage(server)
 
-pytest collects the subclass; tests for faults that are not offered and for abilities that are not there are
-not made at all. `nightferry.testing.conform_memory` has a stage around the in-memory store to start from.
+        @pytest.fixture
+        def store(self, stage: StoreStage) -> Iterator[Store]:
+            with closing(stage.store()) as store:
+                yield store
+
+pytest collects the subclass; tests for faults that are not offered and for abilities that are not there are not made
+at all. Nothing here imports pytest: any runner will do that gives the tests their arguments.
+`nightferry.testing.conform_memory` has a stage around the in-memory store to start from.
 """
 
 from typing import ClassVar

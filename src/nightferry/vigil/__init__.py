@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from nightferry.alerts import Facts, Habits, Mailer, NightFacts, Pinger, conditions_of, digest_of
 from nightferry.assemble import archive_store, shelf_of
-from nightferry.config import Config, load_preset
+from nightferry.config import Config
 from nightferry.config.secrets import read_secret
 from nightferry.core.alert import Alert, Condition, Kind
 from nightferry.core.balance import Balance, Bin
@@ -33,7 +33,7 @@ from nightferry.vigil.copies import Copier
 from nightferry.vigil.journal import Journal, Written
 from nightferry.vigil.metrics import serve_metrics, write_metrics
 
-__all__ = ["AuditAlerts", "Vigil", "audit_alerts", "keep", "over_evening", "site_of"]
+__all__ = ["AuditAlerts", "Vigil", "audit_alerts", "keep", "over_evening"]
 
 #: So many nights of each telescope are looked at, and all older ones in which something is held or failed.
 NIGHTS = 3
@@ -59,7 +59,6 @@ class Vigil:
     ledger: Ledger
     hasty: bool
     note: Callable[[str], None]
-    program: str = ""
     mailer: Mailer | None = None
     journal: Journal | None = None
     copiers: list[Copier] = field(default_factory=list)
@@ -94,7 +93,7 @@ class Vigil:
     def alive(self) -> bool:
         """Whether the work of every telescope goes on."""
         now = time.monotonic()
-        allowed = {name: STUCK + self.config.telescope[name].watch.every for name in self._beats}
+        allowed = {name: STUCK + self.config.resolved[name].watch.every for name in self._beats}
         return all(now - beat < allowed[name] for name, beat in list(self._beats.items()))
 
     def onlooker(self, watcher: Onlooker, telescope: str) -> Onlooker:
@@ -157,8 +156,7 @@ class Vigil:
             return
         folder = self.config.books.path.expanduser()
         for name in dict.fromkeys(balance.night.telescope for balance in nights):
-            preset = load_preset(self.config.telescope[name].preset, self.config.folder)
-            program = self.program or self.config.telescope[name].program or preset.program or ""
+            program = self.config.resolved[name].program
             changed = write_books(folder, self.ledger, [one for one in nights if one.night.telescope == name], program)
             for copier in self.copiers:
                 copier.add(changed)
@@ -186,7 +184,7 @@ class Vigil:
 
     def _facts(self, name: str, now_us: int) -> Facts:
         overview = self.ledger.overview(name, NIGHTS)
-        site = site_of(self.config, name)
+        site = self.config.resolved[name].site
         nights = [_night(line, site, now_us) for line in _lines(overview, over_evening(site, now_us))]
         if name in self._under_way:  # what has not arrived yet may be on its way
             nights = [replace(night, over=False) for night in nights]
@@ -229,7 +227,7 @@ class Vigil:
         """Post the digest of the newest night that is over everywhere, once it can tell the truth."""
         if self.config.alerts.digest == "never" or not any(one.contact.looked_us for one in facts):
             return
-        sites = [site_of(self.config, name) for name in self.config.telescope]
+        sites = [self.config.resolved[name].site for name in self.config.telescope]
         evening = min(over_evening(site, now_us) for site in sites)
         ends = [night_hours(evening, site).end_us for site in sites]
         for one, end_us in zip(facts, ends, strict=True):
@@ -262,14 +260,13 @@ def keep(
     note: Callable[[str], None],
     *,
     hasty: bool,
-    program: str = "",
 ) -> Iterator[Vigil]:
     """Watch over the work on these telescopes: send what the outbox holds meanwhile, ping, log, keep the books.
 
-    ``program`` is the run's, for the transfer log. At the end, what cannot be sent within a few seconds is left in the
+    At the end, what cannot be sent within a few seconds is left in the
     outbox for the next time. Raises `Misconfigured` when a log or the metrics' port cannot be opened.
     """
-    vigil = Vigil(config, ledger, hasty, note, program)
+    vigil = Vigil(config, ledger, hasty, note)
     vigil.begin(telescopes)
     rules = config.alerts
     with ExitStack() as threads:
@@ -292,13 +289,6 @@ def keep(
             yield vigil
         finally:
             vigil.book(now=True)
-
-
-def site_of(config: Config, telescope: str) -> Site | None:
-    """Tell where a telescope stands: its own site, or its preset's."""
-    section = config.telescope[telescope]
-    where = config.site[section.site] if section.site else load_preset(section.preset, config.folder).site
-    return Site(where.latitude, where.longitude, where.elevation) if where else None
 
 
 def over_evening(site: Site | None, now_us: int) -> date:

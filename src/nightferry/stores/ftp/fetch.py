@@ -14,7 +14,7 @@ from typing import Self
 from nightferry.core.errors import Changed, Gone, Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Want
 from nightferry.stores.ftp.control import Reply, refusal
-from nightferry.stores.ftp.session import Line, Pool, Session
+from nightferry.stores.ftp.session import Lease, Pool, Session
 from nightferry.stores.ftp.stat import Means, ask_stat, read_stat, same_time, stat_one
 from nightferry.stores.ftp.wire import Pipe
 from nightferry.stores.kit.sessions import Cut, Silence
@@ -25,7 +25,7 @@ from nightferry.stores.paths import checked, path_refusal
 
 
 @dataclass(slots=True)
-class Course:
+class Transfer:
     """One want's transfer, from the request to the end of its data."""
 
     want: Want
@@ -49,61 +49,61 @@ class Course:
         return 0 < self.want.size == self.want.offset
 
 
-def ask_file(session: Session, course: Course) -> None:
+def ask_file(session: Session, transfer: Transfer) -> None:
     """Ask for a file's data from its offset on."""
-    want = course.want
-    course.session = session
-    course.with_rest = bool(want.offset and session.habits.rest)
-    rest = (f"REST {want.offset}",) if course.with_rest else ()
+    want = transfer.want
+    transfer.session = session
+    transfer.with_rest = bool(want.offset and session.server.rest)
+    rest = (f"REST {want.offset}",) if transfer.with_rest else ()
     session.ask_transfer(*rest, f"RETR {session.place(want.path)}")
 
 
-def receive_file(session: Session, course: Course) -> None:
-    """Read the replies to `ask_file` and make the data connection; a refusal is noted in the course.
+def receive_file(session: Session, transfer: Transfer) -> None:
+    """Read the replies to `ask_file` and make the data connection; a refusal is noted in the transfer.
 
     A server that does not take an offset sends the file from its start, and the surplus is read over.
     """
     port = session.port()
     if port is None:
-        ask_file(session, course)
+        ask_file(session, transfer)
         port = session.port()
         if port is None:
             raise Misconfigured(f"{session.label}: the server has neither EPSV nor PASV; switch passive mode on there")
-    pipe, reply, before = session.begin(port, 1 if course.with_rest else 0)
-    course.opened = monotonic()
-    course.surplus = course.want.offset
+    pipe, reply, before = session.begin(port, 1 if transfer.with_rest else 0)
+    transfer.opened = monotonic()
+    transfer.surplus = transfer.want.offset
     for rest in before:
         if rest.code == 350:  # noqa: PLR2004 - the offset is taken (RFC 3659)
-            course.surplus = 0
+            transfer.surplus = 0
         elif rest.unknown:
-            session.habits.rest = False
-    course.pipe = pipe
-    course.refused = reply if pipe is None else None
+            session.server.rest = False
+    transfer.pipe = pipe
+    transfer.refused = reply if pipe is None else None
 
 
-def open_file(line: Line, course: Course) -> None:
+def open_file(lease: Lease, transfer: Transfer) -> None:
     """Request a file and wait for its data to begin, once more on a new session if the old one was at its end."""
-    habits = line.habits
+    server = lease.server
     for attempt in (1, 2):
-        lessons = habits.lessons
+        lessons = server.lessons
         try:
-            session = line.checked()
-            ask_file(session, course)
-            receive_file(session, course)
+            session = lease.checked()
+            ask_file(session, transfer)
+            receive_file(session, transfer)
         except (Cut, Silence) as err:
-            line.drop()
-            if attempt > 1 or (isinstance(err, Silence) and lessons == habits.lessons):
+            lease.drop()
+            if attempt > 1 or (isinstance(err, Silence) and lessons == server.lessons):
                 raise
         else:
             return
 
 
-def why_refused(line: Line, want: Want, reply: Reply | None) -> NightferryError:
+def why_refused(lease: Lease, want: Want, reply: Reply | None) -> NightferryError:
     """Find out what a refusal to send a file means: 550 may be a missing file as well as a forbidden one."""
-    label = line.label
+    label = lease.label
     if want.offset:
-        line.drop()  # some servers keep the offset for the next transfer
-    entry = stat_one(line, want.path)
+        lease.drop()  # some servers keep the offset for the next transfer
+    entry = stat_one(lease, want.path)
     if entry is None:
         return Gone(f"{label}: the file {want.path!a} is no longer there; list the store again")
     if want.offset > entry.size:
@@ -148,9 +148,9 @@ class FtpFetch:
         self._pool = pool
         self._wants = wants
         self._place = -1
-        self._line: Line | None = None
-        self._course: Course | None = None
-        self._next: Course | None = None
+        self._lease: Lease | None = None
+        self._transfer: Transfer | None = None
+        self._next: Transfer | None = None
 
     def __iter__(self) -> Self:
         """Iterate over itself."""
@@ -163,20 +163,20 @@ class FtpFetch:
         if self._place >= len(self._wants):
             self.close()
             raise StopIteration
-        if self._line is None:
-            self._line = Line(self._pool)
-        self._course, self._next = self._next or Course(self._wants[self._place]), None
-        return SessionArrival(self, self._course)
+        if self._lease is None:
+            self._lease = Lease(self._pool)
+        self._transfer, self._next = self._next or Transfer(self._wants[self._place]), None
+        return SessionArrival(self, self._transfer)
 
     def close(self) -> None:
         """Give the session back; one in the middle of something is ended."""
         self._place = len(self._wants)
         self._give_up()
-        if self._line is not None:
+        if self._lease is not None:
             if self._next is not None:
-                self._drop(self._line)
-            line, self._line = self._line, None
-            line.hang_up()
+                self._drop(self._lease)
+            lease, self._lease = self._lease, None
+            lease.release()
 
     def __del__(self) -> None:
         """Give the session back when nobody can ask for more."""
@@ -184,124 +184,126 @@ class FtpFetch:
             self.close()
 
     def _give_up(self) -> None:
-        course, self._course = self._course, None
-        if course is None or course.done or self._line is None:
+        transfer, self._transfer = self._transfer, None
+        if transfer is None or transfer.done or self._lease is None:
             return
-        course.done = True
-        if course.pipe is not None:
-            course.pipe.close()
-        if self._next is not None or (course.session is not None and not course.session.control.idle):
-            self._drop(self._line)
+        transfer.done = True
+        if transfer.pipe is not None:
+            transfer.pipe.close()
+        if self._next is not None or (transfer.session is not None and not transfer.session.control.idle):
+            self._drop(self._lease)
 
-    def _drop(self, line: Line) -> None:
+    def _drop(self, lease: Lease) -> None:
         """End the session, with what was opened ahead on it."""
-        line.drop()
+        lease.drop()
         if self._next is not None and self._next.pipe is not None:
             self._next.pipe.close()
         self._next = None
 
     # -- what arrivals ask for ---------------------------------------------------------------------------------
 
-    def read(self, course: Course, buffer: memoryview) -> int:
+    def read(self, transfer: Transfer, buffer: memoryview) -> int:
         """Fill the buffer with the next bytes; see `Arrival.read_into`."""
-        line = self._line_for(course)
-        if course.nothing_to_come:
-            if stat_one(line, checked(course.want.path)) is None:
-                raise why_refused(line, course.want, None)
+        lease = self._lease_for(transfer)
+        if transfer.nothing_to_come:
+            if stat_one(lease, checked(transfer.want.path)) is None:
+                raise why_refused(lease, transfer.want, None)
             return 0
-        pipe = self._opened(line, course)
+        pipe = self._opened(lease, transfer)
         try:
-            while course.surplus and (count := pipe.fill(buffer[: course.surplus])):
-                course.surplus -= count
+            while transfer.surplus and (count := pipe.fill(buffer[: transfer.surplus])):
+                transfer.surplus -= count
             count = pipe.fill(buffer)
         except NightferryError:
             pipe.close()
-            self._drop(line)
-            course.done = True
+            self._drop(lease)
+            transfer.done = True
             raise
-        course.received += count
+        transfer.received += count
         return count
 
-    def finish(self, course: Course) -> Entry:
+    def finish(self, transfer: Transfer) -> Entry:
         """Have the transfer confirmed and the file compared with the want; see `Arrival.finish`."""
-        line = self._line_for(course)
-        if not course.nothing_to_come:
-            if self.read(course, memoryview(bytearray(1))):
-                raise Changed(f"{self._pool.label}: {course.want.path!a} goes on after its {course.want.size} bytes")
-            session = line.session
-            self._ask_about(session, course)
-            self._confirm(line, session, course)
-        entry = self._stat(line, course)
-        course.done = True
-        self._open_ahead(line)
-        return compared(self._pool.label, course.want, course.received, entry)
+        lease = self._lease_for(transfer)
+        if not transfer.nothing_to_come:
+            if self.read(transfer, memoryview(bytearray(1))):
+                raise Changed(
+                    f"{self._pool.label}: {transfer.want.path!a} goes on after its {transfer.want.size} bytes"
+                )
+            session = lease.session
+            self._ask_about(session, transfer)
+            self._confirm(lease, session, transfer)
+        entry = self._stat(lease, transfer)
+        transfer.done = True
+        self._open_ahead(lease)
+        return compared(self._pool.label, transfer.want, transfer.received, entry)
 
     # -- the steps of a transfer -------------------------------------------------------------------------------
 
-    def _line_for(self, course: Course) -> Line:
-        if self._line is None or course is not self._course or course.done:
+    def _lease_for(self, transfer: Transfer) -> Lease:
+        if self._lease is None or transfer is not self._transfer or transfer.done:
             raise TryAgain(
-                f"{course.want.path!a}: this arrival is over (read, failed or given up); fetch the file again"
+                f"{transfer.want.path!a}: this arrival is over (read, failed or given up); fetch the file again"
             )
-        return self._line
+        return self._lease
 
-    def _opened(self, line: Line, course: Course) -> Pipe:
-        pipe = course.pipe
-        if pipe is not None and not course.received and monotonic() - course.opened > STALE:
+    def _opened(self, lease: Lease, transfer: Transfer) -> Pipe:
+        pipe = transfer.pipe
+        if pipe is not None and not transfer.received and monotonic() - transfer.opened > STALE:
             pipe.close()
-            self._drop(line)
+            self._drop(lease)
             pipe = None
         if pipe is None:
-            checked(course.want.path)
-            if course.refused is None:
-                open_file(line, course)
-            pipe = course.pipe
+            checked(transfer.want.path)
+            if transfer.refused is None:
+                open_file(lease, transfer)
+            pipe = transfer.pipe
             if pipe is None:
-                raise why_refused(line, course.want, course.refused)
+                raise why_refused(lease, transfer.want, transfer.refused)
         return pipe
 
-    def _ask_about(self, session: Session, course: Course) -> None:
+    def _ask_about(self, session: Session, transfer: Transfer) -> None:
         """Send the questions about a file whose data ended, and the request for the next one behind them."""
         with contextlib.suppress(Cut, Silence):  # we shall meet it again, after what the server said before
-            course.means = ask_stat(session, course.want.path)
+            transfer.means = ask_stat(session, transfer.want.path)
             following = self._wants[self._place + 1 : self._place + 2]
-            if session.ahead and session.habits.stat_works and following:
-                coming = Course(following[0], session)
+            if session.ahead and session.server.stat_works and following:
+                coming = Transfer(following[0], session)
                 if not coming.nothing_to_come and not path_refusal(coming.want.path):
                     self._next = coming
                     ask_file(session, coming)
             session.control.flush()
 
-    def _confirm(self, line: Line, session: Session, course: Course) -> None:
-        doing = f"{session.label}: fetching {course.want.path!a}"
+    def _confirm(self, lease: Lease, session: Session, transfer: Transfer) -> None:
+        doing = f"{session.label}: fetching {transfer.want.path!a}"
         try:
             with session.doubted():
                 reply = session.control.final()
                 if not reply.good:
                     raise refusal(reply, doing)
         except NightferryError as err:
-            self._drop(line)
-            course.done = True
+            self._drop(lease)
+            transfer.done = True
             if isinstance(err, Cut | Silence):  # this session is over; whether the server is, the next one tells
                 raise TryAgain(f"{doing}: the end of the data was not confirmed ({err})") from err
             raise
 
-    def _stat(self, line: Line, course: Course) -> Entry | None:
-        session = course.session
-        if session is not None and course.means is not None:
+    def _stat(self, lease: Lease, transfer: Transfer) -> Entry | None:
+        session = transfer.session
+        if session is not None and transfer.means is not None:
             try:
                 with session.doubted():
-                    answer = read_stat(session, course.want.path, course.means)
+                    answer = read_stat(session, transfer.want.path, transfer.means)
             except (Cut, Silence):
-                self._drop(line)
+                self._drop(lease)
             else:
                 if isinstance(answer, Entry):
                     return answer
                 if self._next is not None:  # the listing that must tell now needs a free session
-                    self._drop(line)
-        return stat_one(line, course.want.path)
+                    self._drop(lease)
+        return stat_one(lease, transfer.want.path)
 
-    def _open_ahead(self, line: Line) -> None:
+    def _open_ahead(self, lease: Lease) -> None:
         coming = self._next
         if coming is None or coming.session is None:
             return
@@ -309,6 +311,6 @@ class FtpFetch:
             with coming.session.doubted():
                 receive_file(coming.session, coming)
         except NightferryError:  # asked for again when its turn comes
-            self._drop(line)
+            self._drop(lease)
         else:
-            coming.session.habits.ahead_proven = True
+            coming.session.server.ahead_proven = True

@@ -10,7 +10,7 @@ from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
 from nightferry.stores.ftp.control import Reply, refusal
 from nightferry.stores.ftp.listing import Clock, Listing, entries_of, fact_time, read_machine, read_plain
-from nightferry.stores.ftp.session import Line, Session
+from nightferry.stores.ftp.session import Lease, Session
 from nightferry.stores.ftp.wire import Pipe
 from nightferry.stores.kit.sessions import Cut
 from nightferry.stores.paths import above
@@ -36,8 +36,8 @@ class _Answer:
 class Lister:
     """Reads the listings of folders, one call's worth, asking for the next while this one is worked on."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
         self._next: _Answer | None = None
 
     def look(self, folder: StorePath, following: StorePath | None = None) -> Listing | None:
@@ -48,9 +48,9 @@ class Lister:
         """
         body = self._read(folder, following)
         if body is not None:
-            read = read_machine if self._line.habits.machine_listings else read_plain
+            read = read_machine if self._lease.server.machine_listings else read_plain
             return read(body.decode("utf-8", "surrogateescape"), folder)
-        label = self._line.label
+        label = self._lease.label
         if folder == ROOT:
             raise Misconfigured(f"{label}: the root folder cannot be entered; check its path and the login's rights")
         shown = self.look(above(folder))
@@ -66,28 +66,28 @@ class Lister:
         if self._next is not None and self._next.pipe is not None:
             answer, pipe, self._next = self._next, self._next.pipe, None
             try:
-                self._next = _Answer(answer.folder, body=self._finish(self._line.session, answer.folder, pipe, None))
+                self._next = _Answer(answer.folder, body=self._finish(self._lease.session, answer.folder, pipe, None))
             except NightferryError:  # asked for again when its turn comes
-                self._line.drop()
-        return self._line.checked()
+                self._lease.drop()
+        return self._lease.checked()
 
     def close(self) -> None:
         """Let go of a listing that nobody will read."""
         if self._next is not None and self._next.pipe is not None:
             self._next.pipe.close()
-            self._line.drop()
+            self._lease.drop()
         self._next = None
 
     def _read(self, folder: StorePath, following: StorePath | None) -> bytes | None:
-        habits = self._line.habits
-        lessons, was_ahead = habits.lessons, self._next is not None
+        server = self._lease.server
+        lessons, was_ahead = server.lessons, self._next is not None
         try:
             return self._read_once(folder, following)
         except TryAgain as err:
             self.close()
-            self._line.drop()
+            self._lease.drop()
             # A session may have been at its end, and a listing asked for ahead may have waited too long for us.
-            if not (was_ahead or isinstance(err, Cut) or lessons != habits.lessons):
+            if not (was_ahead or isinstance(err, Cut) or lessons != server.lessons):
                 raise
         return self._read_once(folder, None)
 
@@ -96,13 +96,13 @@ class Lister:
         if answer is None or answer.folder != folder:
             if answer is not None and answer.pipe is not None:
                 answer.pipe.close()
-                self._line.drop()
-            session = self._line.checked()
+                self._lease.drop()
+            session = self._lease.checked()
             _ask(session, folder)
             answer = _open(session, folder)
         if answer.pipe is None:
             return answer.body
-        return self._finish(self._line.session, folder, answer.pipe, following)
+        return self._finish(self._lease.session, folder, answer.pipe, following)
 
     def _finish(self, session: Session, folder: StorePath, pipe: Pipe, following: StorePath | None) -> bytes:
         body = _read_to_end(pipe, session.label)
@@ -122,9 +122,9 @@ class Lister:
             with session.doubted():
                 self._next = _open(session, following)
         except NightferryError:  # asked for again, alone, when its turn comes
-            self._line.drop()
+            self._lease.drop()
         else:
-            session.habits.ahead_proven = True
+            session.server.ahead_proven = True
         return body
 
     def _confirm_ragged(self, session: Session, folder: StorePath, body: bytes) -> None:
@@ -142,7 +142,7 @@ def _ask(session: Session, folder: StorePath) -> None:
     Going into the folder first (CWD) tells a missing folder from an empty one, which some servers list just the
     same (vsftpd), and keeps names with ``*``, blanks or a leading ``-`` from being read as patterns and options.
     """
-    command = "MLSD" if session.habits.machine_listings else "LIST"
+    command = "MLSD" if session.server.machine_listings else "LIST"
     session.ask_transfer(command, before=(f"CWD {session.place(folder)}",))
 
 
@@ -156,7 +156,7 @@ def _open(session: Session, folder: StorePath) -> _Answer:
         raise refusal(reply, f"{session.label}: entering the folder {folder!a}")
     port = session.port()
     if port is None:
-        session.ask_transfer("MLSD" if session.habits.machine_listings else "LIST")
+        session.ask_transfer("MLSD" if session.server.machine_listings else "LIST")
         port = session.port()
         if port is None:
             raise Misconfigured(f"{session.label}: the server has neither EPSV nor PASV; switch passive mode on there")
@@ -200,9 +200,9 @@ def _read_to_end(pipe: Pipe, label: str) -> bytes:
 # -- the tree --------------------------------------------------------------------------------------------------------
 
 
-def walk(line: Line, enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
+def walk(lease: Lease, enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
     """Yield every file below the root, with all that cannot be carried; see `Store.list`."""
-    lister = Lister(line)
+    lister = Lister(lease)
     clock = Clock(time.time_ns() // 1000)
     folders = deque([ROOT])
     try:
@@ -226,7 +226,7 @@ def dated(listing: Listing, clock: Clock, lister: Lister) -> list[Entry]:
     wanted = clock.wants(names)
     if wanted:
         session = lister.settle()
-        if session.habits.mdtm:
+        if session.server.mdtm:
             _measure(session, clock, {when: StorePath(listing.prefix + names[when]) for when in wanted})
     return entries_of(listing, clock.tell)
 
@@ -242,5 +242,5 @@ def _measure(session: Session, clock: Clock, paths: dict[str, StorePath]) -> Non
 def exact_time(session: Session, reply: Reply) -> int | None:
     """Read a reply to MDTM, in microseconds since 1970 UTC; None, and noted, when the server has no MDTM."""
     if reply.unknown:
-        session.habits.mdtm = False
+        session.server.mdtm = False
     return fact_time(reply.text.strip()) if reply.code == 213 else None  # noqa: PLR2004

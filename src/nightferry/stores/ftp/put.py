@@ -11,7 +11,7 @@ from nightferry.core.store import Entry, Load, StorePath
 from nightferry.stores.ftp.control import refusal
 from nightferry.stores.ftp.folder import Lister
 from nightferry.stores.ftp.listing import Listing
-from nightferry.stores.ftp.session import Line, Session
+from nightferry.stores.ftp.session import Lease, Session
 from nightferry.stores.ftp.stat import ask_stat, read_stat, stat_one
 from nightferry.stores.ftp.wire import Pipe
 from nightferry.stores.kit.loads import Content, occupied, opened, sweep, unfinished
@@ -27,9 +27,9 @@ class Putter:
     It remembers, for one call, which folders are there and which names stood in them when it first looked.
     """
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._label = line.label
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._label = lease.label
         self._names: dict[StorePath, set[str]] = {}
 
     def put(self, load: Load) -> NightferryError | None:
@@ -49,16 +49,16 @@ class Putter:
         return None
 
     def _carry(self, content: Content, part: StorePath) -> None:
-        session = self._line.checked()
+        session = self._lease.checked()
         try:
             pipe = self._began(session, content, part)
-            with unfinished(self._line.pool.leftovers, part):
+            with unfinished(self._lease.pool.leftovers, part):
                 self._send(session, content, pipe)
                 self._compare(session, content, part)
                 self._rename(session, part, content.target)
         except BaseException as err:
             if not session.control.idle or isinstance(err, Cut | Silence):
-                self._line.drop()
+                self._lease.drop()
             if isinstance(err, NightferryError):
                 self._sweep()
             if isinstance(err, Cut | Silence):  # this session is over; whether the server is, the next load tells
@@ -103,7 +103,7 @@ class Putter:
             folder, name = split(part)
             listing = self._look(folder)
             found = None if listing is None else listing.parts.get(name)
-            taken = stat_one(self._line, target) or taken
+            taken = stat_one(self._lease, target) or taken
         else:
             found = kept.size
         if found != content.size:
@@ -120,7 +120,7 @@ class Putter:
             session.control.pass_over()
             raise refusal(first, f"{self._label}: renaming a file to {target!a}", storing=True)
         reply = session.control.final()
-        seen = isinstance(read_stat(session, target, means), Entry) or stat_one(self._line, target) is not None
+        seen = isinstance(read_stat(session, target, means), Entry) or stat_one(self._lease, target) is not None
         if reply.good and not seen:
             raise Held(f"{self._label}: the server took the file, but not its name {target!a}; {_RENAMED}")
         if not reply.good:
@@ -134,19 +134,19 @@ class Putter:
         """Delete unfinished files that earlier troubles left behind, as far as the server lets us now."""
 
         def asked_to_delete(part: StorePath) -> bool:
-            session = self._line.checked()
+            session = self._lease.checked()
             session.control.do(f"DELE {session.place(part)}")
             return True
 
         try:
-            sweep(self._line.pool.leftovers, asked_to_delete)
+            sweep(self._lease.pool.leftovers, asked_to_delete)
         except (Cut, Silence, Misconfigured):
-            self._line.drop()
+            self._lease.drop()
 
     # -- folders -----------------------------------------------------------------------------------------------
 
     def _look(self, folder: StorePath) -> Listing | None:
-        return Lister(self._line).look(folder)
+        return Lister(self._lease).look(folder)
 
     def _names_in(self, folder: StorePath) -> set[str]:
         """Tell all names in a folder, making it if it is not there."""
@@ -159,7 +159,7 @@ class Putter:
         parent, name = split(folder)
         if name in self._names_in(parent):
             raise Occupied(f"{self._label}: {folder!a} should be a folder, but something else has that name")
-        session = self._line.checked()
+        session = self._lease.checked()
         reply = session.control.do(f"MKD {session.place(folder)}")
         listing = self._look(folder)  # another writer may have been faster
         if listing is not None:

@@ -33,7 +33,7 @@ _TRUSTED = contextlib.nullcontext()
 
 
 @dataclass(slots=True)
-class Habits:
+class ServerFacts:
     """What is known about a server, shared by all sessions of a store; it only ever learns, so races do no harm."""
 
     address: FtpAddress
@@ -70,10 +70,10 @@ class Habits:
         self.ahead = False
 
 
-def habits_for(address: FtpAddress) -> Habits:
+def facts_for(address: FtpAddress) -> ServerFacts:
     """Start knowing nothing but the address; raises `Misconfigured` for TLS settings that cannot work."""
     context = None if address.tls == "none" else tls_context(address)
-    return Habits(address, context, ahead=address.pipeline)
+    return ServerFacts(address, context, ahead=address.pipeline)
 
 
 class Opening(NamedTuple):
@@ -89,7 +89,7 @@ class Session:
     """One control connection, logged in, in binary mode."""
 
     control: Control
-    habits: Habits
+    server: ServerFacts
     #: The root folder's absolute path, without a trailing slash.
     base: str
     label: str
@@ -104,7 +104,7 @@ class Session:
     @property
     def ahead(self) -> bool:
         """Whether commands may be sent ahead."""
-        return self.probed and bool(self.habits.ahead)
+        return self.probed and bool(self.server.ahead)
 
     def ask(self, *commands: str) -> None:
         """Queue commands; they leave together only if the server bears that."""
@@ -113,7 +113,7 @@ class Session:
 
     def ask_transfer(self, *commands: str, before: tuple[str, ...] = ()) -> None:
         """Queue what opens a data connection, then the commands that use it."""
-        self._passive = "EPSV" if self.habits.epsv else "PASV"
+        self._passive = "EPSV" if self.server.epsv else "PASV"
         self.ask(*before, self._passive, *commands)
 
     def port(self) -> int | None:
@@ -126,7 +126,7 @@ class Session:
         if port is not None:
             return port
         if self._passive == "EPSV" and (reply.code >= 500 or reply.good):  # noqa: PLR2004
-            self.habits.epsv = False
+            self.server.epsv = False
             self.control.pass_over()
             return None
         raise refusal(reply, f"{self.label}: opening a data connection")
@@ -151,13 +151,13 @@ class Session:
                 if trouble is not None:
                     stack.pop_all()
                 return Opening(None, reply, heard)
-            if pipe is not None and self.habits.context is not None:
-                self._encrypt(pipe, self.habits.context)
+            if pipe is not None and self.server.context is not None:
+                self._encrypt(pipe, self.server.context)
             stack.pop_all()
             return Opening(pipe, reply, heard)
 
     def _dial(self, port: int) -> tuple[Pipe | None, Cut | None]:
-        timeout, where = self.habits.address.timeout, f"{self.label}, data port {port}"
+        timeout, where = self.server.address.timeout, f"{self.label}, data port {port}"
         try:
             sock = connected(where, lambda: dial_beside(self.control.peer, port, timeout))
         except (Cut, Silence) as err:
@@ -165,17 +165,17 @@ class Session:
                 return None, err
             self._blame_passive()
             raise
-        self.habits.passive_works = True
+        self.server.passive_works = True
         return Pipe(sock, timeout, self.label), None
 
     def _blame_passive(self) -> None:
         """Let the next try use PASV, if no data connection was ever made the present way."""
-        if not self.habits.passive_works:
-            self.habits.epsv = False
+        if not self.server.passive_works:
+            self.server.epsv = False
 
     def _encrypt(self, pipe: Pipe, context: ssl.SSLContext) -> None:
         """Wrap the data connection, in the control connection's TLS session: servers ask for that as a proof."""
-        address = self.habits.address
+        address = self.server.address
         pipe.encrypt(wrap(pipe.sock, context, address, self.control.tls_session))
 
     def doubted(self) -> contextlib.AbstractContextManager[None]:
@@ -183,16 +183,16 @@ class Session:
 
         Until that has worked once, replies are waited for less long, and any trouble ends the sending ahead.
         """
-        return _TRUSTED if self.habits.ahead_proven or not self.ahead else self._doubting()
+        return _TRUSTED if self.server.ahead_proven or not self.ahead else self._doubting()
 
     @contextlib.contextmanager
     def _doubting(self) -> Iterator[None]:
-        habits, timeout = self.habits, self.habits.address.timeout
+        server, timeout = self.server, self.server.address.timeout
         self.control.patience(min(timeout, PATIENCE))
         try:
             yield
         except NightferryError:
-            habits.distrust()
+            server.distrust()
             raise
         self.control.patience(timeout)
 
@@ -216,62 +216,62 @@ class Session:
         self.control.close(politely=politely and self.control.idle)
 
 
-def open_session(habits: Habits) -> Session:
+def open_session(server: ServerFacts) -> Session:
     """Log in and get ready; raises `Unreachable` or `Misconfigured`."""
-    session = _ready(habits)
-    if session is None:  # it does not bear commands sent ahead, as the habits know now
-        session = _ready(habits)
+    session = _ready(server)
+    if session is None:  # it does not bear commands sent ahead, as is known now
+        session = _ready(server)
     if session is None:
-        raise Unreachable(f"{habits.address.label}: the server's answers make no sense; tried again later")
+        raise Unreachable(f"{server.address.label}: the server's answers make no sense; tried again later")
     return session
 
 
-def _ready(habits: Habits) -> Session | None:
-    control = log_in(habits.address, habits.context)
+def _ready(server: ServerFacts) -> Session | None:
+    control = log_in(server.address, server.context)
     try:
-        if habits.features is None:
-            habits.features = features_of(control.do("FEAT"))
-        if habits.features.utf8:
+        if server.features is None:
+            server.features = features_of(control.do("FEAT"))
+        if server.features.utf8:
             control.do("OPTS UTF8 ON")
-        if habits.machine_listings:
+        if server.machine_listings:
             control.do("OPTS MLST type;size;modify;")
-        return _settle(habits, control)
+        return _settle(server, control)
     except NightferryError:
         control.close()
         raise
 
 
-def _settle(habits: Habits, control: Control) -> Session | None:
+def _settle(server: ServerFacts, control: Control) -> Session | None:
     """Go to binary mode and find the root, and see on the way whether commands may be sent ahead.
 
     Three harmless commands leave in one segment. A server that reads line by line answers all; one that throws
     away what came behind a command stays silent, and gets them one by one on a new connection.
     """
-    label, timeout = habits.address.label, habits.address.timeout
-    probing = habits.ahead is not False
+    label, timeout = server.address.label, server.address.timeout
+    probing = server.ahead is not False
     control.ahead = probing
-    if probing and not habits.ahead:
+    if probing and not server.ahead:
         control.patience(min(timeout, PATIENCE))
     control.ask("PWD", "TYPE I", "NOOP")
     try:
         where, binary, alive = control.final(), control.final(), control.final()
     except (Cut, Silence):
-        if habits.ahead is None:
-            habits.distrust()
+        if server.ahead is None:
+            server.distrust()
             control.close()
             return None
         raise
     control.patience(timeout)
     in_order = where.code in {257, 550} and binary.code == 200 and alive.code != 257  # noqa: PLR2004
-    if probing and not in_order and not habits.ahead_proven:
-        habits.distrust()
+    if probing and not in_order and not server.ahead_proven:
+        server.distrust()
         control.close()
         return None
     if not binary.good:
         raise Misconfigured(f"{label}: the server has no binary mode ({binary}); nothing can be carried from it whole")
-    if habits.ahead is None:
-        habits.ahead = True
-    return Session(control, habits, _base(habits.address.root, where, label), label, probed=probing)
+    if server.ahead is None:
+        server.ahead = True
+    return Session(control, server, _base(server.address.root, where, label), label, probed=probing)
 
 
 def _base(root: str, where: Reply, label: str) -> str:
@@ -287,8 +287,8 @@ def _base(root: str, where: Reply, label: str) -> str:
     return login.rstrip("/") + (f"/{below}" if below else "")
 
 
-Pool: TypeAlias = sessions.Pool[Session, Habits]
-Line: TypeAlias = sessions.Line[Session, Habits]
+Pool: TypeAlias = sessions.Pool[Session, ServerFacts]
+Lease: TypeAlias = sessions.Lease[Session, ServerFacts]
 
 
 def pool_for(address: FtpAddress) -> Pool:
@@ -296,5 +296,5 @@ def pool_for(address: FtpAddress) -> Pool:
 
     Every session is asked whether it lives before it is used again: that costs nothing before a second of rest.
     """
-    habits = habits_for(address)
-    return sessions.Pool(lambda: open_session(habits), address.label, address.connections, habits, rest=0.0)
+    server = facts_for(address)
+    return sessions.Pool(lambda: open_session(server), address.label, address.connections, server, rest=0.0)

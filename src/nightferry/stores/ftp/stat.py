@@ -15,7 +15,7 @@ from nightferry.core.store import Entry, StorePath
 from nightferry.stores.ftp.control import Reply, size_of
 from nightferry.stores.ftp.folder import Lister, dated, exact_time
 from nightferry.stores.ftp.listing import SECOND_US, Clock, fact_time, facts_of
-from nightferry.stores.ftp.session import Line, Session
+from nightferry.stores.ftp.session import Lease, Session
 from nightferry.stores.kit.sessions import Cut, Silence
 from nightferry.stores.paths import above, path_refusal
 
@@ -40,11 +40,11 @@ class Verdict(Enum):
 
 def ask_stat(session: Session, path: StorePath) -> Means:
     """Ask about one file and tell how, for `read_stat`."""
-    place, habits = session.place(path), session.habits
-    if habits.machine_listings:
+    place, server = session.place(path), session.server
+    if server.machine_listings:
         session.ask(f"MLST {place}")
         return Means.MLST
-    if habits.size and habits.mdtm:
+    if server.size and server.mdtm:
         session.ask(f"SIZE {place}", f"MDTM {place}")
         return Means.SIZE
     return Means.LISTING
@@ -56,7 +56,7 @@ def read_stat(session: Session, path: StorePath, means: Means) -> Entry | Verdic
         return Verdict.UNSURE
     answer = _read_answer(session, path, means)
     if isinstance(answer, Entry):
-        session.habits.stat_works = True
+        session.server.stat_works = True
     return answer
 
 
@@ -64,14 +64,14 @@ def _read_answer(session: Session, path: StorePath, means: Means) -> Entry | Ver
     reply = session.control.final()
     if means is Means.MLST:
         if reply.unknown and reply.code != 501:  # noqa: PLR2004 - 501 is about the name, not the command
-            session.habits.mlst = False
+            session.server.mlst = False
         return _read_facts(reply, path)
     mtime_us = exact_time(session, session.control.final())
     size = size_of(reply)
     if size is not None and mtime_us is not None:
         return Entry(path, size, mtime_us)
     if reply.unknown:
-        session.habits.size = False
+        session.server.size = False
     return Verdict.ABSENT if reply.absent else Verdict.UNSURE
 
 
@@ -87,50 +87,50 @@ def _read_facts(reply: Reply, path: StorePath) -> Entry | Verdict:
     return Entry(path, int(size), mtime_us) if size.isascii() and size.isdigit() else Verdict.UNSURE
 
 
-def stat_all(line: Line, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
+def stat_all(lease: Lease, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
     """Tell each file's size and time, in order; see `Store.stat`."""
     rest = iter(paths)
     while batch := list(islice(rest, WINDOW)):
-        answers = _ask_again_if_cut(line, [path for path in batch if not path_refusal(path)])
+        answers = _ask_again_if_cut(lease, [path for path in batch if not path_refusal(path)])
         seen: dict[StorePath, dict[StorePath, Entry]] = {}
         for path in batch:
             answer = answers.get(path, Verdict.ABSENT)
             if answer is Verdict.UNSURE:
                 parent = above(path)
                 if parent not in seen:
-                    seen[parent] = _listed(line, parent)
+                    seen[parent] = _listed(lease, parent)
                 answer = seen[parent].get(path, Verdict.ABSENT)
             yield answer if isinstance(answer, Entry) else None
 
 
-def stat_one(line: Line, path: StorePath) -> Entry | None:
+def stat_one(lease: Lease, path: StorePath) -> Entry | None:
     """Tell one file's size and time; None if it is not there."""
-    return next(stat_all(line, [path]))
+    return next(stat_all(lease, [path]))
 
 
-def _ask_again_if_cut(line: Line, paths: list[StorePath]) -> dict[StorePath, Entry | Verdict]:
+def _ask_again_if_cut(lease: Lease, paths: list[StorePath]) -> dict[StorePath, Entry | Verdict]:
     """Ask about files, once more on a new session if the server had given the old one up.
 
     A server that passed the probe may still lose commands when many come at once: if it stays silent, it is
     asked one by one, and when that works it is not sent any ahead again.
     """
-    habits = line.habits
+    server = lease.server
     try:
-        return _stat_batch(line.checked(), paths)
+        return _stat_batch(lease.checked(), paths)
     except Cut:
-        line.drop()
+        lease.drop()
     except Silence:
-        line.drop()
-        ahead = habits.ahead
+        lease.drop()
+        ahead = server.ahead
         if not ahead:
             raise
-        habits.distrust()
+        server.distrust()
         try:
-            return _stat_batch(line.session, paths)
+            return _stat_batch(lease.session, paths)
         except TryAgain:
-            habits.ahead = ahead  # it was away, and that is no lesson about commands
+            server.ahead = ahead  # it was away, and that is no lesson about commands
             raise
-    return _stat_batch(line.session, paths)
+    return _stat_batch(lease.session, paths)
 
 
 def _stat_batch(session: Session, paths: list[StorePath]) -> dict[StorePath, Entry | Verdict]:
@@ -138,8 +138,8 @@ def _stat_batch(session: Session, paths: list[StorePath]) -> dict[StorePath, Ent
     return {path: read_stat(session, path, means) for path, means in asked}
 
 
-def _listed(line: Line, folder: StorePath) -> dict[StorePath, Entry]:
-    lister = Lister(line)
+def _listed(lease: Lease, folder: StorePath) -> dict[StorePath, Entry]:
+    lister = Lister(lease)
     listing = lister.look(folder)
     if listing is None:
         return {}

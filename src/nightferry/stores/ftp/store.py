@@ -11,7 +11,7 @@ from nightferry.stores.ftp.control import refusal
 from nightferry.stores.ftp.fetch import FtpFetch
 from nightferry.stores.ftp.folder import walk
 from nightferry.stores.ftp.put import Putter
-from nightferry.stores.ftp.session import Line, pool_for
+from nightferry.stores.ftp.session import Lease, pool_for
 from nightferry.stores.ftp.stat import stat_all, stat_one
 from nightferry.stores.ftp.wire import FtpAddress
 from nightferry.stores.kit.sessions import stat_over
@@ -33,15 +33,15 @@ class FtpStore:
         pool = self._pool
         return Traits(
             label=pool.label,
-            exact_times=pool.habits.machine_listings,
+            exact_times=pool.server.machine_listings,
             exclusive_put=False,
             connections=pool.connections,
         )
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; see `Store.list`."""
-        with Line(self._pool) as line:
-            yield from walk(line, enter)
+        with Lease(self._pool) as lease:
+            yield from walk(lease, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
         """Tell sizes and times as they are now; see `Store.stat`."""
@@ -53,20 +53,20 @@ class FtpStore:
 
     def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
         """Store local files; see `Store.put` and, for what FTP cannot promise, `nightferry.stores.ftp.put`."""
-        with Line(self._pool) as line:
-            putter = Putter(line)
+        with Lease(self._pool) as lease:
+            putter = Putter(lease)
             for load in loads:
                 yield putter.put(load)
 
     def remove(self, path: StorePath) -> None:
         """Delete one file; see `Store.remove`."""
         checked(path)
-        with Line(self._pool) as line:
-            session = line.checked()
+        with Lease(self._pool) as lease:
+            session = lease.checked()
             reply = session.control.do(f"DELE {session.place(path)}")
             if reply.good:
                 return
-            if stat_one(line, path) is None:
+            if stat_one(lease, path) is None:
                 raise Gone(f"{session.label}: there is no file {path!a} to delete")
             raise refusal(reply, f"{session.label}: deleting {path!a}")
 

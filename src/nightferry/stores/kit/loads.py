@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain
 from nightferry.core.store import Load, StorePath
-from nightferry.stores.kit.sessions import Cut, Garbled, Line, Session, Silence
+from nightferry.stores.kit.sessions import Cut, Garbled, Lease, Session, Silence
 
 S = TypeVar("S", bound=Session)
 H = TypeVar("H")
@@ -80,12 +80,12 @@ def opened(load: Load) -> Content:
 
 
 def stored(
-    line: Line[S, H],
+    lease: Lease[S, H],
     load: Load,
     fits: Callable[[StorePath], StorePath],
     store: Callable[[S, Content], None],
 ) -> NightferryError | None:
-    """Store one file over a line; tell what is wrong with it, and raise only what concerns the whole store.
+    """Store one file over a lease; return what is wrong with it, and raise only what concerns the whole store.
 
     ``fits`` raises `Held` for a name that the store cannot have. A session that breaks while ``store`` uses it is
     ended, and that is this file's trouble: whether the server is away, the next one tells.
@@ -96,11 +96,11 @@ def stored(
     except NightferryError as err:
         return err
     with content:
-        session = line.session
+        session = lease.session
         try:
             store(session, content)
         except (Cut, Silence, Garbled) as err:
-            line.drop()
+            lease.drop()
             return TryAgain(f"{err}: storing {load.target!a} was not confirmed")
         except Misconfigured:
             raise

@@ -46,14 +46,14 @@ H = TypeVar("H")
 class Pool(Generic[S, H]):
     """Idle sessions, and a gate that lets only ``connections`` calls through at once; ``make`` logs in.
 
-    ``habits`` is what the store learns about its server. A session that rested for more than ``rest`` seconds is asked
+    ``server`` is what the store learns about its server. A session that rested for more than ``rest`` seconds is asked
     whether it still lives before it is used again.
     """
 
-    def __init__(self, make: Callable[[], S], label: str, connections: int, habits: H, *, rest: float = 0.2) -> None:
+    def __init__(self, make: Callable[[], S], label: str, connections: int, server: H, *, rest: float = 0.2) -> None:
         self.label = label
         self.connections = connections
-        self.habits = habits
+        self.server = server
         #: Unfinished files of ours that could not be deleted yet.
         self.leftovers: set[StorePath] = set()
         self._make = make
@@ -130,33 +130,33 @@ class Pool(Generic[S, H]):
             session.close(politely=True)
 
 
-class Line(Generic[S, H]):
+class Lease(Generic[S, H]):
     """One call's way to the server: a place among the running calls, and a session that can be replaced."""
 
     def __init__(self, pool: Pool[S, H], token: int | None = None) -> None:
         self.pool = pool
         self.label = pool.label
-        self.habits = pool.habits
+        self.server = pool.server
         self._session: S | None = None
         self._era = 0
         self._token: int | None = pool.enter() if token is None else token
 
-    def beside(self) -> "Line[S, H] | None":
-        """Give a second line for the same call, if the pool can spare one."""
+    def beside(self) -> "Lease[S, H] | None":
+        """Return a second lease for the same call, if the pool can spare one."""
         token = self.pool.enter_beside()
-        return None if token is None else Line(self.pool, token)
+        return None if token is None else Lease(self.pool, token)
 
     def __enter__(self) -> Self:
-        """Use as a context manager to hang up at its end."""
+        """Use as a context manager to release it at its end."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up; a session that is to blame for what went wrong, or may be, is not used again."""
+        """Release it; a session that is to blame for what went wrong, or may be, is not used again."""
         if isinstance(err, Cut | Silence | Garbled) or not isinstance(err, NightferryError | GeneratorExit | None):
             self.drop()
-        self.hang_up()
+        self.release()
 
     @contextmanager
     def dropped_unless_done(self) -> Iterator[None]:
@@ -190,7 +190,7 @@ class Line(Generic[S, H]):
             self._session.close()
             self._session = None
 
-    def hang_up(self) -> None:
+    def release(self) -> None:
         """Give session and place back; may be called again."""
         if self._session is not None:
             session, self._session = self._session, None
@@ -202,13 +202,13 @@ class Line(Generic[S, H]):
 
 def stat_over(
     pool: Pool[S, H],
-    stat: Callable[[Line[S, H], list[StorePath]], Iterator[Entry | None]],
+    stat: Callable[[Lease[S, H], list[StorePath]], Iterator[Entry | None]],
     paths: Iterable[StorePath],
 ) -> Iterator[Entry | None]:
-    """Tell sizes and times over a line of a pool; see `Store.stat`.
+    """Yield sizes and times over a lease of a pool; see `Store.stat`.
 
-    The paths are taken in first: they may come out of a listing of this very store, which needs a line, too.
+    The paths are taken in first: they may come out of a listing of this very store, which needs a lease, too.
     """
     asked = [*paths]
-    with Line(pool) as line:
-        yield from stat(line, asked)
+    with Lease(pool) as lease:
+        yield from stat(lease, asked)

@@ -12,7 +12,7 @@ from typing import Generic, NoReturn, Protocol, Self, TypeVar
 
 from nightferry.core.errors import Changed, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Want
-from nightferry.stores.kit.sessions import Cut, Garbled, Line, Pool, Session, Silence
+from nightferry.stores.kit.sessions import Cut, Garbled, Lease, Pool, Session, Silence
 
 # -- arrivals --------------------------------------------------------------------------------------------------------
 
@@ -33,11 +33,11 @@ C_contra = TypeVar("C_contra", bound=Wanted, contravariant=True)
 class Fetching(Protocol[C_contra]):
     """A call of `Store.fetch` that knows how its arrivals are read and finished."""
 
-    def read(self, course: C_contra, buffer: memoryview) -> int:
+    def read(self, transfer: C_contra, buffer: memoryview) -> int:
         """Fill the buffer; see `Arrival.read_into`."""
         ...
 
-    def finish(self, course: C_contra) -> Entry:
+    def finish(self, transfer: C_contra) -> Entry:
         """Have the file compared with the want; see `Arrival.finish`."""
         ...
 
@@ -45,24 +45,24 @@ class Fetching(Protocol[C_contra]):
 class SessionArrival(Generic[C]):
     """One file on its way in; see `nightferry.core.store.Arrival`."""
 
-    __slots__ = ("_course", "_fetch")
+    __slots__ = ("_fetch", "_transfer")
 
-    def __init__(self, fetch: Fetching[C], course: C) -> None:
+    def __init__(self, fetch: Fetching[C], transfer: C) -> None:
         self._fetch = fetch
-        self._course = course
+        self._transfer = transfer
 
     @property
     def want(self) -> Want:
         """What was asked for."""
-        return self._course.want
+        return self._transfer.want
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill the buffer; see `Arrival.read_into`."""
-        return self._fetch.read(self._course, buffer)
+        return self._fetch.read(self._transfer, buffer)
 
     def finish(self) -> Entry:
         """Have the file compared with the want; see `Arrival.finish`."""
-        return self._fetch.finish(self._course)
+        return self._fetch.finish(self._transfer)
 
 
 # -- transfers -------------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ S = TypeVar("S", bound=Session)
 H = TypeVar("H")
 
 
-class Course(Protocol[S]):
+class Transfer(Protocol[S]):
     """One wanted file's transfer; a fresh one has no session, and has not been asked for yet.
 
     All but `ask` and `go_on` are done to the file whose turn it is, and are given ``pump``, which keeps requests on
@@ -119,14 +119,14 @@ class Fetch(Generic[S, H]):
     An iterator of its own and not a generator, so that an arrival stays good when it alone is kept.
     """
 
-    def __init__(self, pool: Pool[S, H], wants: Sequence[Want], fresh: Callable[[Want], Course[S]]) -> None:
+    def __init__(self, pool: Pool[S, H], wants: Sequence[Want], fresh: Callable[[Want], Transfer[S]]) -> None:
         self._pool = pool
         self._wants = wants
         self._fresh = fresh
         self._place = -1
-        self._line: Line[S, H] | None = None
-        self._course: Course[S] | None = None
-        self._ahead: deque[Course[S]] = deque()
+        self._lease: Lease[S, H] | None = None
+        self._transfer: Transfer[S] | None = None
+        self._ahead: deque[Transfer[S]] = deque()
 
     def __iter__(self) -> Self:
         """Iterate over itself."""
@@ -139,10 +139,10 @@ class Fetch(Generic[S, H]):
         if self._place >= len(self._wants):
             self.close()
             raise StopIteration
-        if self._line is None:
-            self._line = Line(self._pool)
-        self._course = self._ahead.popleft() if self._ahead else self._fresh(self._wants[self._place])
-        return SessionArrival(self, self._course)
+        if self._lease is None:
+            self._lease = Lease(self._pool)
+        self._transfer = self._ahead.popleft() if self._ahead else self._fresh(self._wants[self._place])
+        return SessionArrival(self, self._transfer)
 
     def close(self) -> None:
         """Give the session back; files that were opened ahead are closed."""
@@ -150,9 +150,9 @@ class Fetch(Generic[S, H]):
         self._give_up()
         while self._ahead:
             self._let_go(self._ahead.popleft())
-        if self._line is not None:
-            line, self._line = self._line, None
-            line.hang_up()
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            lease.release()
 
     def __del__(self) -> None:
         """Give the session back when nobody can ask for more."""
@@ -161,79 +161,79 @@ class Fetch(Generic[S, H]):
 
     # -- what arrivals ask for ---------------------------------------------------------------------------------
 
-    def read(self, course: Course[S], buffer: memoryview) -> int:
+    def read(self, transfer: Transfer[S], buffer: memoryview) -> int:
         """Fill the buffer with the next bytes; see `Arrival.read_into`."""
-        line = self._line_for(course)
-        if course.trouble is not None:
-            raise course.trouble
-        pump = partial(self._pump, line, course)
+        lease = self._lease_for(transfer)
+        if transfer.trouble is not None:
+            raise transfer.trouble
+        pump = partial(self._pump, lease, transfer)
         try:
-            course.open(line.session, pump)
-            return course.fill(buffer, pump)
+            transfer.open(lease.session, pump)
+            return transfer.fill(buffer, pump)
         except NightferryError as err:
-            self._fail(line, course, err)
+            self._fail(lease, transfer, err)
 
-    def finish(self, course: Course[S]) -> Entry:
+    def finish(self, transfer: Transfer[S]) -> Entry:
         """Have the file compared with the want; see `Arrival.finish`."""
-        line = self._line_for(course)
-        if self.read(course, memoryview(bytearray(1))):
-            raise Changed(f"{line.label}: {course.want.path!a} goes on after its {course.want.size} bytes")
+        lease = self._lease_for(transfer)
+        if self.read(transfer, memoryview(bytearray(1))):
+            raise Changed(f"{lease.label}: {transfer.want.path!a} goes on after its {transfer.want.size} bytes")
         try:
-            entry = course.finish(line.session, partial(self._pump, line, course))
+            entry = transfer.finish(lease.session, partial(self._pump, lease, transfer))
         except NightferryError as err:
-            self._fail(line, course, err)
-        course.done = True
+            self._fail(lease, transfer, err)
+        transfer.done = True
         return entry
 
-    def _line_for(self, course: Course[S]) -> Line[S, H]:
-        if self._line is None or course is not self._course or course.done:
+    def _lease_for(self, transfer: Transfer[S]) -> Lease[S, H]:
+        if self._lease is None or transfer is not self._transfer or transfer.done:
             raise TryAgain(
-                f"{course.want.path!a}: this arrival is over (read, failed or given up); fetch the file again"
+                f"{transfer.want.path!a}: this arrival is over (read, failed or given up); fetch the file again"
             )
-        return self._line
+        return self._lease
 
-    def _pump(self, line: Line[S, H], current: Course[S]) -> None:
+    def _pump(self, lease: Lease[S, H], current: Transfer[S]) -> None:
         """Keep requests on their way, for this file and the ones after it."""
         while len(self._ahead) < _FILES and self._place + len(self._ahead) + 1 < len(self._wants):
             self._ahead.append(self._fresh(self._wants[self._place + len(self._ahead) + 1]))
-        session = line.session
+        session = lease.session
         room = _WINDOW
-        for course in (current, *self._ahead):
-            if course.session is None:
-                course.ask(session)
-            room = course.go_on(room)
+        for transfer in (current, *self._ahead):
+            if transfer.session is None:
+                transfer.ask(session)
+            room = transfer.go_on(room)
             if room <= 0:
                 break
 
     # -- ends --------------------------------------------------------------------------------------------------
 
-    def _fail(self, line: Line[S, H], course: Course[S], err: NightferryError) -> NoReturn:
-        """Raise a course's trouble, and end the session with all courses on it if that is to blame."""
+    def _fail(self, lease: Lease[S, H], transfer: Transfer[S], err: NightferryError) -> NoReturn:
+        """Raise a transfer's trouble, and end the session with all transfers on it if that is to blame."""
         if not isinstance(err, Cut | Silence | Garbled):
-            self._let_go(course)
+            self._let_go(transfer)
         else:
-            line.drop()
+            lease.drop()
             self._ahead.clear()
-            if course.session is not None:  # this session is over; whether the server is, the next one tells
-                course.trouble = TryAgain(f"{err} in {course.want.path!a}")
-                raise course.trouble from err
-        course.trouble = err
+            if transfer.session is not None:  # this session is over; whether the server is, the next one tells
+                transfer.trouble = TryAgain(f"{err} in {transfer.want.path!a}")
+                raise transfer.trouble from err
+        transfer.trouble = err
         raise err
 
     def _give_up(self) -> None:
-        course, self._course = self._course, None
-        if course is not None and not course.done:
-            course.done = True
-            self._let_go(course)
+        transfer, self._transfer = self._transfer, None
+        if transfer is not None and not transfer.done:
+            transfer.done = True
+            self._let_go(transfer)
 
-    def _let_go(self, course: Course[S]) -> None:
-        session = course.session
-        if session is None or self._line is None or not self._line.has(session):
+    def _let_go(self, transfer: Transfer[S]) -> None:
+        session = transfer.session
+        if session is None or self._lease is None or not self._lease.has(session):
             return
         try:
-            course.let_go(session)
+            transfer.let_go(session)
         except (Cut, Silence, Garbled):
-            self._line.drop()
+            self._lease.drop()
             self._ahead.clear()
 
 

@@ -35,8 +35,8 @@ _TRIAL = b"nightferry looks whether wrong digests are refused\n"
 _REFUSED = (400, 403, 404, 405, 501)
 
 
-class Dealings:
-    """One store's dealings with its server; shared by all of its calls."""
+class ServerFacts:
+    """What is known of a server, and owed to it; shared by all calls of one store."""
 
     def __init__(self, service: Service) -> None:
         #: Whether ``If-None-Match`` is understood; without it two writers of one name may race.
@@ -159,11 +159,11 @@ def part_size(size: int, usual: int) -> int:
     return max(usual, -(-least // (1 << 20)) << 20)
 
 
-def by_parts(service: Service, dealings: Dealings, key: str, content: Content) -> Stored:
+def by_parts(service: Service, server: ServerFacts, key: str, content: Content) -> Stored:
     """Store a file in parts; whatever goes wrong, the parts are called off, at the latest by the next put."""
     said = f"storing {content.target!a}"
     begun = service.need("create_multipart_upload", said, Key=key, ChecksumAlgorithm="SHA256", ChecksumType="COMPOSITE")
-    sending = _Upload(service, dealings, content.target, key, begun.text("UploadId"))
+    sending = _Upload(service, server, content.target, key, begun.text("UploadId"))
     try:
         parts, digest = sending.send(content)
         etag = sending.complete(parts)
@@ -179,7 +179,7 @@ class _Upload:
     """One upload under way."""
 
     service: Service
-    dealings: Dealings
+    server: ServerFacts
     target: StorePath
     key: str
     number: str
@@ -226,10 +226,10 @@ class _Upload:
         said = f"making one of the parts of {self.target!a}"
         told = {"Parts": [part.told for part in parts]}
         refused, wanted = (_NOT_OURS, _NOT_OFFERED), {"Key": self.key, "UploadId": self.number, "MultipartUpload": told}
-        never_over = {"IfNoneMatch": "*"} if self.dealings.exclusive else {}
+        never_over = {"IfNoneMatch": "*"} if self.server.exclusive else {}
         answer = self.service.ask("complete_multipart_upload", said, *refused, **wanted, **never_over)
         if isinstance(answer, Refusal) and answer.status == _NOT_OFFERED and never_over:
-            self.dealings.exclusive = False  # the name was looked for; two writers of one name may race from now on
+            self.server.exclusive = False  # the name was looked for; two writers of one name may race from now on
             answer = self.service.ask("complete_multipart_upload", said, *refused, **wanted)
         if not isinstance(answer, Refusal):
             return answer.text("ETag")
@@ -244,11 +244,11 @@ class _Upload:
                 future.exception()
         try:
             if politely:
-                self.dealings.call_off(self.key, self.number)
+                self.server.call_off(self.key, self.number)
             else:
-                self.dealings.owe(self.key, self.number)
+                self.server.owe(self.key, self.number)
         except NightferryError:
-            self.dealings.owe(self.key, self.number)
+            self.server.owe(self.key, self.number)
 
 
 # -- the put ---------------------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ class Putter:
     """Stores objects one after the other; remembers, for one call, which folders are no objects."""
 
     service: Service
-    dealings: Dealings
+    server: ServerFacts
     _folders: set[StorePath] = field(default_factory=set)
 
     def put(self, load: Load) -> PutAnswer:
@@ -277,7 +277,7 @@ class Putter:
             return err
         with content:
             try:
-                self.dealings.sweep()
+                self.server.sweep()
                 self._see_vacant(key, load.target)
                 return self._looked_at(content, key, self._store(key, content))
             except Misconfigured:
@@ -312,7 +312,7 @@ class Putter:
     def _store(self, key: str, content: Content) -> Stored:
         size, pace = content.size, content.load.pace
         if size > self.service.address.whole:
-            return by_parts(self.service, self.dealings, key, content)
+            return by_parts(self.service, self.server, key, content)
         data = content.read(size + 1)
         content.need_all(len(data))
         sha256 = base64.b64encode(hashlib.sha256(data).digest()).decode()
@@ -322,11 +322,11 @@ class Putter:
 
     def _send(self, key: str, target: StorePath, **what: object) -> str:
         refused = (_NOT_OURS, _NOT_OFFERED)
-        never_over = {"IfNoneMatch": "*"} if self.dealings.exclusive else {}
+        never_over = {"IfNoneMatch": "*"} if self.server.exclusive else {}
         said = f"storing {target!a}"
         answer = self.service.ask("put_object", said, *refused, Key=key, **never_over, **what)
         if isinstance(answer, Refusal) and answer.status == _NOT_OFFERED and never_over:
-            self.dealings.exclusive = False  # the name was looked for; two writers of one name may race from now on
+            self.server.exclusive = False  # the name was looked for; two writers of one name may race from now on
             answer = self.service.ask("put_object", said, *refused, Key=key, **what)
         if isinstance(answer, Answer):
             return answer.text("ETag")
@@ -344,7 +344,7 @@ class Putter:
         if stored.etag and answer.text("ETag") != stored.etag:
             return TryAgain(f"{label}: {target!a} was replaced as soon as it was stored; tried again later")
         if kept == content.size and sha256 in {"", stored.sha256}:
-            attested = self.service.address.attest and sha256 and self.dealings.checks_digests()
+            attested = self.service.address.attest and sha256 and self.server.checks_digests()
             return Attested(stored.digest, f"SHA-256 {_shown(sha256)}") if attested else None
         self.service.ask("delete_object", f"taking {target!a} away", _MISSING, Key=key)
         sums = f"SHA-256 {_shown(sha256)} instead of {_shown(stored.sha256)}"

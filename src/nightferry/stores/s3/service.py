@@ -144,7 +144,7 @@ class Service:
     def ask(self, operation: str, what: str, /, *expected: int, **wanted: object) -> Answer | Refusal:
         """Ask for one thing in the bucket; answers a refusal whose status is ``expected``, and raises any other.
 
-        ``what`` says in messages what was asked for. Raises what `complaint` makes of it.
+        ``what`` says in messages what was asked for. Raises what `error_of` makes of it.
         """
         again = operation in _HARMLESS
         pauses = list(PAUSES)

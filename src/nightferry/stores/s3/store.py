@@ -7,7 +7,7 @@ from nightferry.core.store import Arrival, Entry, Load, Oddity, PutAnswer, Store
 from nightferry.stores.s3.bucket import S3Address, key_of
 from nightferry.stores.s3.errors import Refusal
 from nightferry.stores.s3.fetch import S3Arrival
-from nightferry.stores.s3.put import Dealings, Putter
+from nightferry.stores.s3.put import Putter, ServerFacts
 from nightferry.stores.s3.service import Service
 from nightferry.stores.s3.walk import look, stat_all, walk
 
@@ -17,13 +17,13 @@ class S3Store:
 
     def __init__(self, address: S3Address) -> None:
         self._service = Service(address)
-        self._dealings = Dealings(self._service)
+        self._server = ServerFacts(self._service)
 
     @property
     def traits(self) -> Traits:
         """What this store can do; that a server does not know ``If-None-Match`` is known only after a put."""
         address = self._service.address
-        return Traits(label=address.label, exclusive_put=self._dealings.exclusive, connections=address.connections)
+        return Traits(label=address.label, exclusive_put=self._server.exclusive, connections=address.connections)
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the keys; see `Store.list`. An empty prefix is an empty store; a missing bucket is none."""
@@ -44,7 +44,7 @@ class S3Store:
 
     def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
         """Store local files; see `Store.put` and `nightferry.stores.s3.put`."""
-        putter = Putter(self._service, self._dealings)
+        putter = Putter(self._service, self._server)
         for load in loads:
             yield putter.put(load)
 

@@ -26,7 +26,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(slots=True)
-class SftpCourse:
+class SftpTransfer:
     """One wanted file; see `nightferry.stores.kit.transfers.Course`."""
 
     want: Want
@@ -178,7 +178,7 @@ class SftpCourse:
 
 
 def _there(value: Value | None) -> Value:
-    """Give what cannot be missing at this stage of a course."""
+    """Give what cannot be missing at this stage of a transfer."""
     if value is None:
-        raise RuntimeError("a course was asked for what it has not reached yet")
+        raise RuntimeError("a transfer was asked for what it has not reached yet")
     return value

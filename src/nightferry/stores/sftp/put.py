@@ -12,7 +12,7 @@ from nightferry.core.store import ROOT, Load, StorePath
 from nightferry.stores.kit.loads import Content, occupied, stored, sweep, unfinished
 from nightferry.stores.kit.sessions import Cut, Garbled, Silence
 from nightferry.stores.paths import above, checked, inside, part_name
-from nightferry.stores.sftp.session import Session, SftpLine
+from nightferry.stores.sftp.session import Session, SftpLease
 from nightferry.stores.sftp.wire import (
     NO_ATTRS,
     OPEN_NEW,
@@ -35,15 +35,15 @@ _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 class Putter:
     """Stores files one after the other; remembers, for one call, which folders are there."""
 
-    def __init__(self, line: SftpLine) -> None:
-        self._line = line
-        self._label = line.label
+    def __init__(self, lease: SftpLease) -> None:
+        self._lease = lease
+        self._label = lease.label
         self._folders: dict[StorePath, bytes | None] = {}
         self._session: Session | None = None
 
     def put(self, load: Load) -> NightferryError | None:
         """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
-        return stored(self._line, load, checked, self._store)
+        return stored(self._lease, load, checked, self._store)
 
     def _store(self, session: Session, content: Content) -> None:
         if session is not self._session:
@@ -56,7 +56,7 @@ class Putter:
             raise occupied(self._label, content.target)
         part = inside(folder, part_name())
         try:
-            with unfinished(self._line.pool.leftovers, part):
+            with unfinished(self._lease.pool.leftovers, part):
                 self._carry(session, content, part)
                 self._name(session, part, content.target)
         except (Cut, Silence, Garbled):
@@ -68,7 +68,7 @@ class Putter:
 
     def close(self) -> None:
         """Let go of the folders."""
-        if self._session is not None and self._line.has(self._session):
+        if self._session is not None and self._lease.has(self._session):
             for handle in self._folders.values():
                 if handle is not None:
                     self._session.forget(self._session.ask(Kind.CLOSE, handle))
@@ -130,10 +130,10 @@ class Putter:
             status = session.do(Kind.EXTENDED, text(_LINK), *places)
             if status.code == Code.OK:
                 if session.do(Kind.REMOVE, places[0]).code != Code.OK:
-                    self._line.pool.leftovers.add(part)
+                    self._lease.pool.leftovers.add(part)
                 return
         if session.look(target) is None:
-            self._line.habits.links = False  # a rename may be raced
+            self._lease.server.links = False  # a rename may be raced
             status = session.do(Kind.RENAME, *places)
             if status.code == Code.OK:
                 return
@@ -218,14 +218,14 @@ class Putter:
         def deleted(part: StorePath) -> bool:
             return session.do(Kind.REMOVE, session.place(part)).code in {Code.OK, Code.NO_SUCH_FILE}
 
-        sweep(self._line.pool.leftovers, deleted)
+        sweep(self._lease.pool.leftovers, deleted)
 
     def _sweep_up(self, session: Session) -> None:
         """Sweep after a failure, which must not become another one."""
         try:
             self._sweep(session)
         except (Cut, Silence, Garbled):
-            self._line.drop()
+            self._lease.drop()
 
 
 def _taken(session: Session, under_way: deque[tuple[int, int]], flying: int) -> tuple[Status | None, int]:

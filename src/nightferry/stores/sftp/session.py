@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.store import ROOT, StorePath
-from nightferry.stores.kit.sessions import Cut, Garbled, Line, Silence
+from nightferry.stores.kit.sessions import Cut, Garbled, Lease, Silence
 from nightferry.stores.sftp.process import SftpAddress, SshProcess, UnknownHost, host_keys, shown
 from nightferry.stores.sftp.wire import (
     SAFE_CHUNK,
@@ -40,7 +40,7 @@ _STRANGERS = re.compile(r"Unable to negotiate|no matching .* found")
 _SPOILED_KEY = re.compile(r"Load key .*|UNPROTECTED PRIVATE KEY FILE|Identity file .* not accessible.*")
 
 
-def complaint(said: str, address: SftpAddress) -> NightferryError:
+def ssh_error(said: str, address: SftpAddress) -> NightferryError:
     """Tell what the last words of an ``ssh`` that ended mean; ``said`` is its stderr."""
     label = address.label
     words = shown(said)
@@ -109,7 +109,7 @@ Answer = tuple[int, memoryview | bytes]
 
 
 @dataclass(slots=True)
-class Habits:
+class ServerFacts:
     """What is known about a server, shared by all sessions of a store."""
 
     #: It makes hard links, so a name that is taken can never be given again.
@@ -147,7 +147,7 @@ class Session:
             with self._process.patience(_LOGIN_WAITS):
                 kind, offer = self._next_packet()
         except Cut as err:
-            raise complaint(self._process.last_words(), self.address) from err
+            raise ssh_error(self._process.last_words(), self.address) from err
         except Silence as err:
             raise Silence(f"{err}; the server was silent while we logged in") from err
         except Garbled as err:
@@ -320,4 +320,4 @@ class Session:
 
 
 #: One call's way to an SFTP server.
-SftpLine: TypeAlias = Line[Session, Habits]
+SftpLease: TypeAlias = Lease[Session, ServerFacts]

@@ -8,7 +8,7 @@ from itertools import islice
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
 from nightferry.stores.paths import LONGEST_PATH, is_part, name_refusal, path_refusal, split
-from nightferry.stores.sftp.session import Session, SftpLine
+from nightferry.stores.sftp.session import Session, SftpLease
 from nightferry.stores.sftp.wire import Attrs, Code, Kind, Named, Status, read_names
 
 #: Folders that are read side by side, and requests on their way for each.
@@ -27,9 +27,9 @@ class Reading:
     requests: deque[int] = field(default_factory=deque)
 
 
-def walk(line: SftpLine, enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
+def walk(lease: SftpLease, enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
     """Yield every file below the root, with all that cannot be carried; see `Store.list`."""
-    session = line.session
+    session = lease.session
     waiting = deque([ROOT])
     readings: deque[Reading] = deque()
     while waiting or readings:
@@ -119,11 +119,11 @@ def _sorted(folder: StorePath, names: list[Named]) -> tuple[list[Entry | Oddity]
     return found, folders
 
 
-def stat_all(line: SftpLine, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
+def stat_all(lease: SftpLease, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
     """Tell each file's size and time, in order; see `Store.stat`."""
     rest = iter(paths)
     while batch := list(islice(rest, _WINDOW)):
-        session = line.session
+        session = lease.session
         asked = [None if path_refusal(path) else session.ask(Kind.LSTAT, session.place(path)) for path in batch]
         answers = [
             None if request is None else as_entry(path, session.looked(path, session.wait(request)))

@@ -27,7 +27,7 @@ _ACCESS = wire.READ_DATA | wire.READ_ATTRIBUTES
 
 
 @dataclass(slots=True)
-class SmbCourse:
+class SmbTransfer:
     """One wanted file; see `nightferry.stores.kit.transfers.Course`."""
 
     want: Want

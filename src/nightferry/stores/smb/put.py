@@ -13,7 +13,7 @@ from nightferry.stores.kit.loads import Content, occupied, stored, sweep, unfini
 from nightferry.stores.kit.sessions import Cut, Garbled, Silence
 from nightferry.stores.paths import above, checked, inside, is_text, part_name, windows_refusal
 from nightferry.stores.smb import wire
-from nightferry.stores.smb.session import Answer, Session, SmbLine
+from nightferry.stores.smb.session import Answer, Session, SmbLease
 from nightferry.stores.smb.wire import NOT_THERE, Opened, Status
 
 #: Bytes on their way at once, and in one message.
@@ -24,15 +24,15 @@ _ACCESS = wire.WRITE_DATA | wire.READ_ATTRIBUTES | wire.DELETE | wire.SYNCHRONIZ
 class Putter:
     """Stores files one after the other; remembers, for one call, which folders are there."""
 
-    def __init__(self, line: SmbLine) -> None:
-        self._line = line
-        self._label = line.label
+    def __init__(self, lease: SmbLease) -> None:
+        self._lease = lease
+        self._label = lease.label
         self._folders: set[StorePath] = set()
         self._session: Session | None = None
 
     def put(self, load: Load) -> NightferryError | None:
         """Store one file; raises only what concerns the whole store (`Misconfigured`, `Unreachable`)."""
-        return stored(self._line, load, fitting, self._store)
+        return stored(self._lease, load, fitting, self._store)
 
     def _store(self, session: Session, content: Content) -> None:
         if session is not self._session:
@@ -55,7 +55,7 @@ class Putter:
         )
         self._done(session, answer, f"storing {target!a}")
         file = wire.read_opened(answer.body)
-        with unfinished(self._line.pool.leftovers, part):  # a server that is killed clears nothing away
+        with unfinished(self._lease.pool.leftovers, part):  # a server that is killed clears nothing away
             try:
                 self._done(session, doomed, f"marking the unfinished file for {target!a}")
                 self._write(session, content, file)
@@ -166,7 +166,7 @@ class Putter:
             )
             return answer.status in NOT_THERE or not (answer.status or doomed.status)
 
-        sweep(self._line.pool.leftovers, deleted)
+        sweep(self._lease.pool.leftovers, deleted)
 
 
 def fitting(path: StorePath) -> StorePath:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError
 from nightferry.core.store import ROOT, StorePath
-from nightferry.stores.kit.sessions import Garbled, Line
+from nightferry.stores.kit.sessions import Garbled, Lease
 from nightferry.stores.smb import wire
 from nightferry.stores.smb.link import Link, SmbAddress
 from nightferry.stores.smb.login import (
@@ -348,4 +348,4 @@ class Session:
 
 
 #: One call's way to a share.
-SmbLine: TypeAlias = Line[Session, None]
+SmbLease: TypeAlias = Lease[Session, None]

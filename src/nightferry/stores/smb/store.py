@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nightferry.core.errors import Gone, Held, NightferryError, TryAgain
 from nightferry.core.store import Arrival, Entry, Load, Oddity, StorePath, Traits, Want
-from nightferry.stores.kit.sessions import Line, Pool, stat_over
+from nightferry.stores.kit.sessions import Lease, Pool, stat_over
 from nightferry.stores.kit.transfers import Fetch
 from nightferry.stores.paths import checked
 from nightferry.stores.smb import wire
-from nightferry.stores.smb.fetch import SmbCourse
+from nightferry.stores.smb.fetch import SmbTransfer
 from nightferry.stores.smb.link import SmbAddress
 from nightferry.stores.smb.put import Putter
 from nightferry.stores.smb.session import Session
@@ -29,8 +29,8 @@ class SmbStore:
 
     def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
         """Walk the tree; see `Store.list`."""
-        with Line(self._pool) as line, line.dropped_unless_done():
-            yield from walk(line, enter)
+        with Lease(self._pool) as lease, lease.dropped_unless_done():
+            yield from walk(lease, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
         """Tell sizes and times as they are now; see `Store.stat`."""
@@ -38,20 +38,20 @@ class SmbStore:
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:
         """Yield the wanted files; see `Store.fetch`."""
-        return Fetch(self._pool, wants, SmbCourse)
+        return Fetch(self._pool, wants, SmbTransfer)
 
     def put(self, loads: Sequence[Load]) -> Iterator[NightferryError | None]:
         """Store local files; see `Store.put` and `nightferry.stores.smb.put`."""
-        with Line(self._pool) as line:
-            putter = Putter(line)
+        with Lease(self._pool) as lease:
+            putter = Putter(lease)
             for load in loads:
                 yield putter.put(load)
 
     def remove(self, path: StorePath) -> None:
         """Delete one file; see `Store.remove`."""
         checked(path)
-        with Line(self._pool) as line:
-            session = line.session
+        with Lease(self._pool) as lease:
+            session = lease.session
             place = session.place(path)
             if place is None:
                 raise session.gone(path)
@@ -62,10 +62,10 @@ class SmbStore:
             )
             status = opened.status or doomed.status
             if status == Status.FILE_IS_A_DIRECTORY:
-                raise Held(f"{line.label}: {path!a} is a folder, so it is not deleted")
+                raise Held(f"{lease.label}: {path!a} is a folder, so it is not deleted")
             if status in NOT_THERE and status != Status.DELETE_PENDING:
                 session.need_root()
-                raise Gone(f"{line.label}: there is no file {path!a} to delete ({told(status)})")
+                raise Gone(f"{lease.label}: there is no file {path!a} to delete ({told(status)})")
             if status not in {Status.SUCCESS, Status.DELETE_PENDING}:
                 refusal = session.refusal(status, f"deleting {path!a}")
                 raise TryAgain(str(refusal)) if isinstance(refusal, Held) else refusal

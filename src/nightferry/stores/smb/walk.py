@@ -10,7 +10,7 @@ from nightferry.core.errors import Misconfigured, NightferryError
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
 from nightferry.stores.paths import LONGEST_PATH, is_part, is_text, name_refusal, path_refusal, split
 from nightferry.stores.smb import wire
-from nightferry.stores.smb.session import Session, SmbLine
+from nightferry.stores.smb.session import Session, SmbLease
 from nightferry.stores.smb.wire import NOT_THERE, Facts, Named, Status, told
 
 #: Folders that are read side by side.
@@ -35,16 +35,16 @@ class Reading:
     handle: bytes | None = None
 
 
-def walk(line: SmbLine, enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
+def walk(lease: SmbLease, enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
     """Yield every file below the root, with all that cannot be carried; see `Store.list`."""
     with ExitStack() as stack:
-        sessions, alone = [line.session], True
+        sessions, alone = [lease.session], True
         waiting: deque[tuple[StorePath, frozenset[int]]] = deque([(ROOT, frozenset())])
         readings: deque[Reading] = deque()
         while waiting or readings:
             if alone and len(waiting) > _MANY:
                 alone = False
-                sessions += _second(line, stack)
+                sessions += _second(lease, stack)
             while waiting and len(readings) < _WIDE * len(sessions):
                 readings.append(_begun(sessions[0], *waiting.popleft()))
                 sessions.append(sessions.pop(0))
@@ -63,9 +63,9 @@ def walk(line: SmbLine, enter: Callable[[StorePath], bool] | None) -> Iterator[E
             yield from found
 
 
-def _second(line: SmbLine, stack: ExitStack) -> list[Session]:
+def _second(lease: SmbLease, stack: ExitStack) -> list[Session]:
     """Give another session to read with; none where the pool, or the server, has none to spare."""
-    beside = line.beside()
+    beside = lease.beside()
     if beside is None:
         return []
     stack.enter_context(beside)
@@ -169,11 +169,11 @@ def _decoded(raw: bytes) -> str:
     return raw.decode("utf-16-le", "surrogatepass") if len(raw) % 2 == 0 else "\ud800"
 
 
-def stat_all(line: SmbLine, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
+def stat_all(lease: SmbLease, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
     """Tell each file's size and time, in order; see `Store.stat`."""
     rest = iter(paths)
     while batch := list(islice(rest, _WINDOW)):
-        session = line.session
+        session = lease.session
         asked = [None if path_refusal(path) else session.place(path) for path in batch]
         chains = [
             None

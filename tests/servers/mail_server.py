@@ -14,7 +14,7 @@ from typing import cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from nightferry.testing.ftp_daemons import Certificate
+from tests.servers.certificates import Certificate
 
 USER, PASSWORD = "robot", "correct horse"
 

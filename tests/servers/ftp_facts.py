@@ -79,14 +79,14 @@ def split(path: bytes) -> Path:
 
 
 @dataclass
-class Manners:
+class ServerFacts:
     """How the server speaks; every field may be changed at any time and counts from then on.
 
     The first group is what honest servers differ in, the second how bad ones go wrong.
     """
 
     machine_listings: bool = True
-    facts: tuple[str, ...] = ("type", "size", "modify", "unique")
+    mlst_facts: tuple[str, ...] = ("type", "size", "modify", "unique")
     listing: Literal["unix", "dos"] = "unix"
     feat: bool = True
     epsv: bool = True
@@ -145,35 +145,35 @@ class Manners:
     hangs_up_after: int | None = None
 
 
-def told_time(manners: Manners, mtime_us: int) -> str:
+def told_time(facts: ServerFacts, mtime_us: int) -> str:
     """Write a time as a plain listing does."""
     seconds = mtime_us // 1_000_000
-    face = time.gmtime(seconds + manners.zone)
-    if manners.listing == "dos":
+    face = time.gmtime(seconds + facts.zone)
+    if facts.listing == "dos":
         return time.strftime("%m-%d-%y  %I:%M%p", face)
-    now = time.time() + manners.clock_error
+    now = time.time() + facts.clock_error
     recent = now - _HALF_YEAR < seconds <= now + 60
     clock = time.strftime("%H:%M", face) if recent else f"{face.tm_year:5d}"
     return f"{_MONTHS[face.tm_mon - 1]} {face.tm_mday:2d} {clock}"
 
 
-def fact_line(manners: Manners, name: bytes, node: Node | None) -> bytes:
+def fact_line(facts: ServerFacts, name: bytes, node: Node | None) -> bytes:
     """Write a file or folder as MLSD and MLST do."""
     link = node is not None and node.target is not None
     kind = "dir" if node is None else "OS.unix=symlink" if link else "file"
-    size = 0 if node is None else len(node.data) + manners.size_error
+    size = 0 if node is None else len(node.data) + facts.size_error
     seconds, fraction = divmod(0 if node is None else node.mtime_us, 1_000_000)
     modify = time.strftime("%Y%m%d%H%M%S", time.gmtime(seconds)) + (f".{fraction:06d}".rstrip("0") if fraction else "")
     values = {"type": kind, "size": f"{size}", "modify": modify, "unique": f"{hash(name) & 0xFFFF:x}"}
-    wanted = [fact for fact in manners.facts if not (fact == "size" and node is None)]
+    wanted = [fact for fact in facts.mlst_facts if not (fact == "size" and node is None)]
     return "".join(f"{fact}={values[fact]};" for fact in wanted).encode() + b" " + name
 
 
-def plain_line(manners: Manners, name: bytes, node: Node | None) -> bytes:
+def plain_line(facts: ServerFacts, name: bytes, node: Node | None) -> bytes:
     """Write a file or folder as LIST does."""
-    size = 4096 if node is None else len(node.data) + manners.size_error
-    when = told_time(manners, 0 if node is None else node.mtime_us)
-    if manners.listing == "dos":
+    size = 4096 if node is None else len(node.data) + facts.size_error
+    when = told_time(facts, 0 if node is None else node.mtime_us)
+    if facts.listing == "dos":
         tag = "<DIR>         " if node is None else "<SYMLINK>     " if node.target is not None else f"{size:14d}"
         column = f"{when}       {tag} " if node is None or node.target is not None else f"{when} {size:20d} "
         return column.encode() + name

@@ -30,7 +30,7 @@ class Gone(Exception):  # noqa: N818 - never leaves this module
 
 
 @dataclass
-class Manners:
+class Faults:
     """How the server misbehaves; None or 0 is a fault that is off. Counts are bytes of objects' data."""
 
     dies: int | None = None  #: after so many more bytes, either way
@@ -74,7 +74,7 @@ class S3Proxy:
         self, upstream: int, user: str, region: str = "us-east-1", context: ssl.SSLContext | None = None
     ) -> None:
         self.upstream, self.user, self.region, self.context = upstream, user, region, context
-        self.manners = Manners()
+        self.faults = Faults()
         self.requests: list[str] = []
         self.words: list[Word] = []
         self.commit = threading.Lock()
@@ -113,17 +113,17 @@ class S3Proxy:
                 server.hang_up()
 
     @contextlib.contextmanager
-    def changed(self, **manners: object) -> Iterator[None]:
+    def changed(self, **faults: object) -> Iterator[None]:
         """Misbehave until the block ends; a server that went away comes back then."""
-        for name, value in manners.items():
-            setattr(self.manners, name, value)
-        if self.manners.dies == 0:
+        for name, value in faults.items():
+            setattr(self.faults, name, value)
+        if self.faults.dies == 0:
             self.stop()
         try:
             yield
         finally:
             with self.thaw:
-                self.manners = Manners()
+                self.faults = Faults()
                 self.thaw.notify_all()
             self.start()
 
@@ -143,17 +143,17 @@ class S3Proxy:
 
     def spend(self, count: int) -> None:
         """Move so many bytes of data; die or freeze when it is time. Raises `Gone` for the connection at hand."""
-        manners = self.manners
-        if manners.dies is not None:
-            manners.dies = max(0, manners.dies - count)
-            if manners.dies == 0:
+        faults = self.faults
+        if faults.dies is not None:
+            faults.dies = max(0, faults.dies - count)
+            if faults.dies == 0:
                 self.stop()
                 raise Gone
-        if manners.freezes is not None:
-            manners.freezes = max(0, manners.freezes - count)
-            if manners.freezes == 0:
+        if faults.freezes is not None:
+            faults.freezes = max(0, faults.freezes - count)
+            if faults.freezes == 0:
                 with self.thaw:
-                    self.thaw.wait_for(lambda: self.manners is not manners, timeout=60)
+                    self.thaw.wait_for(lambda: self.faults is not faults, timeout=60)
                 raise Gone  # what was asked before belongs to the past
 
 
@@ -257,33 +257,33 @@ class _Handler(BaseHTTPRequestHandler):
             left -= len(chunk)
             if counted:
                 self.server.proxy.spend(len(chunk))
-        if counted and found and self.server.proxy.manners.flips_up:
+        if counted and found and self.server.proxy.faults.flips_up:
             found[len(found) // 2] ^= 1
         return bytes(found)
 
     def _refused(self, asked: Asked, body: bytes) -> Word | None:
-        manners = self.server.proxy.manners
-        if manners.refuses and asked.kind in _WRITES:
+        faults = self.server.proxy.faults
+        if faults.refuses and asked.kind in _WRITES:
             return Word(403, "AccessDenied")
-        if manners.old and "If-None-Match" in self.headers:
+        if faults.old and "If-None-Match" in self.headers:
             return Word(501, "NotImplemented")
         if asked.kind not in {"put", "part"}:
             return None
-        if manners.space is not None:
-            if len(body) > manners.space:
+        if faults.space is not None:
+            if len(body) > faults.space:
                 return Word(507, "XMinioStorageFull")
-            manners.space -= len(body)
-        return None if manners.unsure else damage(dict(self.headers.items()), body)
+            faults.space -= len(body)
+        return None if faults.unsure else damage(dict(self.headers.items()), body)
 
     def _kept(self, asked: Asked, body: bytes) -> bytes:
         """Cut down to what is kept of it."""
         proxy = self.server.proxy
-        if asked.kind not in {"put", "part"} or proxy.manners.keeps is None:
+        if asked.kind not in {"put", "part"} or proxy.faults.keeps is None:
             return body
         if asked.kind == "put":
-            return body[: proxy.manners.keeps]
+            return body[: proxy.faults.keeps]
         upload = asked.query["uploadId"][0]
-        left = proxy.kept.get(upload, proxy.manners.keeps)
+        left = proxy.kept.get(upload, proxy.faults.keeps)
         proxy.kept[upload] = max(0, left - len(body))
         return body[:left]
 
@@ -312,7 +312,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(word.status, headers, b"" if self.command == "HEAD" else text)
 
     def _give(self, asked: Asked, body: bytes, answer: "Answered") -> None:
-        proxy, manners = self.server.proxy, self.server.proxy.manners
+        proxy, faults = self.server.proxy, self.server.proxy.faults
         headers, data = dict(answer.headers), answer.body
         noted(proxy, asked, dict(self.headers.items()), body, answer)
         if asked.kind in {"head", "get"} and answer.status in {200, 206}:
@@ -321,30 +321,30 @@ class _Handler(BaseHTTPRequestHandler):
             known = proxy.sums.get((asked.key, told_by(headers, "etag")))
             if known and self.headers.get("x-amz-checksum-mode") and answer.status == 200:
                 headers["x-amz-checksum-sha256"] = known
-        if manners.lies and asked.kind == "list":
-            data = _SIZE.sub(lambda found: b"<Size>%d</Size>" % (int(found[1]) + manners.lies), data)
-        if manners.lies and asked.kind == "head" and answer.status == 200:
-            headers["Content-Length"] = str(int(headers["Content-Length"]) + manners.lies)
+        if faults.lies and asked.kind == "list":
+            data = _SIZE.sub(lambda found: b"<Size>%d</Size>" % (int(found[1]) + faults.lies), data)
+        if faults.lies and asked.kind == "head" and answer.status == 200:
+            headers["Content-Length"] = str(int(headers["Content-Length"]) + faults.lies)
         if asked.kind == "get" and answer.status in {200, 206}:
             self._give_object(answer.status, headers, data)
         else:
             self._send(answer.status, headers, data)
 
     def _give_object(self, status: int, headers: dict[str, str], data: bytes) -> None:
-        proxy, manners = self.server.proxy, self.server.proxy.manners
+        proxy, faults = self.server.proxy, self.server.proxy.faults
         found = re.search(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(found[1]) if found else 0
-        if manners.cuts is not None:
-            data = data[: max(0, manners.cuts - start)]
-        if manners.flips_down and data:
+        if faults.cuts is not None:
+            data = data[: max(0, faults.cuts - start)]
+        if faults.flips_down and data:
             changed = bytearray(data)
             changed[len(changed) // 2] ^= 1
             data = bytes(changed)
         self._head(status, headers | {"Content-Length": str(len(data))})
         for place in range(0, len(data), _CHUNK):
             piece = data[place : place + _CHUNK]
-            if manners.breaks is not None and place >= manners.breaks:
-                manners.breaks = None
+            if faults.breaks is not None and place >= faults.breaks:
+                faults.breaks = None
                 raise Gone
             self.wfile.write(piece)
             proxy.spend(len(piece))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nightferry.core.store import StorePath
 from nightferry.formats.datasum import datasum_of
-from nightferry.testing.astra import START, astra_frame
+from tests.astra import START, astra_frame
 
 #: Faults that hold a frame, and a word of the reason; the other faults cost it nothing.
 HELD: Mapping[str, str] = {

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nightferry.testing.unpacked import unpacked
+from tests.servers.programs import unpacked
 
 _TOLD = re.compile(r"Verification found (\d+) warning\(s\) and (\d+) error\(s\)")
 
@@ -27,9 +27,7 @@ def complaints_of_fitsverify(files: Sequence[Path]) -> list[str]:
     """Have fitsverify judge files; tell the reports on those with any warning or error."""
     program, complaints = fitsverify_program(), []
     for file in files:
-        answer = subprocess.run(  # noqa: S603 - the program found above, and a path that cannot be an option
-            [str(program), "-l", str(file.absolute())], capture_output=True, check=False
-        )
+        answer = subprocess.run([str(program), "-l", str(file.absolute())], capture_output=True, check=False)
         report = (answer.stdout + answer.stderr).decode("latin-1")
         told = _TOLD.search(report)
         if told is None or told.groups() != ("0", "0") or answer.returncode:
@@ -43,7 +41,7 @@ def complaints_of_fitscheck(files: Sequence[Path]) -> list[str]:
     complaints = []
     for start in range(0, len(files), 100):
         words = [str(program), *(str(file) for file in files[start : start + 100])]
-        answer = subprocess.run(words, capture_output=True, check=False, text=True)  # noqa: S603 - as above
+        answer = subprocess.run(words, capture_output=True, check=False, text=True)
         if answer.returncode:
             complaints.append(answer.stdout + answer.stderr)
     return complaints

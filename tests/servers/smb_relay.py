@@ -1,7 +1,7 @@
-"""An SMB server's bad manners: a relay in front of a real one that cuts, freezes, lies, refuses and loses.
+"""An SMB server's faults: a relay in front of a real one that cuts, freezes, lies, refuses and loses.
 
 It understands what goes through it, so what it changes are whole messages: it needs sessions that are neither signed
-nor encrypted (a guest's) for all but dying, freezing and `Manners.flips`. A request that is not to reach the server
+nor encrypted (a guest's) for all but dying, freezing and `Faults.flips`. A request that is not to reach the server
 goes there as an echo under its number, so that numbers and credits stay true.
 """
 
@@ -23,7 +23,7 @@ _EOF_IN_NAMED, _ATTRIBUTES_IN_NAMED = 40, 56
 
 
 @dataclass
-class Manners:
+class Faults:
     """How the relay misbehaves now; None or 0 for not at all. Numbers are bytes of file data."""
 
     dies: int | None = None  #: after so many more
@@ -52,7 +52,7 @@ class Relay:
     """Stands between clients and a server on loopback until it is closed."""
 
     def __init__(self, server: int) -> None:
-        self.manners = Manners()
+        self.faults = Faults()
         self._server = server
         self._over = threading.Event()
         self._pairs: set[Pair] = set()
@@ -94,7 +94,7 @@ class Relay:
     def _accept(self) -> None:
         while not self._over.is_set():
             client, _ = self._listener.accept()
-            if self._over.is_set() or self.manners.dies == 0:
+            if self._over.is_set() or self.faults.dies == 0:
                 client.close()
                 continue
             try:
@@ -114,7 +114,7 @@ class Pair:
 
     def __init__(self, relay: Relay, client: socket.socket, server: socket.socket) -> None:
         self._relay = relay
-        self._manners = relay.manners
+        self._faults = relay.faults
         self._client, self._server = client, server
         self._doomed: dict[int, Doomed] = {}
         self._offsets: dict[int, int] = {}
@@ -137,7 +137,7 @@ class Pair:
         source, target = (self._client, self._server) if there else (self._server, self._client)
         try:
             while message := _received(source):
-                if self._frozen or self._manners.freezes == 0:
+                if self._frozen or self._faults.freezes == 0:
                     self._frozen = True
                     continue
                 parts = [
@@ -157,12 +157,12 @@ class Pair:
 
     def _spent(self, count: int) -> str:
         """Count file data; tell what happens now."""
-        manners = self._manners
-        with manners.lock:
+        faults = self._faults
+        with faults.lock:
             for fault in ("dies", "freezes"):
-                left = getattr(manners, fault)
+                left = getattr(faults, fault)
                 if left is not None and (count or not left):
-                    setattr(manners, fault, max(0, left - count))
+                    setattr(faults, fault, max(0, left - count))
                     if count > left or not left:
                         self._frozen = fault == "freezes"
                         return fault
@@ -173,31 +173,31 @@ class Pair:
     def _asked(self, part: bytearray) -> bytearray:
         if part[:4] != b"\xfeSMB":
             return part
-        header, manners = read_header(memoryview(part)), self._manners
-        if header.command == Command.NEGOTIATE and manners.belittles:
+        header, faults = read_header(memoryview(part)), self._faults
+        if header.command == Command.NEGOTIATE and faults.belittles:
             _belittle(part)
         if header.command == Command.READ:
             (self._offsets[header.number],) = struct.unpack_from("<Q", part, HEADER.size + 8)
-        if manners.refuses and _writes(header, part):
+        if faults.refuses and _writes(header, part):
             return self._instead(header, Status.ACCESS_DENIED)
         if header.command == Command.WRITE:
             return self._written(header, part)
-        if manners.refuses and header.flags & Flag.RELATED and header.number - 1 in self._doomed:
+        if faults.refuses and header.flags & Flag.RELATED and header.number - 1 in self._doomed:
             return self._instead(header, Status.ACCESS_DENIED)
         return part
 
     def _written(self, header: Header, part: bytearray) -> bytearray:
-        manners = self._manners
+        faults = self._faults
         length, offset = struct.unpack_from("<IQ", part, HEADER.size + 4)
-        with manners.lock:
-            if manners.space is not None:
-                if length > manners.space:
-                    manners.space = 0
+        with faults.lock:
+            if faults.space is not None:
+                if length > faults.space:
+                    faults.space = 0
                     return self._instead(header, Status.DISK_FULL)
-                manners.space -= length
-        if manners.keeps is None or offset + length <= manners.keeps:
+                faults.space -= length
+        if faults.keeps is None or offset + length <= faults.keeps:
             return part
-        kept = max(0, manners.keeps - offset)
+        kept = max(0, faults.keeps - offset)
         answer = struct.pack("<HHIIHHB", 17, 0, length, 0, 0, 0, 0)
         if not kept:
             return self._instead(header, Status.SUCCESS, answer)
@@ -216,7 +216,7 @@ class Pair:
     def _answered(self, part: bytearray) -> bytearray:
         if part[:4] != b"\xfeSMB":
             return part
-        header, manners = read_header(memoryview(part)), self._manners
+        header, faults = read_header(memoryview(part)), self._faults
         if header.status == Status.PENDING:
             return part
         doomed = self._doomed.pop(header.number, None)
@@ -225,13 +225,13 @@ class Pair:
             return bytearray(HEADER.pack(*changed) + doomed.body)
         if header.command == Command.READ and not header.status:
             return self._read(header, part)
-        if manners.lies and not header.status:
-            _lie(header, part, manners.lies)
+        if faults.lies and not header.status:
+            _lie(header, part, faults.lies)
         return part
 
     def _spoiled(self, part: bytearray) -> bytearray:
         """Change some bytes behind an answer's header, now and then."""
-        chance = self._manners.spoils
+        chance = self._faults.spoils
         if chance is not None and len(part) > HEADER.size and chance.random() < _SPOILED:
             for _ in range(chance.choice((1, 2, 8))):
                 at = chance.randrange(HEADER.size, min(len(part), HEADER.size + 200))
@@ -239,13 +239,13 @@ class Pair:
         return part
 
     def _read(self, header: Header, part: bytearray) -> bytearray:
-        offset, manners = self._offsets.pop(header.number, 0), self._manners
+        offset, faults = self._offsets.pop(header.number, 0), self._faults
         start, length = part[HEADER.size + 2], struct.unpack_from("<I", part, HEADER.size + 4)[0]
-        if manners.flips:
+        if faults.flips:
             part[start + length // 2] ^= 1
-        if manners.cuts is None or offset + length <= manners.cuts:
+        if faults.cuts is None or offset + length <= faults.cuts:
             return part
-        kept = max(0, manners.cuts - offset)
+        kept = max(0, faults.cuts - offset)
         if not kept:
             changed = header._replace(status=Status.END_OF_FILE, next=0)
             return bytearray(HEADER.pack(*changed) + struct.pack("<HBBIB", 9, 0, 0, 0, 0))

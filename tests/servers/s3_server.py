@@ -1,4 +1,4 @@
-"""An S3 server on loopback for tests: moto behind `nightferry.testing.s3_proxy`, which keeps it honest.
+"""An S3 server on loopback for tests: moto behind `tests.servers.s3_proxy`, which keeps it honest.
 
 moto runs in this process, so that a test can look at what came to lie there without asking the store.
 """
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nightferry.stores.s3 import S3Address
-from nightferry.testing.s3_proxy import S3Proxy
+from tests.servers.s3_proxy import S3Proxy
 
 if TYPE_CHECKING:
     from moto.s3.models import FakeBucket
@@ -58,7 +58,7 @@ class S3Server:
 
         ``encryption`` is what the server says of that (``AES256``, ``aws:kms``), ``etag`` another one than the MD5.
         """
-        from moto.s3.models import s3_backends  # noqa: PLC0415 - loaded only where a server runs
+        from moto.s3.models import s3_backends
 
         made = s3_backends[_ACCOUNT][_PARTITION].put_object(self.bucket, key, data, encryption=encryption, etag=etag)
         made.last_modified = (when or datetime.now(UTC)).replace(tzinfo=None)
@@ -81,7 +81,7 @@ class S3Server:
         return [upload.key_name for upload in self._bucket().multiparts.values() if upload.key_name.startswith(prefix)]
 
     def _bucket(self) -> "FakeBucket":
-        from moto.s3.models import s3_backends  # noqa: PLC0415 - loaded only where a server runs
+        from moto.s3.models import s3_backends
 
         return s3_backends[_ACCOUNT][_PARTITION].get_bucket(self.bucket)
 
@@ -89,8 +89,8 @@ class S3Server:
 @contextlib.contextmanager
 def s3_server(context: ssl.SSLContext | None = None) -> Iterator[S3Server]:
     """Run a server with a fresh bucket until the block ends."""
-    from moto.s3.models import s3_backends  # noqa: PLC0415 - loaded only where a server runs
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415
+    from moto.s3.models import s3_backends
+    from moto.server import ThreadedMotoServer
 
     moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     moto.start()

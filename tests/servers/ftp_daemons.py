@@ -8,7 +8,6 @@ import getpass
 import os
 import pwd
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,10 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from nightferry.testing.unpacked import find_program, free_port
+from tests.servers.certificates import Certificate
+from tests.servers.programs import find_program, free_port, libraries_of, run_tool
 
 _WORD = "NIGHTFERRY_FTPD_PASSWORD"
 #: The login that proftpd, pure-ftpd and pyftpdlib know; vsftpd wants ``anonymous`` with the same password.
@@ -29,78 +28,8 @@ PASSWORD = os.environ.get(_WORD) or secrets.token_hex(12)
 _PATIENCE = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """A certificate for 127.0.0.1 and localhost, which is its own authority, and its private key."""
-
-    certificate: Path
-    key: Path
-
-
-def certificate(folder: Path, *, host: str = "localhost", address: str = "127.0.0.1", days: int = 2) -> Certificate:
-    """Make a certificate that signs itself, good for a host, an address and some days (below 0: expired)."""
-    made = Certificate(folder / "server.pem", folder / "server.key")
-    names = f"subjectAltName=DNS:{host},IP:{address}"
-    until = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + days * 86400))
-    since = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() - 30 * 86400))
-    request = folder / "server.csr"
-    _tool(
-        "openssl",
-        "req",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        f"{made.key}",
-        "-out",
-        f"{request}",
-        "-subj",
-        f"/CN={host}",
-    )
-    authority = folder / "authority"
-    authority.mkdir(exist_ok=True)
-    (authority / "index.txt").write_text("")
-    (authority / "serial").write_text("01\n")
-    settings = authority / "ca.cnf"
-    settings.write_text(
-        f"[ca]\ndefault_ca=self\n[self]\ndir={authority}\ndatabase={authority}/index.txt\nserial={authority}/serial\n"
-        f"new_certs_dir={authority}\ndefault_md=sha256\npolicy=any\nx509_extensions=server\n[any]\ncommonName=supplied\n"
-        f"[server]\nbasicConstraints=critical,CA:true\n{names}\n"
-    )
-    _tool(
-        *(
-            "openssl",
-            "ca",
-            "-batch",
-            "-selfsign",
-            "-config",
-            f"{settings}",
-            "-keyfile",
-            f"{made.key}",
-            "-in",
-            f"{request}",
-        ),
-        *("-out", f"{made.certificate}", "-startdate", since, "-enddate", until, "-notext"),
-    )
-    return made
-
-
 def _hashed() -> str:
-    return _tool("openssl", "passwd", "-6", "-stdin", given=PASSWORD).strip()
-
-
-def _tool(*command: str, given: str = "") -> str:
-    environment = {**os.environ, **_libraries(command[0])}
-    done = subprocess.run(  # noqa: S603 - of the tests
-        command, check=True, capture_output=True, text=True, input=given, env=environment
-    )
-    return done.stdout
-
-
-def _libraries(program: str) -> dict[str, str]:
-    """Say where a program finds its libraries, for those of one that was only unpacked lie beside it."""
-    place = Path(shutil.which(program) or program)
-    return {"LD_LIBRARY_PATH": ":".join(f"{folder}" for folder in place.parents[1].glob("lib/*-linux-*"))}
+    return run_tool("openssl", "passwd", "-6", "-stdin", given=PASSWORD).strip()
 
 
 def _as_root(command: list[str]) -> list[str]:
@@ -224,7 +153,7 @@ def pure_ftpd(folder: Path, *, tls: Certificate | None = None, options: tuple[st
         users = shop / "users"
         nobody = "65534:65534" if os.getuid() == 0 else f"{os.getuid()}:{os.getgid()}"
         users.write_text(f"{USER}:{_hashed()}:{nobody}::{folder}/./{12 * ':'}\n")
-        _tool(_program("pure-pw", "bin"), "mkdb", f"{users}.pdb", "-f", f"{users}")
+        run_tool(_program("pure-pw", "bin"), "mkdb", f"{users}.pdb", "-f", f"{users}")
         secure: tuple[str, ...] = ()
         if tls is not None:
             both = shop / "both.pem"
@@ -261,11 +190,11 @@ def _workshop() -> Iterator[Path]:
 @contextlib.contextmanager
 def _running(command: list[str], port: int, shop: Path, *, as_root: bool = False) -> Iterator[None]:
     """Run a server until the block ends, and with it all its children."""
-    environment = {**os.environ, **_libraries(command[0]), _WORD: PASSWORD}
+    environment = {**os.environ, **libraries_of(command[0]), _WORD: PASSWORD}
     if as_root:
         command = _as_root(command)
     with (shop / "output").open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - a server of the tests
+        process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
         )
         try:

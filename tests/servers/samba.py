@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightferry.stores.smb import SmbAddress
-from nightferry.testing.unpacked import find_program, free_port, unpacked
+from tests.servers.programs import find_program, free_port, unpacked
 
 USER = "observer"
 #: Somebody without rights, whom root's server can be told to act as (``force user``).
@@ -64,7 +64,7 @@ class Smbd:
         # not smbpasswd, which lets nobody but root name a configuration
         command = [program("usr/bin/pdbedit"), f"--configfile={self.shop}/smb.conf", "--password-from-stdin"]
         command += ["--create", f"--user={USER}"]
-        subprocess.run(  # noqa: S603 - a tool of the server
+        subprocess.run(
             command,
             check=True,
             capture_output=True,
@@ -99,7 +99,7 @@ class Smbd:
         command = [program("usr/sbin/smbd"), "--foreground", "--no-process-group"]
         command += [f"--configfile={self.shop}/smb.conf", "--debug-stdout"]
         with (self.shop / "log").open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - a server of the tests
+            self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

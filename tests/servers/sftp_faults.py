@@ -1,8 +1,8 @@
 """Stands between sshd and OpenSSH's ``sftp-server`` and makes it misbehave; run as a program, standard library only.
 
-    sftp_faults.py MANNERS SFTP-SERVER
+    sftp_faults.py FAULTS SFTP-SERVER
 
-MANNERS is a file of eight signed 64-bit numbers that the tests write while we run; -1 switches a fault off:
+FAULTS is a file of eight signed 64-bit numbers that the tests write while we run; -1 switches a fault off:
 bytes until the server dies, until it freezes, where it cuts files short, how much it lies about sizes (0 for no
 lie), the space that is left, how many bytes of a file it keeps, whether it refuses to write, and unused.
 """
@@ -24,7 +24,7 @@ _STATUS, _DATA, _NAME, _ATTRS, _REPLY = 101, 103, 104, 105, 201
 _EOF, _DENIED, _FAILURE = 1, 3, 4
 
 
-class Manners:
+class Faults:
     """The numbers in the file, shared by all who look at it."""
 
     def __init__(self, place: Path) -> None:
@@ -45,17 +45,17 @@ class Manners:
         self._file.close()
 
 
-def fresh_manners(place: Path) -> Manners:
-    """Make a file of good manners."""
+def fresh_faults(place: Path) -> Faults:
+    """Make a file without faults."""
     place.write_bytes(_NUMBERS.pack(*OFF))
-    return Manners(place)
+    return Faults(place)
 
 
 class Filter:
     """Passes packets both ways, changing some."""
 
-    def __init__(self, manners: Manners, server: "subprocess.Popen[bytes]") -> None:
-        self._manners = manners
+    def __init__(self, faults: Faults, server: "subprocess.Popen[bytes]") -> None:
+        self._faults = faults
         self._server = server
         self._lock = threading.Lock()
         self._reads: dict[int, int] = {}
@@ -85,10 +85,10 @@ class Filter:
             number = int.from_bytes(packet[1:5])
             if kind == _DATA:
                 packet = self._cut(number, packet)
-            elif kind in {_ATTRS, _NAME} and self._manners[LIES]:
+            elif kind in {_ATTRS, _NAME} and self._faults[LIES]:
                 packet = self._lied(kind, packet)
-            elif kind == _REPLY and number in self._spaces and self._manners[SPACE] >= 0:
-                packet = packet[:5] + struct.pack(">11Q", 1, 1, 1, *[self._manners[SPACE]] * 2, *[0] * 6)
+            elif kind == _REPLY and number in self._spaces and self._faults[SPACE] >= 0:
+                packet = packet[:5] + struct.pack(">11Q", 1, 1, 1, *[self._faults[SPACE]] * 2, *[0] * 6)
             self._say(packet)
 
     # -- faults ------------------------------------------------------------------------------------------------
@@ -99,13 +99,13 @@ class Filter:
             or (kind == _OPEN and _open_flags(packet) & 2)
             or (kind == _EXTENDED and b"hardlink@openssh.com" in packet[:40])
         )
-        if self._manners[REFUSES] >= 0 and writes:
+        if self._faults[REFUSES] >= 0 and writes:
             return _status(number, _DENIED)
-        if kind == _WRITE and self._manners[SPACE] >= 0:
+        if kind == _WRITE and self._faults[SPACE] >= 0:
             size = len(_write_data(packet))
-            if size > self._manners[SPACE]:
+            if size > self._faults[SPACE]:
                 return _status(number, _FAILURE)
-            self._manners[SPACE] -= size
+            self._faults[SPACE] -= size
         return None
 
     def _noted(self, kind: int, number: int, packet: bytes) -> bytes:
@@ -117,10 +117,10 @@ class Filter:
         if kind == _WRITE:
             data = _write_data(packet)
             self._spend(len(data))
-            if self._manners[KEEPS] >= 0:
+            if self._faults[KEEPS] >= 0:
                 at = 5 + 4 + int.from_bytes(packet[5:9])
                 offset = int.from_bytes(packet[at : at + 8])
-                kept = data[: max(0, self._manners[KEEPS] - offset)]
+                kept = data[: max(0, self._faults[KEEPS] - offset)]
                 if not kept:  # an empty write changes nothing and is confirmed
                     return packet[:at] + bytes(8) + struct.pack(">I", 0)
                 return packet[: at + 8] + struct.pack(">I", len(kept)) + kept
@@ -129,8 +129,8 @@ class Filter:
     def _cut(self, number: int, packet: bytes) -> bytes:
         offset = self._reads.pop(number, 0)
         data = packet[9:]
-        if self._manners[CUTS] >= 0:
-            data = data[: max(0, self._manners[CUTS] - offset)]
+        if self._faults[CUTS] >= 0:
+            data = data[: max(0, self._faults[CUTS] - offset)]
             if not data:
                 return _status(number, _EOF)
             packet = packet[:5] + struct.pack(">I", len(data)) + data
@@ -153,22 +153,22 @@ class Filter:
 
     def _change_size(self, packet: bytearray, at: int) -> None:
         if int.from_bytes(packet[at + 20 : at + 24]) & 0o170000 == 0o100000:
-            size = int.from_bytes(packet[at + 4 : at + 12]) + self._manners[LIES]
+            size = int.from_bytes(packet[at + 4 : at + 12]) + self._faults[LIES]
             packet[at + 4 : at + 12] = size.to_bytes(8)
 
     def _spend(self, count: int) -> None:
         for fault in (DIES, FREEZES):
-            left = self._manners[fault]
+            left = self._faults[fault]
             if left >= 0:
-                self._manners[fault] = max(0, left - count)
+                self._faults[fault] = max(0, left - count)
         self.abide()
 
     def abide(self) -> None:
         """Die or freeze, if it is time."""
-        if self._manners[DIES] == 0:
+        if self._faults[DIES] == 0:
             self._server.kill()
             os._exit(1)
-        while self._manners[FREEZES] == 0:
+        while self._faults[FREEZES] == 0:
             time.sleep(0.02)
 
     # -- packets -----------------------------------------------------------------------------------------------
@@ -215,9 +215,9 @@ def _exactly(source: int, count: int) -> bytes | None:
 
 def main() -> None:
     """Run until either side ends."""
-    manners = Manners(Path(sys.argv[1]))
-    server = subprocess.Popen([sys.argv[2]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - of the tests
-    between = Filter(manners, server)
+    faults = Faults(Path(sys.argv[1]))
+    server = subprocess.Popen([sys.argv[2]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    between = Filter(faults, server)
     between.abide()
     threading.Thread(target=between.to_server, daemon=True).start()
 

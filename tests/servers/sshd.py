@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightferry.stores.sftp import SftpAddress
-from nightferry.testing.unpacked import find_program, free_port, unpacked
+from tests.servers.programs import find_program, free_port, unpacked
 
 USER = "observer"
 #: Drawn anew by every process, for others on this machine can reach loopback, too.
@@ -76,7 +76,7 @@ class Sshd:
         }
         command = [program("usr/sbin/sshd"), "-D", "-e", "-f", str(self.shop / "sshd_config")]
         with (self.shop / "log").open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - a server of the tests
+            self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
         limit = time.monotonic() + _PATIENCE
@@ -162,11 +162,11 @@ def program(path: str) -> str:
 
 
 def _tool(*command: str, given: str = "") -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True, input=given)  # noqa: S603 - of the tests
+    done = subprocess.run(command, check=True, capture_output=True, text=True, input=given)
     return done.stdout
 
 
-def faulty_subsystem(manners: Path) -> str:
-    """Tell the command of an ``sftp-server`` behind `nightferry.testing.sftp_faults`, which ``manners`` steers."""
+def faulty_subsystem(faults: Path) -> str:
+    """Tell the command of an ``sftp-server`` behind `tests.servers.sftp_faults`, which ``faults`` steers."""
     script = Path(__file__).with_name("sftp_faults.py")
-    return f"{sys.executable} -I {script} {manners} {program('usr/lib/openssh/sftp-server')}"
+    return f"{sys.executable} -I {script} {faults} {program('usr/lib/openssh/sftp-server')}"

@@ -8,23 +8,23 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from nightferry.testing.ftp_manners import Manners, Node, Path, Tree, fact_line, plain_line, split
+from tests.servers.ftp_facts import Node, Path, ServerFacts, Tree, fact_line, plain_line, split
 
 _PIECE = 65536
 _PATIENCE = 10.0
 
 
-class Hangup(Exception):  # noqa: N818 - an event, not an error
+class Closed(Exception):  # noqa: N818 - an event, not an error
     """The session is over."""
 
 
-class House(Protocol):
+class Server(Protocol):
     """What a session needs of its server."""
 
     host: str
     context: ssl.SSLContext | None
     tree: Tree
-    manners: Manners
+    facts: ServerFacts
     heard: list[bytes]
     ahead: int
 
@@ -45,12 +45,12 @@ class House(Protocol):
         ...
 
 
-class Talk:
+class Session:
     """A session: where it stands, and what it was told for the next command."""
 
-    def __init__(self, server: House, sock: socket.socket) -> None:
+    def __init__(self, server: Server, sock: socket.socket) -> None:
         self._server = server
-        self._manners = server.manners
+        self._facts = server.facts
         self._tree = server.tree
         self._sock: socket.socket = sock
         self._pending = b""
@@ -67,7 +67,7 @@ class Talk:
     def run(self) -> None:
         """Greet, then answer command after command until the client leaves."""
         self._server.pause()
-        self._say(self._manners.greeting)
+        self._say(self._facts.greeting)
         while True:
             line = self._line()
             self._server.pause()
@@ -76,7 +76,7 @@ class Talk:
             command = word.decode("latin-1").lower()
             if self._known:
                 self._commands += 1
-                if self._manners.hangs_up_after is not None and self._commands > self._manners.hangs_up_after:
+                if self._facts.hangs_up_after is not None and self._commands > self._facts.hangs_up_after:
                     self._leave(b"421 Enough for tonight")
             answer: Callable[[bytes], None] | None = getattr(self, f"_do_{command}", None)
             if answer is None or command in self._left_out():
@@ -92,10 +92,10 @@ class Talk:
         self._server.forget(self._sock)
 
     def _left_out(self) -> set[str]:
-        manners = self._manners
-        machine = manners.machine_listings
-        offered = {"epsv": manners.epsv, "pasv": manners.pasv, "size": manners.size, "mdtm": manners.mdtm}
-        offered |= {"feat": manners.feat, "rest": manners.rest, "mlsd": machine, "mlst": machine}
+        facts = self._facts
+        machine = facts.machine_listings
+        offered = {"epsv": facts.epsv, "pasv": facts.pasv, "size": facts.size, "mdtm": facts.mdtm}
+        offered |= {"feat": facts.feat, "rest": facts.rest, "mlsd": machine, "mlst": machine}
         return {command for command, there in offered.items() if not there}
 
     # -- lines ---------------------------------------------------------------------------------------------------
@@ -103,33 +103,33 @@ class Talk:
     def _say(self, *lines: bytes) -> None:
         self._server.pause()
         text = b"\r\n".join(lines) + b"\r\n"
-        if self._manners.crawl:
+        if self._facts.crawl:
             for place in range(len(text)):
                 self._sock.sendall(text[place : place + 1])
-                time.sleep(self._manners.crawl)
+                time.sleep(self._facts.crawl)
         else:
             self._sock.sendall(text)
 
     def _leave(self, *farewell: bytes) -> None:
         if farewell:
             self._say(*farewell)
-        raise Hangup
+        raise Closed
 
     def _line(self) -> bytes:
         first = True
         while b"\n" not in self._pending:
             first = False
-            self._sock.settimeout(self._manners.idle)
+            self._sock.settimeout(self._facts.idle)
             try:
                 more = self._sock.recv(_PIECE)
             except TimeoutError:
-                self._leave(*([b"421 Timeout"] if self._manners.idle_farewell else []))
+                self._leave(*([b"421 Timeout"] if self._facts.idle_farewell else []))
             if not more:
-                raise Hangup
+                raise Closed
             self._pending += more
-            if self._manners.command_buffer is not None:
-                self._pending = self._pending[: self._manners.command_buffer].rpartition(b"\n")[0] + b"\n"
-            if self._manners.discards == "always":
+            if self._facts.command_buffer is not None:
+                self._pending = self._pending[: self._facts.command_buffer].rpartition(b"\n")[0] + b"\n"
+            if self._facts.discards == "always":
                 self._pending = self._pending.partition(b"\n")[0] + b"\n"
         if first:
             self._server.ahead += 1
@@ -146,10 +146,10 @@ class Talk:
         self._say(b"331 Password?")
 
     def _do_pass(self, password: bytes) -> None:
-        if self._manners.crowded:
+        if self._facts.crowded:
             self._say(b"530 Sorry, the maximum number of clients are already connected.")
             return
-        known = self._manners.passwords.get(self._user)
+        known = self._facts.passwords.get(self._user)
         self._known = known is not None and known in {"", password.decode("utf-8", "replace")}
         self._say(b"230 Welcome" if self._known else b"530 Login incorrect")
 
@@ -172,12 +172,12 @@ class Talk:
     def _do_quit(self, _: bytes) -> None:
         self._leave(b"221 Clear skies")
 
-    # -- small talk ----------------------------------------------------------------------------------------------
+    # -- small session ----------------------------------------------------------------------------------------------
 
     def _do_feat(self, _: bytes) -> None:
         offered = [b" UTF8", b" EPSV"]
-        if self._manners.machine_listings:
-            offered.append(b" MLST " + "".join(f"{fact}*;" for fact in self._manners.facts).encode())
+        if self._facts.machine_listings:
+            offered.append(b" MLST " + "".join(f"{fact}*;" for fact in self._facts.mlst_facts).encode())
         self._say(b"211-Features", *offered, b"211 End")
 
     def _do_opts(self, _: bytes) -> None:
@@ -201,7 +201,7 @@ class Talk:
 
     def _do_cwd(self, path: bytes) -> None:
         folder = self._place(path)
-        if folder not in self._tree.folders or b"/".join(folder) in self._manners.barred:
+        if folder not in self._tree.folders or b"/".join(folder) in self._facts.barred:
             self._say(b"550 Failed to change directory.")
             return
         self._folder = folder
@@ -209,7 +209,7 @@ class Talk:
 
     def _do_mkd(self, path: bytes) -> None:
         folder = self._place(path)
-        if self._manners.read_only:
+        if self._facts.read_only:
             self._say(b"550 Permission denied.")
         elif folder in self._tree.folders or folder in self._tree.nodes or folder[:-1] not in self._tree.folders:
             self._say(b"550 Create directory operation failed.")
@@ -219,7 +219,7 @@ class Talk:
 
     def _do_dele(self, path: bytes) -> None:
         place = self._place(path)
-        if self._manners.read_only or self._tree.file(place) is None:
+        if self._facts.read_only or self._tree.file(place) is None:
             self._say(b"550 Delete operation failed.")
         else:
             del self._tree.nodes[place]
@@ -227,7 +227,7 @@ class Talk:
 
     def _do_rnfr(self, path: bytes) -> None:
         place = self._place(path)
-        if self._manners.read_only or self._tree.file(place) is None:
+        if self._facts.read_only or self._tree.file(place) is None:
             self._say(b"550 RNFR command failed.")
         else:
             self._from = place
@@ -248,15 +248,15 @@ class Talk:
         if node is None or not self._binary:
             self._say(b"550 Could not get file size.")
         else:
-            self._say(f"213 {len(node.data) + self._manners.size_error}".encode())
+            self._say(f"213 {len(node.data) + self._facts.size_error}".encode())
 
     def _do_mdtm(self, path: bytes) -> None:
         node = self._tree.file(self._place(path))
         if node is None:
             self._say(b"550 Could not get file modification time.")
         else:
-            facts = fact_line(Manners(facts=("modify",)), b"", node)
-            self._say(b"213 " + facts.removeprefix(b"modify=").partition(b";")[0])
+            line = fact_line(ServerFacts(mlst_facts=("modify",)), b"", node)
+            self._say(b"213 " + line.removeprefix(b"modify=").partition(b";")[0])
 
     def _do_mlst(self, path: bytes) -> None:
         place = self._place(path)
@@ -264,7 +264,7 @@ class Talk:
         if node is None and place not in self._tree.folders:
             self._say(b"550 No such file or directory")
         else:
-            self._say(b"250-Listing", b" " + fact_line(self._manners, path, node), b"250 End")
+            self._say(b"250-Listing", b" " + fact_line(self._facts, path, node), b"250 End")
 
     # -- data ----------------------------------------------------------------------------------------------------
 
@@ -286,19 +286,19 @@ class Talk:
         return port
 
     def _do_epsv(self, _: bytes) -> None:
-        port = self._open_port(dead=self._manners.epsv_is_dead)
+        port = self._open_port(dead=self._facts.epsv_is_dead)
         self._say(f"229 Entering Extended Passive Mode (|||{port}|)".encode())
 
     def _do_pasv(self, _: bytes) -> None:
         port = self._open_port(dead=False)
-        address = self._manners.pasv_address.replace(".", ",")
+        address = self._facts.pasv_address.replace(".", ",")
         self._say(f"227 Entering Passive Mode ({address},{port // 256},{port % 256}).".encode())
 
     @contextlib.contextmanager
     def _data(self) -> Iterator[socket.socket]:
         if self._passive is None:
             self._say(b"425 Use EPSV or PASV first.")
-            raise Hangup
+            raise Closed
         self._say(b"150 Here it comes.")
         data = self._accept(self._passive)
         self._drop_passive()
@@ -307,19 +307,19 @@ class Talk:
         self._server.keep(data)
         try:
             yield data
-            if isinstance(data, ssl.SSLSocket) and not self._manners.ragged:
+            if isinstance(data, ssl.SSLSocket) and not self._facts.ragged:
                 with contextlib.suppress(OSError):
                     data.settimeout(_PATIENCE)
                     data.unwrap()
         finally:
             self._server.forget(data)
-        if self._manners.discards == "after transfer":
+        if self._facts.discards == "after transfer":
             time.sleep(0.05)
             self._sock.settimeout(0)
             with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
                 self._sock.recv(_PIECE)
-        if self._manners.no_last_reply:
-            raise Hangup
+        if self._facts.no_last_reply:
+            raise Closed
 
     def _accept(self, passive: socket.socket) -> socket.socket:
         """Wait for the client's data connection, as long as the client is there."""
@@ -329,10 +329,10 @@ class Talk:
                 self._sock.recv(1, socket.MSG_PEEK) if waited and not isinstance(self._sock, ssl.SSLSocket) else b"?"
             )
             if not ahead:
-                raise Hangup
+                raise Closed
             waited = select.select([passive], [], [], _PATIENCE)[0]
         if not waited:
-            raise Hangup
+            raise Closed
         data, _ = passive.accept()
         return data
 
@@ -344,7 +344,7 @@ class Talk:
         place, start = self._place(path), self._start
         self._start = 0
         node = self._tree.file(place)
-        if node is None or b"/".join(place) in self._manners.barred:
+        if node is None or b"/".join(place) in self._facts.barred:
             self._drop_passive()
             self._say(b"550 Failed to open file.")
             return
@@ -355,14 +355,14 @@ class Talk:
     def _send_file(self, data: socket.socket, node: Node, start: int) -> None:
         place = start
         while True:
-            end = len(node.data) if self._manners.cut_at is None else min(len(node.data), self._manners.cut_at)
-            piece = bytes(node.data[place : min(end, place + self._manners.piece)])
+            end = len(node.data) if self._facts.cut_at is None else min(len(node.data), self._facts.cut_at)
+            piece = bytes(node.data[place : min(end, place + self._facts.piece)])
             if not piece:
                 return
             allowed = self._server.allowance(len(piece))
             data.sendall(piece[:allowed])
-            if self._manners.crawl:
-                time.sleep(self._manners.crawl)
+            if self._facts.crawl:
+                time.sleep(self._facts.crawl)
             if allowed < len(piece):
                 self._server.pause()
             place += allowed
@@ -373,17 +373,17 @@ class Talk:
     def _do_list(self, _: bytes) -> None:
         self._send_listing(plain_line)
 
-    def _send_listing(self, line: Callable[[Manners, bytes, Node | None], bytes]) -> None:
-        manners = self._manners
-        lines = [line(manners, name, node) for name, node in self._tree.inside(self._folder)]
-        lines += manners.extra_lines.get(b"/".join(self._folder), [])
-        if not lines and manners.empty_is_refused:
+    def _send_listing(self, line: Callable[[ServerFacts, bytes, Node | None], bytes]) -> None:
+        facts = self._facts
+        lines = [line(facts, name, node) for name, node in self._tree.inside(self._folder)]
+        lines += facts.extra_lines.get(b"/".join(self._folder), [])
+        if not lines and facts.empty_is_refused:
             self._drop_passive()
             self._say(b"550 No files found.")
             return
         text = b"".join(entry + b"\r\n" for entry in lines)
-        if manners.listing_cuts:
-            text = text[: manners.listing_cuts.pop(0)]
+        if facts.listing_cuts:
+            text = text[: facts.listing_cuts.pop(0)]
         with self._data() as data:
             for place in range(0, len(text), _PIECE):
                 self._server.pause()
@@ -391,8 +391,8 @@ class Talk:
         self._say(b"226 Listed.")
 
     def _do_stor(self, path: bytes) -> None:
-        place, manners = self._place(path), self._manners
-        if manners.read_only or place[:-1] not in self._tree.folders:
+        place, facts = self._place(path), self._facts
+        if facts.read_only or place[:-1] not in self._tree.folders:
             self._drop_passive()
             self._say(b"553 Could not create file.")
             return
@@ -404,12 +404,12 @@ class Talk:
             while not full and (piece := data.recv(_PIECE)):
                 if not self._server.allowance(len(piece)):
                     self._server.pause()
-                    raise Hangup
-                room = len(piece) if manners.space is None else min(len(piece), manners.space)
+                    raise Closed
+                room = len(piece) if facts.space is None else min(len(piece), facts.space)
                 full = room < len(piece)
-                kept = room if manners.keeps is None else max(0, min(room, manners.keeps - len(node.data)))
+                kept = room if facts.keeps is None else max(0, min(room, facts.keeps - len(node.data)))
                 node.data += piece[:kept]
-                if manners.space is not None:
-                    manners.space -= room
-        manners.on_stored()
+                if facts.space is not None:
+                    facts.space -= room
+        facts.on_stored()
         self._say(b"452 No space left on device." if full else b"226 Stored.")

@@ -2,10 +2,10 @@
 
     with FtpServer() as server:
         server.tree.plant(b"night/a.fits", frame)
-        server.manners.cut_at = 262_144                     # ends the data early and confirms all the same
+        server.facts.cut_at = 262_144                     # ends the data early and confirms all the same
         store = FtpStore(FtpAddress("127.0.0.1", server.port))
 
-Files live in memory. What it does wrong, and what it leaves out, stands in `Manners`; `dies` and `freezes` are
+Files live in memory. What it does wrong, and what it leaves out, stands in `ServerFacts`; `dies` and `freezes` are
 methods, as they happen to the whole server at a moment. Every command it hears is kept in ``heard``.
 """
 
@@ -17,8 +17,8 @@ import threading
 from collections.abc import Iterator
 from typing import Self
 
-from nightferry.testing.ftp_manners import Manners, Tree
-from nightferry.testing.ftp_talk import Hangup, Talk
+from tests.servers.ftp_facts import ServerFacts, Tree
+from tests.servers.ftp_session import Closed, Session
 
 
 class FtpServer:
@@ -28,7 +28,7 @@ class FtpServer:
         self.host = host
         self.context = context
         self.tree = Tree()
-        self.manners = Manners()
+        self.facts = ServerFacts()
         self.port = 0
         #: Every command line, as it came; and how many came behind another one, before its reply.
         self.heard: list[bytes] = []
@@ -76,16 +76,16 @@ class FtpServer:
         self._flowing.set()
 
     @contextlib.contextmanager
-    def changed(self, **manners: object) -> Iterator[None]:
-        """Have other manners for a while."""
-        before = {name: getattr(self.manners, name) for name in manners}
-        for name, value in manners.items():
-            setattr(self.manners, name, value)
+    def changed(self, **facts: object) -> Iterator[None]:
+        """Have other facts for a while."""
+        before = {name: getattr(self.facts, name) for name in facts}
+        for name, value in facts.items():
+            setattr(self.facts, name, value)
         try:
             yield
         finally:
             for name, value in before.items():
-                setattr(self.manners, name, value)
+                setattr(self.facts, name, value)
 
     def drop_connections(self) -> None:
         """Cut every connection at once; new ones are welcome."""
@@ -128,10 +128,10 @@ class FtpServer:
             return allowed
 
     def pause(self) -> None:
-        """Wait while the server is frozen; raises `Hangup` when it is stopped."""
+        """Wait while the server is frozen; raises `Closed` when it is stopped."""
         self._flowing.wait()
         if self._stopped:
-            raise Hangup
+            raise Closed
 
     def keep(self, sock: socket.socket) -> None:
         """Have a socket closed when the server goes away."""
@@ -159,7 +159,7 @@ class FtpServer:
         thread.start()
 
     def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(Hangup, OSError, ValueError):  # ValueError: closed between two rounds
+        with contextlib.suppress(Closed, OSError, ValueError):  # ValueError: closed between two rounds
             while self._listener is listener:
                 if not select.select([listener], [], [], 0.05)[0]:
                     continue
@@ -168,17 +168,17 @@ class FtpServer:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.keep(sock)
                 self.logins += 1
-                thread = threading.Thread(target=self._talk, args=(sock,), name="ftp session", daemon=True)
+                thread = threading.Thread(target=self._converse, args=(sock,), name="ftp session", daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
-    def _talk(self, sock: socket.socket) -> None:
-        talk = Talk(self, sock)
+    def _converse(self, sock: socket.socket) -> None:
+        session = Session(self, sock)
         try:
-            with contextlib.suppress(Hangup, OSError):  # the client went, or we did
-                talk.run()
+            with contextlib.suppress(Closed, OSError):  # the client went, or we did
+                session.run()
         finally:
-            talk.close()
+            session.close()
 
     def _away(self) -> None:
         listener, self._listener = self._listener, None
