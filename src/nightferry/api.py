@@ -41,6 +41,7 @@ from nightferry.core.night import Nights
 from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome
 from nightferry.core.step import LIST, RELEASE
+from nightferry.disk.errors import translated
 from nightferry.passes.audit import Finding, Stranger
 from nightferry.passes.audit import audit as audit_route
 from nightferry.passes.audit import strangers as list_strangers
@@ -54,7 +55,6 @@ from nightferry.passes.watch import Watched
 from nightferry.passes.watch import watch as watch_route
 from nightferry.steps.clear import Clearance
 from nightferry.steps.rebuild import digest_of
-from nightferry.steps.shelf import translated
 from nightferry.vigil import AuditAlerts, Vigil, audit_alerts
 from nightferry.vigil import keep as keep_vigil
 

@@ -10,9 +10,10 @@ from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.receipt import Outcome
 from nightferry.core.step import PULL, RELEASE
+from nightferry.disk.errors import translated
+from nightferry.disk.parts import sweep_folder
 from nightferry.passes.route import Route
 from nightferry.steps.products import NAMES, PRODUCTS, raw_of
-from nightferry.steps.shelf import translated
 
 
 def tidy(route: Route, ledger: Ledger) -> int:
@@ -54,6 +55,8 @@ def _tidy_products(route: Route, ledger: Ledger) -> int:
         for night in _inside(route.shelf.root / route.telescope.name):
             if not night.is_dir(follow_symlinks=False):
                 continue
+            for folder in (PRODUCTS, NAMES):
+                sweep_folder(Path(night.path) / folder)
             for entry in _inside(Path(night.path) / PRODUCTS):
                 account = ledger.account(raw_of(Path(entry.path)))
                 if account is not None and not _is_needed(route, account, entry):

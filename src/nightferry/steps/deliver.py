@@ -13,9 +13,9 @@ from nightferry.core.frame import Digest, Fact, Frame
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.step import DELIVER
 from nightferry.core.store import BUFFER_SIZE, Attested, Linked, Load, PutAnswer, Store, StorePath
+from nightferry.disk.errors import translated
 from nightferry.steps.pull import SHELVED
 from nightferry.steps.readback import read_back
-from nightferry.steps.shelf import translated
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,11 @@ from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import PULL
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Store, Want
+from nightferry.disk.errors import own_error, translated
+from nightferry.disk.files import WholeFile, land, make_folders, part_of
 from nightferry.formats.findings import Findings, Inspector
 from nightferry.formats.inspect import inspector_for
-from nightferry.steps.shelf import Shelf, WholeFile, disk_trouble, land, part_of, translated
+from nightferry.steps.shelf import Shelf
 
 #: Below this, starting over costs less than finding out whether what is here still fits.
 RESUME_FROM = 1 << 20
@@ -131,7 +133,8 @@ class Pull:
                 self._receive_all(copies, landed, failures)
             except NightferryError as err:
                 trouble = err
-            self._land([one.copy for one in landed])
+            landed, unlanded = self._land(landed, failures)
+            trouble = trouble or unlanded
         yield from map(_done, landed)
         yield from failures
         if trouble is not None:
@@ -158,7 +161,7 @@ class Pull:
     def _open_all(self, sightings: Sequence[Sighting], files: ExitStack) -> list[_Copy]:
         with translated(self.shelf.root, "the shelf"):
             for night in {sighting.night for sighting in sightings}:
-                self.shelf.folder(night).mkdir(parents=True, exist_ok=True)
+                make_folders(self.shelf.folder(night))
             resumes = self.store.traits.resumes
             return [self._open(sighting, files, resumes=resumes) for sighting in sightings]
 
@@ -191,7 +194,7 @@ class Pull:
                 try:
                     copy.take(chunk)
                 except OSError as err:
-                    raise disk_trouble(err, self.shelf.root, "the shelf") from err
+                    raise own_error(err, self.shelf.root, "the shelf") from err
                 self.onlooker.moved(sighting.path, len(chunk))
             entry = arrival.finish()
             if copy.received != sighting.size:
@@ -206,9 +209,25 @@ class Pull:
             raise
         return entry
 
-    def _land(self, copies: Sequence[_Copy]) -> None:
+    def _land(
+        self, received: Sequence[_Landed], failures: list[Result]
+    ) -> tuple[list[_Landed], NightferryError | None]:
+        """Give frames their names on the shelf; one that cannot have its own costs no other.
+
+        Returns those that landed, and the trouble that concerns the shelf as a whole.
+        """
+        landed: list[_Landed] = []
+        trouble: NightferryError | None = None
         with translated(self.shelf.root, "the shelf"):
-            land([(copy.file, copy.place) for copy in copies])
+            answers = land([(one.copy.file, one.copy.place) for one in received])
+        for one, err in zip(received, answers, strict=True):
+            if err is None:
+                landed.append(one)
+            elif isinstance(err, (TryAgain, Held)) and not isinstance(err, (Unreachable, NoSpace)):
+                failures.append(_failure(one.copy, err, one.copy.seconds))
+            else:
+                trouble = err
+        return landed, trouble
 
 
 def _done(landed: _Landed) -> Result:

@@ -13,11 +13,11 @@ from nightferry.core.instant import instant_of
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import VALIDATE, Recalled
 from nightferry.core.version import Settings, version_of
+from nightferry.disk.errors import translated
 from nightferry.headers.canonical import Finding, Severity
 from nightferry.headers.profiles import Profile, load_profile, profile_settings
 from nightferry.headers.profiles.former import context_text, former_version, profile_text
 from nightferry.headers.rules import fitsverify, judge, read_subject
-from nightferry.steps.shelf import translated
 
 
 def validate_file(
