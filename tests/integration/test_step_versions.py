@@ -16,6 +16,7 @@ import pytest
 
 from nightferry.assemble import open_route
 from nightferry.config import loads, preset_names
+from nightferry.core.step import JUDGES
 from nightferry.solving import engines, indexes
 
 GOLDEN: dict[str, dict[str, dict[str, str]]] = json.loads(
@@ -62,7 +63,8 @@ def texts_of(preset: str, route: str) -> Mapping[str, set[str]]:
         found["clear"] = {opened.clearing().version}
         if opened.gather is not None:
             found[opened.gather.name] = {opened.gather.version, opened.gather.former}
-            found |= {f"{step.name} of a cube": {step.version, step.former} for step in opened.works if step.judges}
+            judges = [step for step in opened.works if step.name in JUDGES]
+            found |= {f"{step.name} of a cube": {step.version, step.former} for step in judges}
         return found
     finally:
         opened.close()
