@@ -22,10 +22,10 @@ from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Gather, Group, Grouping, Lane, Work
 from nightferry.core.store import StorePath
+from nightferry.core.sun import night_hours
 from nightferry.core.version import Version
 from nightferry.passes.attempt import attempt, host_name, receipt_of
 from nightferry.passes.route import Route, now_us
-from nightferry.passes.sun import night_hours
 from nightferry.steps.fetchback import fetch_back
 from nightferry.steps.products import product_of
 from nightferry.steps.pull import described_frame
