@@ -29,10 +29,10 @@ from nightferry.core.step import Group, Work
 from nightferry.core.store import StorePath
 from nightferry.ledger.sql import SqlLedger, open_ledger
 from nightferry.passes.audit import audit, strangers
+from nightferry.passes.item import Waiting
 from nightferry.passes.processing import CREW
 from nightferry.passes.route import Route
 from nightferry.passes.run import Orders, Pass, run_pass
-from nightferry.passes.waiting import Waiting
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.standard_frames import Standardise

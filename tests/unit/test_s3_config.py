@@ -9,7 +9,8 @@ from nightferry.config import Config, loads
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import Store
 from nightferry.stores.local import LocalStore
-from nightferry.stores.s3 import S3Address, S3Store
+from nightferry.stores.s3.bucket import S3Address
+from nightferry.stores.s3.store import S3Store
 from nightferry.stores.wrappers.limited import _Limited
 from nightferry.stores.wrappers.retried import _Retried
 from nightferry.stores.wrappers.throttled import _Throttled

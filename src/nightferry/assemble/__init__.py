@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from nightferry.assemble.stores import local_path, make_store, tamed
+from nightferry.assemble.stores import make_store, tamed
 from nightferry.assemble.works import gather_of, works_of
 from nightferry.config import (
     ArchiveConfig,
@@ -28,15 +28,18 @@ from nightferry.core.naming import frame_name
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
+from nightferry.disk.errors import translated
+from nightferry.disk.mounts import is_mounted
 from nightferry.ledger.sql import open_ledger as open_sql_ledger
 from nightferry.ledger.sqlite import database_path
 from nightferry.passes.route import Route
 from nightferry.pools import crew
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
-from nightferry.steps.shelf import Shelf, translated
+from nightferry.steps.shelf import Shelf
 from nightferry.steps.verify import Verify
-from nightferry.stores.mounts import is_mounted, mounted
+from nightferry.stores.folder import local_path
+from nightferry.stores.mounts import mounted
 
 
 class Hands(NamedTuple):
@@ -180,7 +183,7 @@ def open_route(config: Config, name: str, *, working: bool = True, hands: Hands 
         works=works,
         gather=gather,
         deadline=telescope.cube.deadline,
-        crew=(hands.crew or crew(config.crew.kind, config.crew.workers)) if works or gather else None,
+        crew=(hands.crew or crew(config.pool.kind, config.pool.workers)) if works or gather else None,
     )
 
 

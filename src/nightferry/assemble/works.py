@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nightferry.config import ResolvedTelescope
 from nightferry.core.context import Context
 from nightferry.core.errors import Misconfigured
-from nightferry.core.step import Gather, Work
+from nightferry.core.step import CUBE, SOLVE, STANDARDISE, VALIDATE, Gather, Work
 from nightferry.steps.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -87,11 +87,11 @@ def _cube(telescope: ResolvedTelescope, shelf: Shelf) -> Gather:
 
 
 WORKS: dict[str, Callable[[ResolvedTelescope, Shelf], Work]] = {
-    "solve": _solve,
-    "standardise": _standardise,
-    "validate": _validate,
+    SOLVE: _solve,
+    STANDARDISE: _standardise,
+    VALIDATE: _validate,
 }
-GATHERS: dict[str, Callable[[ResolvedTelescope, Shelf], Gather]] = {"cube": _cube}
+GATHERS: dict[str, Callable[[ResolvedTelescope, Shelf], Gather]] = {CUBE: _cube}
 
 
 def _require_facts(settings: "Settings") -> None:

@@ -17,6 +17,7 @@ from nightferry.cli.show import Cell, say, say_json, size_text, table
 from nightferry.config import Config, ResolvedTelescope, config_path, ledger_url
 from nightferry.config.secrets import read_secret
 from nightferry.core.errors import Misconfigured, NightferryError
+from nightferry.core.step import SOLVE
 from nightferry.core.store import Entry, Store
 from nightferry.ledger.sqlite import database_path
 
@@ -68,7 +69,7 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
         one = config.resolved[name]
         if set(one.route) & set(WORKS):
             yield _try(f"route of {name}", lambda name=name: _route(config, name))  # type: ignore[misc] # as above
-        if "solve" in one.route:
+        if SOLVE in one.route:
             yield _try(f"solver of {name}", lambda one=one: _solver(one))  # type: ignore[misc] # as above
     for name in archives:
         yield _try(f"archive {name}: {config.archive[name].url}", lambda name=name: _archive(config, name))  # type: ignore[misc] # as above

@@ -17,12 +17,12 @@ from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Stop
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Work
-from nightferry.passes.attempt import Attempt, attempt, receipt_of
-from nightferry.passes.item import BATCH_FRAMES, Cargo, Job, cargoes, grouped, merged, parted
+from nightferry.core.step import CLEAR, DELIVER, PULL, VERIFY, Work
+from nightferry.passes.attempt import Attempt, attempt
+from nightferry.passes.item import BATCH_FRAMES, SEATS, Cargo, Job, Waiting, cargoes, grouped, merged, parted
 from nightferry.passes.processing import CREW, Passed, pass_through, passage_of, versions_of
-from nightferry.passes.route import Route, now_us
-from nightferry.passes.waiting import SEATS, Waiting
+from nightferry.passes.receipts import now_us, receipt_of
+from nightferry.passes.route import Route
 from nightferry.pools import threads
 from nightferry.steps.pull import Pull
 
@@ -56,7 +56,7 @@ def carry(
     *,
     onlooker: Onlooker,
     stop: threading.Event,
-    until: str = "deliver",
+    until: str = DELIVER,
     retry: bool = False,
     reachable: bool = True,
 ) -> Tally:
@@ -67,7 +67,7 @@ def carry(
     """
     carrier = _Carrier(route, ledger, onlooker, stop, until=until, retry=retry, reachable=reachable)
     with ExitStack() as crews:
-        carrier.crews[""] = crews.enter_context(threads(route.source.traits.connections, "pull"))
+        carrier.crews[""] = crews.enter_context(threads(route.source.traits.connections, PULL))
         for name, step in route.deliveries.items():
             carrier.crews[name] = crews.enter_context(threads(step.store.traits.connections, name))
         try:
@@ -212,14 +212,14 @@ class _Carrier:
     def _arrived(self, cargo: Sequence[Cargo]) -> None:
         """Verify what is on the shelf and hand what is good to the works, or where there are none to its archives."""
         good, doubtful = parted(cargo)
-        if doubtful and self.until != "pull":
+        if doubtful and self.until != PULL:
             started, step = now_us(), self.route.verify
             for result in attempt(step, [item.frame for item in doubtful.values() if item.frame]).results:
                 item = doubtful[result.source.id]
                 self._note(item, receipt_of(result, step, started))
                 if result.outcome is Outcome.DONE and item.frame:
                     good.append(replace(item, verified=item.frame.digest))
-        if self.until in {"pull", "verify"} or self.stop.is_set():
+        if self.until in {PULL, VERIFY} or self.stop.is_set():
             return
         if self.works:
             self._work(good)
@@ -241,7 +241,7 @@ class _Carrier:
 
     def _hand_over(self, good: Sequence[Cargo]) -> None:
         """Hand frames to the archives that lack them."""
-        if self.works and (self.until not in {"deliver", "clear"} or self.stop.is_set()):
+        if self.works and (self.until not in {DELIVER, CLEAR} or self.stop.is_set()):
             return
         for name, delivery in self.route.deliveries.items():
             due = [item for item in good if name in item.archives and name not in self._shut]

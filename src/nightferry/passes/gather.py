@@ -20,12 +20,13 @@ from nightferry.core.night import evening_at
 from nightferry.core.product import Product
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Gather, Group, Grouping, Lane, Work
+from nightferry.core.step import DELIVER, JUDGES, Gather, Group, Work
 from nightferry.core.store import StorePath
 from nightferry.core.sun import night_hours
 from nightferry.core.version import Version
-from nightferry.passes.attempt import attempt, host_name, receipt_of
-from nightferry.passes.route import Route, now_us
+from nightferry.passes.attempt import attempt
+from nightferry.passes.receipts import host_name, noted, now_us, receipt_of
+from nightferry.passes.route import Route
 from nightferry.steps.fetchback import fetch_back
 from nightferry.steps.products import product_of
 from nightferry.steps.pull import described_frame
@@ -176,8 +177,10 @@ def _leave_out(step: Gather, ledger: Ledger, onlooker: Onlooker, left: Sequence[
         said = f"left out: {reason}"
         if last is None or last.reason != said:
             seen = account.sighting
-            receipt = Receipt(seen.id, seen.night, step.name, step.version, Outcome.DONE, said)
-            told.append(replace(receipt, proof={"left_out": True}, started_us=now_us(), host=host_name()))
+            out = noted(
+                seen.id, seen.night, step.name, Outcome.DONE, said, version=step.version, proof={"left_out": True}
+            )
+            told.append(out)
             names.setdefault(said, []).append(seen.path)
     ledger.record(told)
     for said, paths in names.items():
@@ -194,7 +197,7 @@ def _member(route: Route, account: Account) -> Frame | None:
     if any(proof_of(account, archive) is None for archive in route.deliveries):
         return None
     raw = described_frame(account.sighting, account.receipts, route.shelf)
-    delivered = {receipt.digest for receipt in account.receipts if receipt.step == "deliver"}
+    delivered = {receipt.digest for receipt in account.receipts if receipt.step == DELIVER}
     if raw is None or raw.digest in delivered:
         return raw
     for receipt in reversed(account.receipts):
@@ -208,10 +211,10 @@ def _advance(route: Route, ledger: Ledger, item: _Item, onlooker: Onlooker, *, p
     assert route.gather is not None  # noqa: S101 - the caller asked
     if dropped(item.receipts) is not None:
         return None
-    judges = [work for work in route.works if work.judges]
+    judges = [work for work in route.works if work.name in JUDGES]
     steps = (route.gather.name, *(judge.name for judge in judges))
     versions = {route.gather.name: route.gather.version} | {judge.name: judge.version for judge in judges}
-    versions |= {stage_name("deliver", name): step.version for name, step in route.deliveries.items()}
+    versions |= {stage_name(DELIVER, name): step.version for name, step in route.deliveries.items()}
     former = {route.gather.name: route.gather.former} | {judge.name: judge.former for judge in judges}
     expected = Expectation(steps, tuple(route.deliveries), versions, former)
     now = now_us()
@@ -221,7 +224,7 @@ def _advance(route: Route, ledger: Ledger, item: _Item, onlooker: Onlooker, *, p
         return _waiting(item, stages)
     made = [receipt for receipt in item.receipts if receipt.step == route.gather.name]
     done = next((receipt for receipt in reversed(made) if receipt.outcome is Outcome.DONE), None)
-    product = _as_made(route, route.gather, item, done) if done and due[0].step == "deliver" else None
+    product = _as_made(route, route.gather, item, done) if done and due[0].step == DELIVER else None
     if product is None:
         group = replace(item.group, memory=dict(done.proof) if done else {})
         asked = [judge for judge in judges if judge.name not in overruled(item.receipts)]
@@ -229,11 +232,11 @@ def _advance(route: Route, ledger: Ledger, item: _Item, onlooker: Onlooker, *, p
         _record(ledger, onlooker, item, receipts)
         if product is None:
             return _trouble(receipts[-1])
-    archives = [stage.target for stage in due if stage.step == "deliver"] or list(route.deliveries)
+    archives = [stage.target for stage in due if stage.step == DELIVER] or list(route.deliveries)
     receipts = [receipt for archive in archives for receipt in _deliver(route, archive, product, item)]
     _record(ledger, onlooker, item, receipts)
     bad = [receipt for receipt in receipts if receipt.outcome is not Outcome.DONE]
-    if not bad and not any(stage.step == "deliver" and stage not in due for stage in stages):
+    if not bad and not any(stage.step == DELIVER and stage not in due for stage in stages):
         product.file.unlink(missing_ok=True)
     return _trouble(bad[0]) if bad else None
 
@@ -317,8 +320,6 @@ class _Once:
     name: str
     version: str
     target: str = ""
-    lane: Lane = Lane.CPU
-    grouping: Grouping = Grouping.CUBE
 
     def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
         """Make the product; the batch is the first member alone."""
@@ -335,7 +336,7 @@ def _restock(route: Route, item: _Item) -> None:
         route.shelf.require_room(frame.size)
         for receipt in item.accounts[frame.id].receipts:
             name, delivery = receipt.proof.get("name"), route.deliveries.get(receipt.target)
-            if receipt.step == "deliver" and receipt.digest == frame.digest and delivery and isinstance(name, str):
+            if receipt.step == DELIVER and receipt.digest == frame.digest and delivery and isinstance(name, str):
                 fetch_back(delivery.store, StorePath(name), frame.digest, frame.file)
                 break
         else:

@@ -1,22 +1,31 @@
 """Cargo: what one pass knows of a frame on its way, and how frames gather in batches."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nightferry.core.balance import open_stages
 from nightferry.core.frame import Digest, Frame, FrameId, Sighting
 from nightferry.core.ledger import Account
 from nightferry.core.receipt import Receipt
-from nightferry.core.step import Work
+from nightferry.core.step import DELIVER, PULL, VERIFY, Work
 from nightferry.core.version import Version
 from nightferry.passes.processing import passage_of, versions_of
-from nightferry.passes.route import Route, now_us
+from nightferry.passes.receipts import now_us
+from nightferry.passes.route import Route
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull, described_frame, pulled_digest, pulled_frame
 
 #: A batch holds so many frames or bytes at the most: enough to sync small files together, while big frames
 #: still spread over all connections.
 BATCH_FRAMES, BATCH_BYTES = 64, 32 << 20
+
+
+#: So many frames at the crew are kept in memory whole, under way or before their turn: 16 batches of frames of 2 MB. An
+#: archive with many connections keeps two batches for each of them.
+SEATS = 256
+#: Called in are so many at once.
+CALLED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +69,12 @@ def cargoes(route: Route, works: Sequence[Work], accounts: Iterable[Account], *,
         if not due:
             continue
         frame = None
-        if due[0].step != "pull":  # None again when the shelf lost it: then it is pulled anew
+        if due[0].step != PULL:  # None again when the shelf lost it: then it is pulled anew
             frame = pulled_frame(account.sighting, account.receipts, route.shelf)
         cargo = Cargo(account.sighting, tuple(route.deliveries), frame)
-        if due[0].step not in {"pull", "verify"}:
+        if due[0].step not in {PULL, VERIFY}:
             cargo = replace(cargo, verified=pulled_digest(account.receipts))
-        if due[0].step == "deliver":
+        if due[0].step == DELIVER:
             cargo = replace(cargo, archives=tuple(stage.target for stage in due))
         yield _with_memory(route, works, versions, cargo, account.receipts) if works else cargo
 
@@ -113,3 +122,28 @@ def grouped(cargoes: Iterable[Cargo]) -> Iterator[list[Cargo]]:
         size += item.sighting.size
     if batch:
         yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Queues of frames that wait outside, one for each place; owned by one thread.
+
+    Pulling goes on while processing or an archive lag behind, for what is on the shelf is safe and the telescope may be
+    gone tomorrow. A frame in memory takes thousands of bytes, its name a hundred; all else stands in the ledger, and is
+    read from there when the frame's turn comes. So a pass' memory does not grow with the night.
+    """
+
+    _queues: dict[str, deque[FrameId]] = field(default_factory=dict)
+
+    def places(self) -> Sequence[str]:
+        """Tell where anybody waits."""
+        return [place for place, queue in self._queues.items() if queue]
+
+    def leave(self, place: str, frames: Sequence[FrameId]) -> None:
+        """Have frames wait outside."""
+        self._queues.setdefault(place, deque()).extend(frames)
+
+    def call_in(self, place: str) -> Sequence[FrameId]:
+        """Call in those who wait longest; empty when nobody does."""
+        queue = self._queues.get(place, deque())
+        return [queue.popleft() for _ in range(min(len(queue), CALLED))]
