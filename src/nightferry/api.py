@@ -27,10 +27,8 @@ from nightferry.assemble import (
     archive_store,
     idle_hands,
     lock_path,
-    make_new_folders,
     open_ledger,
     open_route,
-    own_ground,
     telescope_names,
 )
 from nightferry.config import Config, for_run, load, loads
@@ -44,6 +42,7 @@ from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome
 from nightferry.core.step import LIST, RELEASE
 from nightferry.disk.errors import translated
+from nightferry.folders import make_new_folders, own_ground
 from nightferry.monitor import Monitor, monitored
 from nightferry.passes.audit import audit as audit_route
 from nightferry.passes.audit import strangers as list_strangers

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from nightferry.assemble.stores import make_store
+from nightferry.assemble import make_store
 from nightferry.config import TelescopeConfig, load_preset, preset_names
 from nightferry.config.preset import Preset
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
@@ -181,9 +181,15 @@ def _look(candidate: Candidate, preset: Preset, timeout: float) -> list[Found]:
     files = fitting = 0
     try:
         section = TelescopeConfig.model_validate(
-            {"source": candidate.url, "archives": ["library"], "timeout": f"{max(timeout, 1.0):g} s"}
+            {
+                "source": candidate.url,
+                "archives": ["library"],
+                "user": unquote(urlsplit(candidate.url).username or "") or preset.user,
+                "timeout": f"{max(timeout, 1.0):g} s",
+                "connections": 1,
+            }
         )
-        store = make_store(section, candidate.url, user=preset.user, connections=1)
+        store = make_store(section, candidate.url)
         try:
             for item in store.list(_not_deep):
                 files += isinstance(item, Entry)

@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from nightferry.assemble.stores import make_store, tamed
+from nightferry.assemble import make_store, wrapped
 from nightferry.config import Config, loads
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import Store
@@ -85,7 +85,7 @@ def test_an_insecure_endpoint_may_be_accepted() -> None:
 
 def kinds(url: str, *lines: str) -> list[type]:
     section = config(url, *lines).archive["cloud"]
-    store: Store | None = tamed(make_store(section, url), section, url)
+    store: Store | None = wrapped(make_store(section, url), section, url)
     found = []
     while store is not None:
         found.append(type(store))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nightferry.assemble.stores import make_store
+from nightferry.assemble import make_store
 from nightferry.config import loads
 from nightferry.core.errors import Misconfigured
 from nightferry.stores import kinds
