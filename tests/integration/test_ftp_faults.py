@@ -395,14 +395,15 @@ def test_file_that_is_there_but_may_not_be_read_is_never_gone(server: FtpServer,
 
 
 @pytest.mark.parametrize("machine", [True, False])
-def test_folder_that_may_not_be_entered_is_never_an_empty_one(
+def test_folder_that_may_not_be_entered_is_told_and_stops_no_other(
     server: FtpServer, store: FtpStore, *, machine: bool
 ) -> None:
     server.facts.machine_listings = machine
     plant(server)
     server.facts.barred.add(b"night1")
-    with pytest.raises(Misconfigured, match="night1"):
-        entries_of(store)
+    shown = [*store.list()]
+    assert [item for item in shown if isinstance(item, Oddity)] == [Oddity("closed", ROOT, "night1")]
+    assert len(shown) == 4
     assert len([*store.list(lambda folder: folder != "night1")]) == 3
     assert server.logins == 1
 

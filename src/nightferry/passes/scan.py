@@ -27,6 +27,8 @@ _ODD = {
     "name": "its name could do harm, so nothing under it is read",
     "closed": "it may not be read, so it may hide frames: give nightferry's user the right to read it",
     "line": "this line of the telescope's listing could not be read; it may hide a file",
+    "unread": "this folder was not listed whole, so it may hide frames",
+    "unknown": "the telescope does not tell whether this is a file or a folder",
 }
 #: What systems put into the root of a disk, and let nobody read.
 _OF_THE_SYSTEM = {"lost+found", "System Volume Information", "$RECYCLE.BIN", "FOUND.000", ".Trashes", ".Spotlight-V100"}
