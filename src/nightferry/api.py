@@ -26,10 +26,8 @@ from nightferry.assemble import (
     archive_store,
     idle_hands,
     lock_path,
-    make_new_folders,
     open_ledger,
     open_route,
-    own_ground,
     telescope_names,
 )
 from nightferry.config import Config, for_run, load, loads
@@ -39,22 +37,23 @@ from nightferry.core.errors import Busy, Misconfigured, TryAgain, Unreachable
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Nights
 from nightferry.core.product import Product, latest_editions
-from nightferry.core.receipt import Outcome, Receipt
-from nightferry.passes.attempt import host_name
+from nightferry.core.receipt import Outcome
+from nightferry.core.step import LIST, RELEASE
+from nightferry.disk.errors import translated
+from nightferry.folders import make_new_folders, own_ground
 from nightferry.passes.audit import Finding, Stranger
 from nightferry.passes.audit import audit as audit_route
 from nightferry.passes.audit import strangers as list_strangers
 from nightferry.passes.clear import clear as clear_route
-from nightferry.passes.locking import locked
+from nightferry.passes.receipts import noted
 from nightferry.passes.restore import Restored
 from nightferry.passes.restore import restore as restore_frame
-from nightferry.passes.route import Route, now_us
+from nightferry.passes.route import Route, locked
 from nightferry.passes.run import Orders, Pass, run_pass
 from nightferry.passes.watch import Watched
 from nightferry.passes.watch import watch as watch_route
 from nightferry.steps.clear import Clearance
 from nightferry.steps.rebuild import digest_of
-from nightferry.steps.shelf import translated
 from nightferry.vigil import AuditAlerts, Vigil, audit_alerts
 from nightferry.vigil import keep as keep_vigil
 
@@ -312,24 +311,14 @@ def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Acco
         raise Misconfigured("a release needs a reason: --why TEXT")
     if standing.bin is not Bin.HELD and not (drop and standing.bin is Bin.FAILED):
         raise Misconfigured(f"{name} is not held; it is {standing.bin}")
-    if standing.stage == "list" and not drop:
+    if standing.stage == LIST and not drop:
         raise Misconfigured(f"{name} can never be carried ({standing.reason}); it can be dropped")
     if isinstance(meant, Product) and not drop and meant not in latest_editions(ledger.products(night.telescope)):
         raise Misconfigured(
             f"{name} is not made again, for a later version took its place: put the file back from another archive or "
             "a backup, or drop it"
         )
-    receipt = Receipt(
-        frame=frame_id,
-        night=night,
-        step="release",
-        version="1",
-        outcome=Outcome.DONE,
-        reason=why,
-        proof={"drop": True} if drop else {},
-        started_us=now_us(),
-        host=host_name(),
-    )
+    receipt = noted(frame_id, night, RELEASE, Outcome.DONE, why, proof={"drop": True} if drop else {})
     ledger.record([receipt])
     if isinstance(meant, Product):
         return replace(meant, receipts=(*meant.receipts, receipt))

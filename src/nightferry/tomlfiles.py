@@ -15,7 +15,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeVar, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from nightferry.core.errors import Misconfigured
 
@@ -116,13 +117,13 @@ def _extended(
 def explained(text: str, place: str, err: ValidationError, model: type[BaseModel]) -> list[str]:
     """Turn pydantic's findings into sentences with the line and the nearest right key."""
     lines = []
-    for finding in err.errors(include_url=False, include_input=False, include_context=False):
+    for finding in err.errors(include_url=False, include_input=False):
         path = [str(part) for part in finding["loc"]]
         where = f"{place}:{_line_of(text, path)}" if path else place
         name = ".".join(path)
         message = finding["msg"].removeprefix("Value error, ")
         if finding["type"] == "extra_forbidden":
-            keys = _keys_at(model, path[:-1])
+            keys = finding.get("ctx", {}).get("keys") or _keys_at(model, path[:-1])
             message = f"unknown key{_nearest(path[-1], keys)}; expected {', '.join(keys)}"
         elif finding["type"] == "missing":
             message = "this key is missing"
@@ -143,11 +144,20 @@ def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
         if named:  # the name of an entry in a mapping, or its place in a list
             named = False
         elif isinstance(here, type) and issubclass(here, BaseModel):
-            field = here.model_fields.get(part)
+            fields = {key: field for name, field in here.model_fields.items() for key in _keys_of(name, field)}
+            field = fields.get(part)
             annotation = field.annotation if field else None
             named = get_origin(annotation) in {dict, list}
             here = _model_in(annotation)
-    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return []
+    return [_keys_of(name, field)[0] for name, field in here.model_fields.items()]
+
+
+def _keys_of(name: str, field: FieldInfo) -> list[str]:
+    """Return what a field is called in a file; an old name follows the present one."""
+    alias = field.validation_alias or name
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [str(alias)]
 
 
 def _model_in(annotation: object) -> object:

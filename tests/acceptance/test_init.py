@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nightferry.stores.sftp import fingerprint
+from nightferry.stores.sftp.process import fingerprint
 from tests.acceptance.conftest import (
     DONE,
     FAILED,

@@ -15,7 +15,8 @@ import pytest
 
 from nightferry.core.errors import Held
 from nightferry.core.store import Load, Store, StorePath
-from nightferry.stores.ftp import FtpAddress, FtpStore
+from nightferry.stores.ftp.store import FtpStore
+from nightferry.stores.ftp.wire import FtpAddress
 from nightferry.testing.conform_stage import (
     PLANTED_US,
     carry,

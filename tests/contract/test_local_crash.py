@@ -24,9 +24,10 @@ from nightferry.core.errors import (
     Unreachable,
 )
 from nightferry.core.store import Entry, Load, Oddity, StorePath, Want
+from nightferry.disk.folders import Folder
+from nightferry.disk.sync import sync_file, sync_folder
 from nightferry.stores import local_put
 from nightferry.stores.local import LocalStore
-from nightferry.stores.local_folders import Folder, sync_file, sync_folder
 from nightferry.stores.paths import is_part, part_name
 from nightferry.testing.conform_rights import bound_by_rights
 from nightferry.testing.conform_stage import carry_all, generated, write
@@ -42,7 +43,8 @@ import os, signal, sys
 from pathlib import Path
 from nightferry.core.store import Load, StorePath
 from nightferry.stores.local import LocalStore
-from nightferry.stores.local_folders import Folder, sync_file, sync_folder
+from nightferry.disk.folders import Folder
+from nightferry.disk.sync import sync_file, sync_folder
 
 root, link, last, folder, calls, targets = sys.argv[1:]
 left = int(last)

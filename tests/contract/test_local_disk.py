@@ -24,9 +24,10 @@ from nightferry.core.errors import (
     Unreachable,
 )
 from nightferry.core.store import Entry, Linked, Load, Oddity, PutAnswer, StorePath, Want
-from nightferry.stores import local, local_folders, local_put
+from nightferry.disk import folders, names
+from nightferry.disk.folders import Folder
+from nightferry.stores import local, local_put
 from nightferry.stores.local import LocalStore
-from nightferry.stores.local_folders import Folder
 from nightferry.stores.paths import part_name
 from nightferry.testing.conform_stage import carry_all, close_iterator, generated, within, write
 
@@ -117,7 +118,7 @@ def test_a_disk_without_any_exclusive_way_is_told_by_the_traits(
     store = LocalStore(root)
     assert store.traits.exclusive_put
     monkeypatch.setattr(os, "link", failing(errno.EPERM))
-    monkeypatch.setattr(local_put, "_renameat2", lambda: None)
+    monkeypatch.setattr(names, "_sparing_rename", lambda: None)
     assert list(store.put([Load(source, StorePath("a.fits"))])) == [None]
     assert not store.traits.exclusive_put
 
@@ -126,7 +127,8 @@ def test_a_disk_without_links_takes_names_by_a_sparing_rename_where_the_system_h
     root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "link", failing(errno.EPERM))
-    monkeypatch.setattr(local_put, "_taken", lambda *_: False)  # only the rename itself can tell now
+    for module in (local_put, names):
+        monkeypatch.setattr(module, "is_taken", lambda *_: False)  # only the rename itself can tell now
     store = LocalStore(root)
     if sys.platform in {"linux", "win32"}:
         other = write(source.with_name("other"), b"other")
@@ -140,7 +142,7 @@ def test_two_threads_never_pass_the_look_before_a_rename_together(
     root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = threading.Barrier(2)
-    true_taken = local_put._taken
+    true_taken = folders.is_taken
 
     def taken_and_wait(folder: Folder, name: str) -> bool:
         answer = true_taken(folder, name)
@@ -149,8 +151,8 @@ def test_two_threads_never_pass_the_look_before_a_rename_together(
         return answer
 
     monkeypatch.setattr(os, "link", failing(errno.EPERM))
-    monkeypatch.setattr(local_put, "_renameat2", lambda: None)
-    monkeypatch.setattr(local_put, "_taken", taken_and_wait)
+    monkeypatch.setattr(names, "_sparing_rename", lambda: None)
+    monkeypatch.setattr(names, "is_taken", taken_and_wait)
     store = LocalStore(root)
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(lambda: list(store.put([Load(source, StorePath("a.fits"))]))) for _ in range(2)]
@@ -309,7 +311,7 @@ if sys.platform != "win32":
     def test_a_planted_link_cannot_lead_a_write_out_of_the_root(
         tmp_path: Path, root: Path, source: Path, monkeypatch: pytest.MonkeyPatch, *, descriptors: bool
     ) -> None:
-        monkeypatch.setattr(local_folders, "DESCRIPTORS", descriptors)
+        monkeypatch.setattr(folders, "DESCRIPTORS", descriptors)
         outside = tmp_path / "outside"
         outside.mkdir()
         (root / "M 31").symlink_to(outside)
@@ -324,7 +326,7 @@ if sys.platform != "win32":
     def test_a_planted_link_cannot_lead_a_read_or_removal_out_of_the_root(
         tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, *, descriptors: bool
     ) -> None:
-        monkeypatch.setattr(local_folders, "DESCRIPTORS", descriptors)
+        monkeypatch.setattr(folders, "DESCRIPTORS", descriptors)
         outside = tmp_path / "outside"
         outside.mkdir()
         secret = write(outside / "secret.fits", b"secret")

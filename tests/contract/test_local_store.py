@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from nightferry.core.names import windows_refusal
-from nightferry.stores import local_folders, local_put
+from nightferry.disk import folders, names
+from nightferry.stores import local_put
 from nightferry.stores.local import LocalStore
 from nightferry.testing.conform_rights import bound_by_rights
 from nightferry.testing.conform_stage import PLANTED_US, Fault, Limit
@@ -150,14 +151,14 @@ class PlainStage(LinklessStage):
 
     def prepare(self) -> None:
         super().prepare()
-        self.patch.setattr(local_put, "_renameat2", lambda: None)
+        self.patch.setattr(names, "_sparing_rename", lambda: None)
 
 
 class PathStage(CopyingStage):
     """A system without folder descriptors, such as Windows."""
 
     def prepare(self) -> None:
-        self.patch.setattr(local_folders, "DESCRIPTORS", False)
+        self.patch.setattr(folders, "DESCRIPTORS", False)
 
 
 class TestLinkingStore(StoreConformance):

@@ -10,8 +10,8 @@ from typing import ClassVar
 import pytest
 
 from nightferry.core.store import Store
-from nightferry.stores.s3 import S3Store
 from nightferry.stores.s3.bucket import SMALLEST_PART
+from nightferry.stores.s3.store import S3Store
 from nightferry.testing.conform_stage import PLANTED_US, Fault, Limit
 from nightferry.testing.conformance import AWKWARD_NAMES, StoreConformance
 from tests.servers.s3_server import S3Server, s3_server

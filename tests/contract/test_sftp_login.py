@@ -11,8 +11,8 @@ import pytest
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
 from nightferry.core.store import Load, StorePath, Want
-from nightferry.stores.sftp import SftpAddress, SftpStore, UnknownHost, fingerprint, host_keys, pin
-from nightferry.stores.sftp.process import ssh_command
+from nightferry.stores.sftp.process import SftpAddress, UnknownHost, fingerprint, host_keys, pin, ssh_command
+from nightferry.stores.sftp.store import SftpStore
 from nightferry.testing.conform_stage import carry, drain, entries_of, generated, put_all, want_for, within, write
 from tests.servers.sshd import PASSWORD, Sshd, sshd
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 
 from nightferry.core.store import Store
-from nightferry.stores.sftp import SftpStore
+from nightferry.stores.sftp.store import SftpStore
 from nightferry.testing.conform_stage import PLANTED_US, Fault
 from nightferry.testing.conformance import StoreConformance
 from tests.servers import sftp_faults

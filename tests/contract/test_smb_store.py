@@ -12,8 +12,8 @@ import pytest
 
 from nightferry.core.errors import Held
 from nightferry.core.store import Store, StorePath
-from nightferry.stores.smb import SmbStore
 from nightferry.stores.smb.put import fitting
+from nightferry.stores.smb.store import SmbStore
 from nightferry.testing.conform_stage import PLANTED_US, Fault, Limit
 from nightferry.testing.conformance import AWKWARD_NAMES, StoreConformance
 from tests.servers.samba import Smbd, smbd

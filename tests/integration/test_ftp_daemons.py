@@ -14,7 +14,8 @@ import pytest
 
 from nightferry.core.errors import Changed, Misconfigured, TryAgain
 from nightferry.core.store import BUFFER_SIZE, Load, StorePath
-from nightferry.stores.ftp import FtpAddress, FtpStore
+from nightferry.stores.ftp.store import FtpStore
+from nightferry.stores.ftp.wire import FtpAddress
 from nightferry.testing.conform_stage import (
     carry,
     carry_all,

@@ -11,9 +11,10 @@ import pytest
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
 from nightferry.core.store import Entry, Load, Oddity, StorePath, Want
-from nightferry.stores.ftp import FtpAddress, FtpStore
 from nightferry.stores.ftp import fetch as ftp_fetch
 from nightferry.stores.ftp import session as ftp_session
+from nightferry.stores.ftp.store import FtpStore
+from nightferry.stores.ftp.wire import FtpAddress
 from nightferry.testing.conform_stage import (
     MIDDLE,
     PLANTED_US,

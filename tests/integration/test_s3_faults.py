@@ -10,11 +10,12 @@ import pytest
 
 from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
 from nightferry.core.store import Attested, Entry, Load, Oddity, StorePath, Want
-from nightferry.stores.s3 import S3Address, S3Store, service
-from nightferry.stores.s3.bucket import SMALLEST_PART
+from nightferry.stores.s3 import service
+from nightferry.stores.s3.bucket import SMALLEST_PART, S3Address
 from nightferry.stores.s3.fetch import md5_of
 from nightferry.stores.s3.put import part_size
 from nightferry.stores.s3.service import Answer
+from nightferry.stores.s3.store import S3Store
 from nightferry.testing.conform_stage import MIDDLE, carry, confirmed, entries_of, generated, put_all, want_for, write
 from tests.servers.certificates import certificate
 from tests.servers.s3_server import S3Server, s3_server

@@ -16,8 +16,10 @@ import pytest
 
 from nightferry.core.errors import Changed, Gone, Held, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
 from nightferry.core.store import Load, Oddity, Store, StorePath, Want
-from nightferry.stores.smb import SmbAddress, SmbStore, wire
+from nightferry.stores.smb import wire
+from nightferry.stores.smb.link import SmbAddress
 from nightferry.stores.smb.session import Session
+from nightferry.stores.smb.store import SmbStore
 from nightferry.testing.conform_stage import (
     MIDDLE,
     carry,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from nightferry.stores.s3 import S3Address
+from nightferry.stores.s3.bucket import S3Address
 from tests.servers.s3_proxy import S3Proxy
 
 if TYPE_CHECKING:

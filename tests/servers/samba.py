@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightferry.stores.smb import SmbAddress
+from nightferry.stores.smb.link import SmbAddress
 from tests.servers.programs import find_program, free_port, unpacked
 
 USER = "observer"

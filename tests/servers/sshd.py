@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightferry.stores.sftp import SftpAddress
+from nightferry.stores.sftp.process import SftpAddress
 from tests.servers.programs import find_program, free_port, unpacked
 
 USER = "observer"

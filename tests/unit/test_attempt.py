@@ -12,7 +12,6 @@ from nightferry.core.errors import NoSpace, Stopped, TryAgain, Unreachable
 from nightferry.core.frame import Sighting
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Result
-from nightferry.core.step import Grouping, Lane
 from nightferry.core.store import StorePath
 from nightferry.passes.attempt import attempt
 
@@ -28,8 +27,6 @@ class Breaks:
     name: str = "verify"
     version: str = "1"
     target: str = ""
-    lane: Lane = Lane.IO
-    grouping: Grouping = Grouping.FRAME
 
     def __call__(self, batch: Sequence[Sighting]) -> Iterator[Result]:
         """Answer each input in turn."""

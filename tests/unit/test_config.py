@@ -170,3 +170,29 @@ def test_every_shipped_preset_is_sound(name: str) -> None:
     preset = load_preset(name)
     assert preset.title
     assert preset.as_layout(None, None).take
+
+
+def test_the_pool_is_read_by_its_name_and_by_its_old_one() -> None:
+    for section in ("pool", "crew"):
+        config = loads(f'[{section}]\nkind = "threads"\nworkers = 3\ntelescopes = 5\n')
+        assert (config.pool.kind, config.pool.workers, config.pool.telescopes) == ("threads", 3, 5), section
+    with pytest.warns(DeprecationWarning, match="is called Config.pool now"):
+        assert config.crew == config.pool
+
+
+def test_a_pool_by_both_its_names_is_refused() -> None:
+    with pytest.raises(Misconfigured, match=r"\[crew\] is the old name of \[pool\], and here are both: move what"):
+        loads("[pool]\nworkers = 2\n[crew]\ntelescopes = 2\n")
+
+
+@pytest.mark.parametrize("section", ["pool", "crew"])
+def test_a_mistake_in_a_pool_is_told_by_the_name_that_stands_there(section: str) -> None:
+    with pytest.raises(
+        Misconfigured, match=rf"configuration:2: {section}\.worker: unknown key; did you mean 'workers'"
+    ):
+        loads(f"[{section}]\nworker = 2\n")
+
+
+def test_the_keys_of_a_window_are_told_as_they_are_written() -> None:
+    with pytest.raises(Misconfigured, match=r"unknown key; did you mean 'from'\?; expected from, to, limit"):
+        loads('[archive.a]\nurl = "file:///a"\nwindows = [{form = "20:00", to = "21:00", limit = "1 MB/s"}]\n')

@@ -27,12 +27,12 @@ from nightferry.cubes import Settings as Reading
 from nightferry.cubes import Wishes, no_traits, read_source, traits_from
 from nightferry.cubes.names import LONGEST, cube_name, is_cube_name
 from nightferry.cubes.table import Column, column_of, read_columns, table_bytes
+from nightferry.disk.parts import part_name
 from nightferry.formats.cards import Value, parse_cards
 from nightferry.headers.canonical import ImageType
 from nightferry.headers.dialects.header import Header
 from nightferry.headers.profiles import load_profile
 from nightferry.steps.cube import Cubed, CubeSettings, Input, make_cubes, plan_cubes, split_file
-from nightferry.steps.parts import part_beside
 from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.steps.validate import validate_file
 from tests.astra import START, astra_cards, astra_frame
@@ -583,18 +583,18 @@ def test_a_process_that_dies_half_way_leaves_nothing_under_the_final_name(tmp_pa
 
 def test_parts_of_others_are_left_alone(tmp_path: Path) -> None:
     out = mkdir(tmp_path / "out")
-    ours = part_beside(out / "cube.fits").name
-    running = ours.replace(f".{os.getpid()}.", f".{os.getppid()}.")
-    elsewhere = "nightferry-cube.another-machine.1." + ours.rpartition(".")[0].rpartition(".")[2] + ".part"
-    for name in (running, elsewhere, "film.part", "SPECU4.20260223T010203_S_x.fits.part", "nightferry-cube.mine.part"):
+    ours = part_name()
+    running = ours.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")
+    elsewhere = ours.replace(ours.split("-")[1], "00000000")
+    for name in (running, elsewhere, "film.part", "SPECU4.20260223T010203_S_x.fits.part", ".nightferry-mine.part"):
         (out / name).write_text("not ours")
     dead = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
     )
-    (out / ours.replace(f".{os.getpid()}.", f".{dead.stdout.strip()}.")).write_text("left by a kill")
+    (out / ours.replace(f"-{os.getpid()}-", f"-{dead.stdout.strip()}-")).write_text("left by a kill")
     made = one(frames(tmp_path), out)
     assert {path.name for path in out.iterdir()} == {
-        made.name, running, elsewhere, "film.part", "SPECU4.20260223T010203_S_x.fits.part", "nightferry-cube.mine.part",
+        made.name, running, elsewhere, "film.part", "SPECU4.20260223T010203_S_x.fits.part", ".nightferry-mine.part",
     }  # fmt: skip
     list(split_file(made, out, durable=False))
     assert (out / running).exists()
@@ -840,7 +840,7 @@ def test_the_disk_says_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def full(_file: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nightferry.steps.cube.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     (cube,) = cubes(files, tmp_path / "out", replace(PLAIN, durable=True))
     assert isinstance(cube.error, NoSpace)
     assert list((tmp_path / "out").iterdir()) == []

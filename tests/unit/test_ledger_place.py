@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from nightferry.core.errors import Misconfigured, NoSpace
+from nightferry.disk import mounts
 from nightferry.ledger import place
 
 MOUNTINFO = """\
@@ -28,7 +29,7 @@ map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)
 
 
 def mounted_as(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(place, "_mounts", lambda: [(PurePosixPath("/"), kind)])
+    monkeypatch.setattr(mounts, "mounts", lambda: [(PurePosixPath("/"), kind)])
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def mounted_as(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     ],
 )
 def test_file_system_of_a_path_is_its_deepest_mount_on_linux(path: str, kind: str) -> None:
-    assert place.kind_in(place.read_mountinfo(MOUNTINFO), PurePosixPath(path)) == kind
+    assert mounts.kind_in(mounts.read_mountinfo(MOUNTINFO), PurePosixPath(path)) == kind
 
 
 @pytest.mark.parametrize(
@@ -51,12 +52,12 @@ def test_file_system_of_a_path_is_its_deepest_mount_on_linux(path: str, kind: st
     [("/Users/me/l.db", "apfs"), ("/Volumes/My data/l.db", "smbfs"), ("/Volumes/export/l.db", "nfs")],
 )
 def test_file_system_of_a_path_is_read_from_what_mount_prints_on_macos(path: str, kind: str) -> None:
-    assert place.kind_in(place.read_mount_output(MOUNT_OUTPUT), PurePosixPath(path)) == kind
+    assert mounts.kind_in(mounts.read_mount_output(MOUNT_OUTPUT), PurePosixPath(path)) == kind
 
 
 def test_later_mount_hides_the_earlier_one_of_the_same_place() -> None:
     here = PurePosixPath("/data")
-    assert place.kind_in([(here, "ext4"), (here, "nfs")], here / "l.db") == "nfs"
+    assert mounts.kind_in([(here, "ext4"), (here, "nfs")], here / "l.db") == "nfs"
 
 
 @pytest.mark.parametrize("kind", ["nfs", "cifs", "fuse.sshfs", "fuse.rclone", "smbfs"])
@@ -81,11 +82,11 @@ def test_share_of_windows_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) 
 
         drive = r"\\nas\share"
 
-    assert place._windows_kind(Share()) == r"the share \\nas\share"  # type: ignore[arg-type]
+    assert mounts.windows_kind(Share()) == r"the share \\nas\share"  # type: ignore[arg-type]
 
 
 def test_this_machine_names_the_kind_of_the_folder_tests_run_in(tmp_path: Path) -> None:
-    assert place.network_kind(tmp_path) == ""
+    assert mounts.network_kind(tmp_path) == ""
 
 
 def test_file_is_made_for_its_owner_only_and_its_folders_too(tmp_path: Path) -> None:

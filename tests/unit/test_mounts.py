@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from nightferry.assemble import archive_store, make_new_folders, open_ledger, open_route, telescope_store
+from nightferry.assemble import archive_store, open_ledger, open_route, telescope_store
 from nightferry.config import Config, loads
 from nightferry.core.errors import Misconfigured, Unreachable
 from nightferry.core.store import Entry, Load, StorePath, Want
+from nightferry.disk.mounts import is_mounted
+from nightferry.folders import make_new_folders
 from nightferry.stores.local import LocalStore
-from nightferry.stores.mounts import is_mounted, mounted
+from nightferry.stores.mounts import mounted
 
 
 def config_with(source: str, mount: str) -> Config:
@@ -113,6 +115,6 @@ if sys.platform == "linux":
         table = tmp_path / "mountinfo"
         escaped = os.path.realpath(blank).replace(" ", "\\040")
         table.write_text(f"36 35 98:0 /mnt1 {escaped} rw,noatime master:1 - ext3 /dev/root rw\n")
-        monkeypatch.setattr("nightferry.stores.mounts._MOUNTS", table)
+        monkeypatch.setattr("nightferry.disk.mounts._MOUNTS", table)
         assert is_mounted(blank)
         assert not is_mounted(tmp_path)

@@ -10,8 +10,8 @@ from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Unre
 from nightferry.core.frame import Frame, FrameId, Sighting
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.store import Arrival, Load, PutAnswer, StorePath, Want
+from nightferry.passes.item import Waiting
 from nightferry.passes.run import Orders
-from nightferry.passes.waiting import Waiting
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull
 from nightferry.steps.verify import Verify

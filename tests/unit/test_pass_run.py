@@ -13,9 +13,9 @@ from nightferry.core.errors import Busy, Misconfigured, Unreachable
 from nightferry.core.night import Nights
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Arrival, Entry, Oddity, StorePath, Traits, Want
-from nightferry.passes.locking import locked
+from nightferry.disk.errors import translated
+from nightferry.passes.route import locked
 from nightferry.passes.run import Orders
-from nightferry.steps.shelf import translated
 from nightferry.stores.memory import MemoryFile, MemoryStore
 from tests.unit.conftest import NIGHT, SESSION, THEN_US, Bench, Far, frame_bytes, light, name_of
 

@@ -12,8 +12,9 @@ from nightferry.core.errors import Changed, Gone, Misconfigured, NightferryError
 from nightferry.core.frame import Sighting
 from nightferry.core.receipt import Outcome, Result
 from nightferry.core.store import Arrival, Entry, StorePath, Traits, Want
+from nightferry.disk.files import WholeFile, land
 from nightferry.steps.pull import OVERLAP, RESUME_FROM, Pull
-from nightferry.steps.shelf import Shelf, WholeFile, land
+from nightferry.steps.shelf import Shelf
 from nightferry.stores.memory import MemoryFile, MemoryStore
 from tests.unit.conftest import THEN_US, Bench, Far, Witness, digest_of, frame_bytes, light, sighting_of
 
@@ -288,7 +289,7 @@ def test_many_files_are_made_durable_before_any_gets_its_name(tmp_path: Path, mo
     def note(_part: str, _final: Path) -> None:
         order.append("named")
 
-    monkeypatch.setattr("nightferry.steps.shelf._sync_file_system", spy)
+    monkeypatch.setattr("nightferry.disk.files.sync_file_system", spy)
     monkeypatch.setattr("os.replace", note)
     land([(FileIO(f"{place}.part", "w"), place) for place in (tmp_path / f"{number}" for number in range(5))])
     assert order == ["synced", *["named"] * 5]
@@ -296,7 +297,7 @@ def test_many_files_are_made_durable_before_any_gets_its_name(tmp_path: Path, mo
 
 def test_where_a_whole_disk_cannot_be_synced_each_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    monkeypatch.setattr("nightferry.steps.shelf._sync_file_system", lambda _: False)
+    monkeypatch.setattr("nightferry.disk.files.sync_file_system", lambda _: False)
     monkeypatch.setattr("os.fsync", synced.append)
     files = [(FileIO(f"{place}.part", "w"), place) for place in (tmp_path / f"{number}" for number in range(5))]
     numbers = [file.fileno() for file, _ in files]

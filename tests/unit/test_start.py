@@ -44,6 +44,12 @@ def test_a_run_without_news_imports_nothing_that_it_does_not_need(config: Path) 
     assert "nightferry.passes.run" in found
     assert "nightferry.passes.sun" in found  # its site is known, so the sun was asked for
     assert not found & RARE
+    assert "nightferry.stores.local" in found
+    assert not [
+        name
+        for name in found
+        if name.startswith(tuple(f"nightferry.stores.{protocol}" for protocol in ("ftp", "sftp", "smb", "s3")))
+    ]
     assert not [
         name
         for name in found

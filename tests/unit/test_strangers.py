@@ -16,7 +16,7 @@ from nightferry.core.ledger import Ledger
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import StorePath
 from nightferry.passes.audit import strangers
-from nightferry.passes.locking import locked
+from nightferry.passes.route import locked
 from tests.unit.conftest import NIGHT
 
 

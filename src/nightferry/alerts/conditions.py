@@ -11,6 +11,7 @@ from nightferry.core.alert import Condition
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.display import counted
 from nightferry.core.overview import Contact, NightLine, Reason
+from nightferry.core.step import DELIVER
 
 #: Fewer held frames than this are a matter for the digest, whatever share of a short night they are.
 FEWEST_HELD = 3
@@ -170,7 +171,7 @@ def _cube_words(held: int, failed: int) -> list[tuple[int, str]]:
 def _archive_of(reason: Reason) -> str:
     """Tell the archive whose delivery this is about; empty for other steps."""
     word, _, archive = reason.stage.partition(" to ")
-    return archive if word == "deliver" else ""
+    return archive if word == DELIVER else ""
 
 
 def _of_archives(telescopes: Sequence[Facts], habits: Habits) -> Iterator[Condition]:

@@ -31,6 +31,7 @@ from nightferry.core.ledger import Account, Ledger
 from nightferry.core.night import Night
 from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import DELIVER, PULL
 
 _OUTCOMES = {Outcome.DONE: "green", Outcome.HELD: "red", Outcome.FAILED: "yellow", Outcome.BROKEN: "bold red"}
 
@@ -101,7 +102,7 @@ def _account_row(account: Account) -> list[Cell]:
 
 def _names(account: Account) -> list[str]:
     """List where a frame was delivered."""
-    done = (receipt for receipt in account.receipts if receipt.step == "deliver" and receipt.outcome is Outcome.DONE)
+    done = (receipt for receipt in account.receipts if receipt.step == DELIVER and receipt.outcome is Outcome.DONE)
     return list({receipt.target: f"{receipt.target}: {receipt.proof.get('name', '')}" for receipt in done}.values())
 
 
@@ -110,7 +111,7 @@ def _account_json(account: Account) -> dict[str, Json]:
     delivered = {
         receipt.target: str(receipt.proof.get("name", ""))
         for receipt in account.receipts
-        if receipt.step == "deliver" and receipt.outcome is Outcome.DONE
+        if receipt.step == DELIVER and receipt.outcome is Outcome.DONE
     }
     return {
         "frame": sighting.id,
@@ -128,7 +129,7 @@ def _account_json(account: Account) -> dict[str, Json]:
 
 
 def _digest(account: Account) -> str | None:
-    digests = [receipt.digest for receipt in account.receipts if receipt.step == "pull" and receipt.digest]
+    digests = [receipt.digest for receipt in account.receipts if receipt.step == PULL and receipt.digest]
     return digests[-1] if digests else None
 
 

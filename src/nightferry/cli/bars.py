@@ -18,6 +18,7 @@ from nightferry.cli.progress import Notes, receipt_line, settling_text
 from nightferry.core.display import display
 from nightferry.core.frame import Sighting
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import PULL
 from nightferry.core.store import StorePath
 
 _NAME_WIDTH = 34
@@ -94,7 +95,7 @@ class Bars(Notes):
     def receipt(self, sighting: Sighting, receipt: Receipt) -> None:
         """Close a frame's bar; say what stopped one."""
         with self._lock:
-            if receipt.step == "pull":
+            if receipt.step == PULL:
                 if (task := self._frames.pop(sighting.path, None)) is not None:
                     self._progress.remove_task(task)
                 self._left = max(0, self._left - 1)

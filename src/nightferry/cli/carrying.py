@@ -18,6 +18,7 @@ from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.layout import KINDS
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
+from nightferry.core.step import CLEAR, DELIVER
 from nightferry.passes.run import Orders, Pass
 from nightferry.pools import Lent, calculate_alone, crew
 
@@ -63,7 +64,7 @@ def _carry_each(config: Config, names: Sequence[str], carry: Carry, orders: Orde
     calculate_alone()
     stop = threading.Event()
     prepare()
-    workers = crew(config.crew.kind, config.crew.workers)  # one crew for all, so that they share the machine
+    workers = crew(config.pool.kind, config.pool.workers)  # one crew for all, so that they share the machine
     with ExitStack() as open_now:
         ledger = open_now.enter_context(api.open_ledger(config, reading=orders.dry_run))
         open_now.callback(workers.shutdown)
@@ -80,7 +81,7 @@ def _carry_each(config: Config, names: Sequence[str], carry: Carry, orders: Orde
                 vigil.passed(name, done)
             return done
 
-        results = side_by_side(names, one, config.crew.telescopes, stop, watcher.note)
+        results = side_by_side(names, one, config.pool.telescopes, stop, watcher.note)
         shown.close()
         for name in names:  # before the vigil ends, which may wait a little for a mail server
             _tell(name, results[name], as_json=as_json, dry_run=orders.dry_run)
@@ -118,7 +119,7 @@ def _carry_one(config: Config, ledger: Ledger, name: str, carry: Carry, hands: a
 def _code(done: Pass, orders: Orders) -> int:
     if done.trouble is not None and isinstance(done.trouble, Misconfigured):
         return code_of(done.trouble)
-    whole = orders.until in {"deliver", "clear"}
+    whole = orders.until in {DELIVER, CLEAR}
     balances = DONE if orders.dry_run else code_of_balances(done.balances, whole=whole)
     return balances or (code_of(done.trouble) if done.trouble else DONE)
 
@@ -183,7 +184,7 @@ def watch_command(
     stop = threading.Event()
     codes: dict[str, int] = {}
     prepare()
-    workers = crew(config.crew.kind, config.crew.workers)
+    workers = crew(config.pool.kind, config.pool.workers)
     with ExitStack() as open_now:
         ledger = open_now.enter_context(api.open_ledger(config))
         open_now.callback(workers.shutdown)

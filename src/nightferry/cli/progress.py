@@ -9,6 +9,7 @@ from nightferry.core.display import display
 from nightferry.core.frame import Sighting
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import DELIVER
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def receipt_line(sighting: Sighting, receipt: Receipt) -> str:
     """Say a receipt in one line; empty for steps that merely went well."""
     if receipt.outcome is not Outcome.DONE:
         return f"{receipt.outcome}: {sighting.path}: {receipt.step}: {receipt.reason}"
-    if receipt.step == "deliver":
+    if receipt.step == DELIVER:
         return f"delivered: {receipt.target}: {receipt.proof.get('name', '')} ({size_text(sighting.size)})"
     return ""
 

@@ -8,20 +8,20 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nightferry.config.model import HeaderConfig, SiteConfig, SolveConfig, StepNames, Take, Template, check_url
+from nightferry.config.model import HeaderConfig, SiteConfig, SolveConfig, StepNames, Take, Template
 from nightferry.config.places import own_presets
+from nightferry.config.store_keys import check_url
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
 from nightferry.core.naming import frame_name
 from nightferry.core.night import Clock, Night, NightRule
 from nightferry.core.patterns import compiled
+from nightferry.core.step import VERIFY
 from nightferry.core.store import StorePath
 from nightferry.tomlfiles import Kind, Table, files, find, names
 
 #: Lists of a preset that grow when it is extended.
 _BEFORE = frozenset({"rule", "ignore"})
-#: What presets may name, whether or not this installation speaks it.
-_SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
 
 
 def _dated(pattern: re.Pattern[str]) -> re.Pattern[str]:
@@ -32,7 +32,7 @@ def _dated(pattern: re.Pattern[str]) -> re.Pattern[str]:
 
 Pattern = Annotated[re.Pattern[str], BeforeValidator(compiled)]
 Dated = Annotated[Pattern, AfterValidator(_dated)]
-Place = Annotated[str, AfterValidator(lambda url: check_url(url, _SCHEMES))]
+Place = Annotated[str, AfterValidator(check_url)]
 
 
 class _Section(BaseModel):
@@ -109,7 +109,7 @@ class Preset(_Section):
     night: NightRule = NightRule.FOLDER
     take: Take = Field(default_factory=lambda: ["fits", "tiff"])
     name: Template
-    route: StepNames = Field(default_factory=lambda: ["verify"])
+    route: StepNames = Field(default_factory=lambda: [VERIFY])
     layout: LayoutSection = LayoutSection()
     discover: DiscoverSection = DiscoverSection()
     example: list[ExampleSection] = Field(default_factory=list)

@@ -12,9 +12,8 @@ from typing import NamedTuple
 from nightferry.core.frame import Sighting
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import AUDIT, CLEAR, DELIVER, JUDGES, LIST, RELEASE
 
-#: Steps that only judge: a person's release overrules them, where any other held step is tried again.
-JUDGES = frozenset({"verify", "validate"})
 #: Seconds until a failed frame is tried again: doubled with every failure in a row, never more than an hour.
 FIRST_BACKOFF, LONGEST_BACKOFF = 30, 3600
 
@@ -92,11 +91,11 @@ def standing_of(sighting: Sighting, receipts: Iterable[Receipt], expected: Expec
     if stages and not open_here:
         return Standing(Bin.DELIVERED)
     if history.dropped is not None:
-        return Standing(Bin.IGNORED, f"dropped: {history.dropped}", "release")
+        return Standing(Bin.IGNORED, f"dropped: {history.dropped}", RELEASE)
     if sighting.refused:
-        return Standing(Bin.HELD, sighting.refused, "list")
+        return Standing(Bin.HELD, sighting.refused, LIST)
     if sighting.ignored:
-        return Standing(Bin.IGNORED, sighting.ignored, "list")
+        return Standing(Bin.IGNORED, sighting.ignored, LIST)
     if not stages:
         return Standing(Bin.PENDING, "the telescope has no route yet")
     return min((stage.standing for stage in open_here), key=_urgency)
@@ -122,14 +121,14 @@ def product_standing(receipts: Sequence[Receipt]) -> Standing:
     """Tell where a product of many frames stands; what it has to pass is what its receipts, oldest first, name."""
     history = _read(receipts)
     if history.dropped is not None:
-        return Standing(Bin.IGNORED, f"dropped: {history.dropped}", "release")
-    steps = dict.fromkeys(receipt.step for receipt in receipts if not receipt.target and receipt.step != "release")
+        return Standing(Bin.IGNORED, f"dropped: {history.dropped}", RELEASE)
+    steps = dict.fromkeys(receipt.step for receipt in receipts if not receipt.target and receipt.step != RELEASE)
     archives = dict.fromkeys(receipt.target for receipt in receipts if receipt.target)
     expected = Expectation(tuple(steps), tuple(archives))
     open_here = _open(history, _stages(expected), expected)
     if open_here:
         return min((stage.standing for stage in open_here), key=_urgency)
-    return Standing(Bin.DELIVERED) if archives else Standing(Bin.PENDING, "", "deliver")
+    return Standing(Bin.DELIVERED) if archives else Standing(Bin.PENDING, "", DELIVER)
 
 
 def _urgency(standing: Standing) -> tuple[int, int]:
@@ -153,17 +152,17 @@ class _History:
 def _read(receipts: Iterable[Receipt]) -> _History:
     history = _History()
     for receipt in receipts:
-        if receipt.step == "release":
+        if receipt.step == RELEASE:
             _apply_release(history, receipt)
             continue
-        if receipt.step == "audit":
+        if receipt.step == AUDIT:
             _apply_audit(history, receipt)
             continue
         key = (receipt.step, receipt.target)
         # A proven delivery stays one until an audit says otherwise: a later attempt that fails cannot take the
         # bytes out of the archive.
         # Any other step may be done again and fail (the shelf was lost, the telescope no longer has the file).
-        if receipt.step == "deliver" and key in history.passed:
+        if receipt.step == DELIVER and key in history.passed:
             continue
         history.latest[key] = receipt
         if receipt.outcome is Outcome.DONE:
@@ -176,7 +175,7 @@ def _read(receipts: Iterable[Receipt]) -> _History:
 
 def _apply_audit(history: _History, audit: Receipt) -> None:
     """Apply what was read back: an archive that lost or changed a frame has it no more, until it is found right."""
-    key = ("deliver", audit.target)
+    key = (DELIVER, audit.target)
     if audit.outcome is Outcome.HELD:
         history.passed.discard(key)
         history.latest[key] = audit
@@ -201,19 +200,19 @@ def _apply_release(history: _History, release: Receipt) -> None:
 
 def _stages(expected: Expectation) -> list[_Key]:
     """List the stages a frame must pass: (step, archive or '')."""
-    plain = [(step, "") for step in expected.steps if step not in {"deliver", "clear"}]
-    return plain + [("deliver", archive) for archive in expected.archives]
+    plain = [(step, "") for step in expected.steps if step not in {DELIVER, CLEAR}]
+    return plain + [(DELIVER, archive) for archive in expected.archives]
 
 
 def _open(history: _History, stages: list[_Key], expected: Expectation) -> list[OpenStage]:
-    if expected.archives and all(("deliver", archive) in history.passed for archive in expected.archives):
+    if expected.archives and all((DELIVER, archive) in history.passed for archive in expected.archives):
         return []
     found: list[OpenStage] = []
     for key in stages:
         if key in history.passed:
             continue
         found.append(OpenStage(*key, _open_standing(key, history, expected)))
-        if key[0] != "deliver":  # deliveries do not wait for each other; everything else stands in line
+        if key[0] != DELIVER:  # deliveries do not wait for each other; everything else stands in line
             break
     return found
 

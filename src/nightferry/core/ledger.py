@@ -21,6 +21,7 @@ from nightferry.core.night import Night
 from nightferry.core.overview import Contact, NightLine, Overview
 from nightferry.core.product import Product
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import AUDIT, CLEAR, DELIVER, PULL
 from nightferry.core.store import StorePath
 
 
@@ -96,13 +97,13 @@ def proven(receipts: Sequence[Receipt], archive: str) -> Proven:
         done = receipt.outcome is Outcome.DONE
         if receipt.target != archive:
             continue
-        if receipt.step == "deliver" and done:
+        if receipt.step == DELIVER and done:
             delivery, proven_us, doubt, unread = receipt, receipt.started_us, "", ""
-        elif receipt.step == "audit" and done:
+        elif receipt.step == AUDIT and done:
             proven_us, doubt, unread = receipt.started_us, "", ""
-        elif receipt.step == "audit" and receipt.outcome is Outcome.FAILED:  # it saw nothing
+        elif receipt.step == AUDIT and receipt.outcome is Outcome.FAILED:  # it saw nothing
             unread = receipt.reason or receipt.outcome.value
-        elif receipt.step == "audit":
+        elif receipt.step == AUDIT:
             doubt, unread = receipt.reason or receipt.outcome.value, ""
     return Proven(delivery, proven_us, doubt, unread)
 
@@ -113,7 +114,7 @@ def proof_of(account: Account, archive: str) -> Proof | None:
     if delivery is None:
         return None
     done = [receipt for receipt in account.receipts if receipt.outcome is Outcome.DONE]
-    pulled = next((receipt.digest for receipt in reversed(done) if receipt.step == "pull"), None)
+    pulled = next((receipt.digest for receipt in reversed(done) if receipt.step == PULL), None)
     seen, name = account.sighting, delivery.proof.get("name")
     return Proof(
         frame=seen.id,
@@ -126,7 +127,7 @@ def proof_of(account: Account, archive: str) -> Proof | None:
         delivered_us=delivery.started_us,
         proven_us=proven_us,
         doubt=doubt,
-        cleared=any(receipt.step == "clear" for receipt in done),
+        cleared=any(receipt.step == CLEAR for receipt in done),
         raw=pulled,
         unread=unread,
     )

@@ -7,6 +7,7 @@ from nightferry.core.balance import Standing, product_standing
 from nightferry.core.frame import Digest, Fact, FrameId
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import DELIVER
 
 _FEWEST_DIGITS = 8
 
@@ -68,7 +69,7 @@ class Product:
         return {
             receipt.target: str(receipt.proof.get("name", ""))
             for receipt in self.receipts
-            if receipt.step == "deliver" and receipt.outcome is Outcome.DONE
+            if receipt.step == DELIVER and receipt.outcome is Outcome.DONE
         }
 
     def _told(self, fact: str) -> Fact:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from nightferry.core.frame import Digest, Fact, Frame, FrameId, Sighting, fingerprint
+from nightferry.core.frame import Digest, Fact, Frame, FrameId, Sighting
 from nightferry.core.night import Night
 
 
@@ -37,16 +37,6 @@ class Receipt:
     started_us: int = 0
     seconds: float = 0.0
     host: str = ""
-
-    @property
-    def key(self) -> str:
-        """Digest of step, its version and its input: equal keys mean the same work."""
-        return receipt_key(self.step, self.version, self.frame, self.target)
-
-
-def receipt_key(step: str, version: str, frame: FrameId, target: str = "") -> str:
-    """Digest of step name, step version and input identity."""
-    return fingerprint(step, version, frame, target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from nightferry.core.frame import Fact, Frame, FrameId, Sighting
@@ -11,19 +10,15 @@ from nightferry.core.receipt import Receipt, Result
 Input_contra = TypeVar("Input_contra", Sighting, Frame, contravariant=True)
 
 
-class Lane(StrEnum):
-    """What a step waits for, and so which crew runs it."""
-
-    IO = "io"
-    CPU = "cpu"
-
-
-class Grouping(StrEnum):
-    """What a step looks at together."""
-
-    FRAME = "frame"
-    CUBE = "cube"
-    NIGHT = "night"
+#: The names of steps in receipts and routes.
+PULL, VERIFY, SOLVE, STANDARDISE, VALIDATE, CUBE, DELIVER, CLEAR = (
+    "pull", "verify", "solve", "standardise", "validate", "cube", "deliver", "clear",
+)  # fmt: skip
+#: What receipts say besides: of a sighting, of what was read back, and of a person's word. `LIST` is where a frame
+#: stands that a rule leaves at the telescope.
+SIGHT, AUDIT, RELEASE, LIST = "sight", "audit", "release", "list"
+#: Steps that only say yes or no: a person's release overrules them, where any other held step is tried again.
+JUDGES = frozenset({VERIFY, VALIDATE})
 
 
 class Stage(Protocol):
@@ -52,16 +47,6 @@ class Step(Stage, Protocol[Input_contra]):
     batch (`Unreachable`, `NoSpace`): inputs without a result then share that error.
     """
 
-    @property
-    def lane(self) -> Lane:
-        """Which crew runs it."""
-        ...
-
-    @property
-    def grouping(self) -> Grouping:
-        """What one call must see together."""
-        ...
-
     def __call__(self, batch: Sequence[Input_contra]) -> Iterator[Result]:
         """Do the work on each input."""
         ...
@@ -83,11 +68,6 @@ class Work(Step[Frame], Protocol):
     input itself with more facts. A held or failed frame goes no further. Works see no ledger; receipts name the raw
     frame that a chain of works began with, so that the balance counts it once.
     """
-
-    @property
-    def judges(self) -> bool:
-        """Whether it only says yes or no, so that a person's release overrules it (validate)."""
-        ...
 
     @property
     def former(self) -> str:

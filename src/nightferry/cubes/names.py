@@ -66,12 +66,6 @@ def is_cube_name(name: str) -> bool:
     return len(name) <= LONGEST and _PATTERN.fullmatch(name) is not None
 
 
-def name_stamp(name: str) -> str:
-    """Return the start in a cube's name, ``20260223T010203``; empty where it is no such name."""
-    found = _PATTERN.fullmatch(name)
-    return f"{found['date']}T{found['time']}" if found else ""
-
-
 def _prefix(instrument: str, short: Mapping[str, str]) -> str:
     for beginning, instead in short.items():
         if instrument.startswith(beginning):

@@ -7,6 +7,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from nightferry.core.overview import Contact
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import AUDIT, DELIVER
 from nightferry.ledger.schema import contacts
 
 _NEW = insert(contacts)
@@ -23,7 +24,7 @@ _LOOKED = _NEW.on_conflict_do_update(
         "trouble": _NEW.excluded.trouble,
     },
 )
-_PROVING = frozenset({"deliver", "audit"})
+_PROVING = frozenset({DELIVER, AUDIT})
 
 
 def note_contact(connection: Connection, contact: Contact) -> None:

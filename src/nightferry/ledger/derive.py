@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 from nightferry.core.balance import Bin, Expectation, standing_of
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import PULL, RELEASE
 from nightferry.ledger.bulk import write_rows
 from nightferry.ledger.made import restate_products
 from nightferry.ledger.rows import (
@@ -59,7 +60,7 @@ _HISTORY = (
         receipts.c.target,
         receipts.c.started_us,
         receipts.c.seconds,
-        case((receipts.c.step == "release", receipts.c.proof), else_="{}"),
+        case((receipts.c.step == RELEASE, receipts.c.proof), else_="{}"),
     )
     .where(receipts.c.frame.in_(_FRAMES), receipts.c.seq <= bindparam("before"))
     .order_by(receipts.c.seq)
@@ -135,7 +136,7 @@ def _history_of(connection: Connection, frames: Sequence[str], before: int) -> d
 
 def _was_pulled(told: Iterable[Receipt]) -> bool:
     """Whether a frame's bytes have been here, which makes it one that we answer for, for ever."""
-    return any(receipt.step == "pull" and receipt.outcome is Outcome.DONE for receipt in told)
+    return any(receipt.step == PULL and receipt.outcome is Outcome.DONE for receipt in told)
 
 
 def restate_open(connection: Connection, telescope: str) -> None:

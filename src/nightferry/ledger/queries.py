@@ -25,6 +25,7 @@ from nightferry.core.ledger import Account, Known
 from nightferry.core.night import Night
 from nightferry.core.product import Product
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import DELIVER
 from nightferry.core.store import StorePath
 from nightferry.ledger.derive import pages
 from nightferry.ledger.revision import DIGEST_INDEXED
@@ -208,7 +209,7 @@ def delivered_names(connection: Connection, archive: str) -> frozenset[StorePath
     """Tell every name that anything was ever delivered under in an archive."""
     asked = select(receipts.c.stored).where(
         receipts.c.stored.is_not(None),
-        receipts.c.step == "deliver",
+        receipts.c.step == DELIVER,
         receipts.c.outcome == Outcome.DONE.value,
         receipts.c.target == archive,
     )

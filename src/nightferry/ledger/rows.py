@@ -8,6 +8,7 @@ from nightferry.core.balance import Bin, Expectation, Standing
 from nightferry.core.frame import Digest, FrameId, Role, Sighting
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import DELIVER
 from nightferry.core.store import StorePath
 from nightferry.ledger.schema import receipts, sightings, standings
 
@@ -132,7 +133,7 @@ def standing_row(seq: int, frame: str, night: Night, standing: Standing, *, last
 
 def receipt_row(seq: int, receipt: Receipt) -> dict[str, Value]:
     """Make the row of a receipt."""
-    name = receipt.proof.get("name") if receipt.step == "deliver" else None
+    name = receipt.proof.get("name") if receipt.step == DELIVER else None
     return {
         "seq": seq,
         "frame": receipt.frame,

@@ -1,20 +1,17 @@
 """Attempt: call a step on a batch and answer for every input, whatever happens."""
 
-import platform
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeVar
 
 from nightferry.core.errors import Held, Misconfigured, NightferryError, NoSpace, Stopped, Unreachable
-from nightferry.core.frame import Fact, Frame, FrameId, Sighting
-from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Stage, Step
+from nightferry.core.frame import Fact, Frame, Sighting
+from nightferry.core.receipt import Outcome, Result
+from nightferry.core.step import Step
 
 Input = TypeVar("Input", Sighting, Frame)
 
-_LONGEST_REASON = 2000
 _LONGEST_TRACE = 8000
 
 
@@ -90,29 +87,3 @@ def _answer(item: Sighting | Frame, error: Exception | None) -> Result:
         return Result(item, Outcome.FAILED, f"the operating system refused{where}: {said}; tried again later")
     proof: dict[str, Fact] = {"traceback": "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]}
     return Result(item, Outcome.BROKEN, f"a bug in nightferry: {type(error).__name__}: {error}", proof)
-
-
-def receipt_of(
-    result: Result, step: Stage, started_us: int, *, frame: FrameId | None = None, version: str = ""
-) -> Receipt:
-    """Make the receipt of one answer; ``frame`` is whom it is about where that is not the step's own input."""
-    return Receipt(
-        frame=frame or result.source.id,
-        night=result.source.night,
-        step=step.name,
-        version=version or step.version,
-        outcome=result.outcome,
-        reason=result.reason[:_LONGEST_REASON],
-        target=step.target,
-        digest=result.product.digest if result.product else None,
-        proof=result.proof,
-        started_us=started_us,
-        seconds=result.seconds,
-        host=host_name(),
-    )
-
-
-@cache
-def host_name() -> str:
-    """Name this machine in receipts."""
-    return platform.node()

@@ -13,9 +13,10 @@ from nightferry.core.errors import Gone, NightferryError, Unreachable
 from nightferry.core.frame import Digest
 from nightferry.core.ledger import Ledger, Proof, proof_of_product
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import AUDIT
 from nightferry.core.store import Entry, Store, StorePath
-from nightferry.passes.attempt import host_name
-from nightferry.passes.route import Route, now_us
+from nightferry.passes.receipts import noted
+from nightferry.passes.route import Route
 from nightferry.steps.readback import read_back
 
 _BATCH = 32
@@ -144,16 +145,13 @@ def _judge(archive: str, proof: Proof, answer: Digest | NightferryError) -> Find
 
 def _receipt(finding: Finding) -> Receipt:
     outcome = {Verdict.GOOD: Outcome.DONE, Verdict.UNREADABLE: Outcome.FAILED}.get(finding.verdict, Outcome.HELD)
-    return Receipt(
-        frame=finding.proof.frame,
-        night=finding.proof.night,
-        step="audit",
-        version="1",
-        outcome=outcome,
-        reason=finding.reason,
+    return noted(
+        finding.proof.frame,
+        finding.proof.night,
+        AUDIT,
+        outcome,
+        finding.reason,
         target=finding.archive,
         digest=finding.proof.digest if outcome is Outcome.DONE else None,
         proof={"name": finding.proof.name, "verdict": str(finding.verdict)},
-        started_us=now_us(),
-        host=host_name(),
     )

@@ -11,9 +11,10 @@ from nightferry.core.ledger import Ledger, Proof
 from nightferry.core.night import Night
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
-from nightferry.passes.attempt import host_name
+from nightferry.core.step import AUDIT
+from nightferry.passes.receipts import noted, now_us
 from nightferry.passes.restore import recipe_of
-from nightferry.passes.route import Route, now_us
+from nightferry.passes.route import Route
 from nightferry.steps.clear import Candidate, Clear, Clearance, why_kept
 
 _BATCH = 32
@@ -109,16 +110,14 @@ def _not_delivered(
 def _receipt(step: Clear, night: Night, clearance: Clearance) -> Receipt:
     """Make the receipt of a deletion, or of the doubt that prevented it."""
     doubtful = clearance.outcome is Outcome.HELD and clearance.archive
-    return Receipt(
-        frame=clearance.candidate.frame,
-        night=night,
-        step="audit" if doubtful else step.name,
+    return noted(
+        clearance.candidate.frame,
+        night,
+        AUDIT if doubtful else step.name,
+        clearance.outcome or Outcome.FAILED,
+        clearance.reason,
         version=step.version,
-        outcome=clearance.outcome or Outcome.FAILED,
-        reason=clearance.reason,
         target=clearance.archive if doubtful else "",
         proof=clearance.proof or {},
-        started_us=now_us(),
         seconds=clearance.seconds,
-        host=host_name(),
     )

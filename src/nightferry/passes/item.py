@@ -1,16 +1,18 @@
-"""Cargo: what one pass knows of a frame on its way, and how frames gather in batches."""
+"""Item: what one pass knows of a frame on its way, and how frames gather in batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from nightferry.core.balance import open_stages
 from nightferry.core.frame import Digest, Frame, FrameId, Sighting
 from nightferry.core.ledger import Account
 from nightferry.core.receipt import Receipt
-from nightferry.core.step import Work
+from nightferry.core.step import DELIVER, PULL, VERIFY, Group, Work
 from nightferry.core.version import Version
 from nightferry.passes.processing import passage_of, versions_of
-from nightferry.passes.route import Route, now_us
+from nightferry.passes.receipts import now_us
+from nightferry.passes.route import Route
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull, described_frame, pulled_digest, pulled_frame
 
@@ -19,12 +21,28 @@ from nightferry.steps.pull import Pull, described_frame, pulled_digest, pulled_f
 BATCH_FRAMES, BATCH_BYTES = 64, 32 << 20
 
 
+#: So many frames at the crew are kept in memory whole, under way or before their turn: 16 batches of frames of 2 MB. An
+#: archive with many connections keeps two batches for each of them.
+SEATS = 256
+#: Called in are so many at once.
+CALLED = 64
+
+
 @dataclass(frozen=True, slots=True)
-class Cargo:
+class MadeOf:
+    """What a frame of many is made of: its group, and by members' identities their raw frames with all receipts."""
+
+    group: Group
+    accounts: Mapping[FrameId, Account]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
     """A frame in this pass: its sighting, the archives that lack it, and the frame once it is on the shelf.
 
     ``verified`` is the digest of the bytes that passed `verify`, or that a person released. ``product`` is what the
-    route's works made of it, and ``receipts`` are those of earlier passes, where the route has works.
+    route's works made of it, and ``receipts`` are those of earlier passes, where the route has works. ``made_of`` is
+    there for a frame that we make of many; no telescope has it.
     """
 
     sighting: Sighting
@@ -34,6 +52,7 @@ class Cargo:
     tries: int = 0
     product: Frame | None = None
     receipts: tuple[Receipt, ...] = ()
+    made_of: MadeOf | None = None
 
     @property
     def load(self) -> Frame | None:
@@ -46,12 +65,18 @@ class Job:
     """A batch that a step is at, or that the crew takes through the works (no step); ``place`` names who does it."""
 
     step: Pull | Deliver | None
-    cargo: Sequence[Cargo]
+    cargo: Sequence[Item]
     started_us: int
     place: str = ""
 
 
-def cargoes(route: Route, works: Sequence[Work], accounts: Iterable[Account], *, retry: bool) -> Iterator[Cargo]:
+def works_until(route: Route, until: str) -> tuple[Work, ...]:
+    """Return the works up to the one that a pass ends with."""
+    names = [work.name for work in route.works]
+    return route.works[: names.index(until) + 1] if until in names else route.works
+
+
+def items_of(route: Route, works: Sequence[Work], accounts: Iterable[Account], *, retry: bool) -> Iterator[Item]:
     """Tell what is to be done for each frame now; ``retry`` does not wait for back-offs to end."""
     now, expected, versions = now_us(), route.expectation, versions_of(works)
     for account in accounts:
@@ -60,19 +85,19 @@ def cargoes(route: Route, works: Sequence[Work], accounts: Iterable[Account], *,
         if not due:
             continue
         frame = None
-        if due[0].step != "pull":  # None again when the shelf lost it: then it is pulled anew
+        if due[0].step != PULL:  # None again when the shelf lost it: then it is pulled anew
             frame = pulled_frame(account.sighting, account.receipts, route.shelf)
-        cargo = Cargo(account.sighting, tuple(route.deliveries), frame)
-        if due[0].step not in {"pull", "verify"}:
+        cargo = Item(account.sighting, tuple(route.deliveries), frame)
+        if due[0].step not in {PULL, VERIFY}:
             cargo = replace(cargo, verified=pulled_digest(account.receipts))
-        if due[0].step == "deliver":
+        if due[0].step == DELIVER:
             cargo = replace(cargo, archives=tuple(stage.target for stage in due))
         yield _with_memory(route, works, versions, cargo, account.receipts) if works else cargo
 
 
 def _with_memory(
-    route: Route, works: Sequence[Work], versions: Sequence[Version], cargo: Cargo, receipts: tuple[Receipt, ...]
-) -> Cargo:
+    route: Route, works: Sequence[Work], versions: Sequence[Version], cargo: Item, receipts: tuple[Receipt, ...]
+) -> Item:
     """Add what the ledger remembers of the works; a product that is on the shelf needs no raw frame beside it."""
     raw = cargo.frame or described_frame(cargo.sighting, receipts, route.shelf)
     if raw is None:
@@ -82,16 +107,16 @@ def _with_memory(
     return replace(cargo, product=product, receipts=receipts)
 
 
-def parted(cargo: Sequence[Cargo]) -> tuple[list[Cargo], dict[FrameId, Cargo]]:
+def parted(cargo: Sequence[Item]) -> tuple[list[Item], dict[FrameId, Item]]:
     """Part those whose very bytes passed `verify` before from those that it must still judge."""
     good = [item for item in cargo if item.frame and item.frame.digest == item.verified]
     known = {item.sighting.id for item in good}
     return good, {item.sighting.id: item for item in cargo if item.sighting.id not in known}
 
 
-def merged(cargo: Iterable[Cargo]) -> list[Cargo]:
-    """Make one of the cargoes of one frame: two at once would both pull it."""
-    found: dict[FrameId, Cargo] = {}
+def merged(cargo: Iterable[Item]) -> list[Item]:
+    """Make one of the items_of of one frame: two at once would both pull it."""
+    found: dict[FrameId, Item] = {}
     for item in cargo:
         other = found.get(item.sighting.id, item)
         archives = tuple(dict.fromkeys((*other.archives, *item.archives)))
@@ -101,11 +126,11 @@ def merged(cargo: Iterable[Cargo]) -> list[Cargo]:
     return list(found.values())
 
 
-def grouped(cargoes: Iterable[Cargo]) -> Iterator[list[Cargo]]:
+def grouped(items_of: Iterable[Item]) -> Iterator[list[Item]]:
     """Group frames into batches: many small ones together, big ones each on its own."""
-    batch: list[Cargo] = []
+    batch: list[Item] = []
     size = 0
-    for item in cargoes:
+    for item in items_of:
         if batch and (len(batch) >= BATCH_FRAMES or size + item.sighting.size > BATCH_BYTES):
             yield batch
             batch, size = [], 0
@@ -113,3 +138,28 @@ def grouped(cargoes: Iterable[Cargo]) -> Iterator[list[Cargo]]:
         size += item.sighting.size
     if batch:
         yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Queues of frames that wait outside, one for each place; owned by one thread.
+
+    Pulling goes on while processing or an archive lag behind, for what is on the shelf is safe and the telescope may be
+    gone tomorrow. A frame in memory takes thousands of bytes, its name a hundred; all else stands in the ledger, and is
+    read from there when the frame's turn comes. So a pass' memory does not grow with the night.
+    """
+
+    _queues: dict[str, deque[FrameId]] = field(default_factory=dict)
+
+    def places(self) -> Sequence[str]:
+        """Tell where anybody waits."""
+        return [place for place, queue in self._queues.items() if queue]
+
+    def leave(self, place: str, frames: Sequence[FrameId]) -> None:
+        """Have frames wait outside."""
+        self._queues.setdefault(place, deque()).extend(frames)
+
+    def call_in(self, place: str) -> Sequence[FrameId]:
+        """Call in those who wait longest; empty when nobody does."""
+        queue = self._queues.get(place, deque())
+        return [queue.popleft() for _ in range(min(len(queue), CALLED))]

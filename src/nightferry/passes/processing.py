@@ -14,7 +14,7 @@ from nightferry.core.balance import overruled
 from nightferry.core.errors import NightferryError, TryAgain
 from nightferry.core.frame import Digest, Frame, FrameId, fingerprint
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Grouping, Lane, Work
+from nightferry.core.step import DELIVER, JUDGES, Work
 from nightferry.core.version import Version
 from nightferry.passes.attempt import attempt
 from nightferry.steps.deliver import changed_here, taken_away
@@ -84,13 +84,13 @@ def passage_of(
         return Passage(frame.id, frame)
     released = overruled(receipts)
     latest = {receipt.step: receipt.outcome for receipt in receipts}
-    kept = "deliver" in done
+    kept = DELIVER in done
     now, at, passed, judged = frame, 0, set(released), None
     whole = True  # nothing before was missing
     for place, (work, version) in enumerate(zip(works, versions, strict=True)):
         receipt = done.get(work.name)
         good = receipt is not None and latest[work.name] is Outcome.DONE and (kept or version.counts(receipt.version))
-        if work.judges:
+        if work.name in JUDGES:
             if receipt is not None and good:
                 passed.add(work.name)
             if whole and work.name in passed:
@@ -134,7 +134,7 @@ def pass_through(works: Sequence[Work], batch: Sequence[Passage]) -> Passed:
 
 
 def _spared(work: Work, passage: Passage, frame: Frame) -> bool:
-    return work.judges and work.name in passage.passed and frame.digest == passage.judged
+    return work.name in JUDGES and work.name in passage.passed and frame.digest == passage.judged
 
 
 def _sound(first: "_Recheck", batch: Sequence[Passage], answers: list[Answer]) -> dict[FrameId, Frame]:
@@ -158,8 +158,6 @@ class _Recheck:
     name: str
     version: str
     target: str = ""
-    lane: Lane = Lane.CPU
-    grouping: Grouping = Grouping.FRAME
 
     def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
         """Tell whether each frame's bytes are still its own."""

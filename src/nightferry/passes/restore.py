@@ -5,7 +5,6 @@ ledger keeps. Whatever the way, the bytes are compared with the digest that was 
 """
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,15 @@ from nightferry.core.frame import Digest, Frame
 from nightferry.core.ledger import Account
 from nightferry.core.names import safe_component
 from nightferry.core.receipt import Outcome, Receipt
-from nightferry.core.store import Store, StorePath
+from nightferry.core.step import DELIVER
+from nightferry.core.store import BUFFER_SIZE, Store, StorePath
+from nightferry.disk.errors import translated
+from nightferry.disk.files import finish, part_beside
 from nightferry.passes.route import Route
 from nightferry.steps.fetchback import fetch_back
 from nightferry.steps.products import product_of
 from nightferry.steps.pull import described_frame
 from nightferry.steps.rebuild import digest_of, place_as, restore_raw
-from nightferry.steps.shelf import translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _copies(route: Route, account: Account, raw: Frame, product: Path | None) ->
             yield _Copy("the product on the shelf", made.file, None, StorePath(""), made.digest, recipe)
     for receipt in reversed(receipts):
         delivery, name = route.deliveries.get(receipt.target), receipt.proof.get("name")
-        if receipt.step == "deliver" and receipt.outcome is Outcome.DONE and delivery and isinstance(name, str):
+        if receipt.step == DELIVER and receipt.outcome is Outcome.DONE and delivery and isinstance(name, str):
             digest = receipt.digest or raw.digest
             label = f"{receipt.target}: {name}"
             yield _Copy(label, None, delivery.store, StorePath(name), digest, recipe_of(receipts, digest))
@@ -112,19 +113,18 @@ def _copies(route: Route, account: Account, raw: Frame, product: Path | None) ->
 def _restore_from(copy: _Copy, target: Path, raw: Frame) -> None:
     if copy.digest != raw.digest and not copy.recipe:
         raise Held("it is not the raw frame, and the ledger keeps no recipe that leads back from it")
-    with (
-        translated(target, "the restored frame"),
-        tempfile.TemporaryDirectory(dir=target.parent, prefix=".nightferry-") as scratch,
-    ):
-        source, whole = copy.file, Path(scratch) / "raw"
+    with translated(target, "the restored frame"), part_beside(target) as fetched, part_beside(target) as whole:
+        source = copy.file
         if source is None:
-            source = Path(scratch) / "fetched"
+            source = fetched
             assert copy.store is not None  # noqa: S101 - one of the two is there
             fetch_back(copy.store, copy.name, copy.digest, source)
         if copy.recipe:
-            restore_raw(source, copy.recipe, whole, digest=raw.digest)
-        else:
-            shutil.copyfile(source, whole)
-            if (found := digest_of(whole)) != raw.digest:
-                raise Held(f"it has BLAKE3 {found[:16]}, and {raw.digest[:16]} arrived")
+            restore_raw(source, copy.recipe, target, digest=raw.digest)
+            return
+        with source.open("rb") as file, whole.open("xb") as out:
+            shutil.copyfileobj(file, out, BUFFER_SIZE)
+            finish(out)
+        if (found := digest_of(whole)) != raw.digest:
+            raise Held(f"it has BLAKE3 {found[:16]}, and {raw.digest[:16]} arrived")
         place_as(whole, target)

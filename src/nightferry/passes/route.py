@@ -1,17 +1,16 @@
 """The route: one telescope's stores and steps, put together and ready to be driven."""
 
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nightferry.core.balance import Expectation, stage_name
-from nightferry.core.step import Gather, Work
+from nightferry.core.errors import Busy, Misconfigured
+from nightferry.core.step import CLEAR, DELIVER, JUDGES, PULL, VERIFY, Gather, Work
 from nightferry.core.store import Store
 from nightferry.core.telescope import Telescope
-from nightferry.passes.locking import locked
 from nightferry.passes.processing import versions_of
 from nightferry.steps.clear import Clear
 from nightferry.steps.deliver import Deliver
@@ -46,23 +45,36 @@ class Route:
     def expectation(self) -> Expectation:
         """What the route asks of each frame."""
         works = [work.name for work in self.works]
-        versions = {"pull": self.pull.version, "verify": self.verify.version}
+        versions = {PULL: self.pull.version, VERIFY: self.verify.version}
         chained = dict(zip(works, versions_of(self.works), strict=True))
         versions |= {name: version.text for name, version in chained.items()}
-        versions |= {stage_name("deliver", name): step.version for name, step in self.deliveries.items()}
+        versions |= {stage_name(DELIVER, name): step.version for name, step in self.deliveries.items()}
         former = {name: version.former for name, version in chained.items()}
-        return Expectation(("pull", "verify", *works, "deliver"), tuple(self.deliveries), versions, former)
+        return Expectation((PULL, VERIFY, *works, DELIVER), tuple(self.deliveries), versions, former)
+
+    @property
+    def group_expectation(self) -> Expectation:
+        """What the route asks of each frame that it makes of many."""
+        if self.gather is None:
+            return Expectation((), ())
+        judges = [work for work in self.works if work.name in JUDGES]
+        versions = {self.gather.name: self.gather.version} | {judge.name: judge.version for judge in judges}
+        former = {self.gather.name: self.gather.former} | {judge.name: judge.former for judge in judges}
+        versions |= {stage_name(DELIVER, name): step.version for name, step in self.deliveries.items()}
+        return Expectation(
+            (self.gather.name, *(judge.name for judge in judges)), tuple(self.deliveries), versions, former
+        )
 
     @property
     def steps(self) -> tuple[str, ...]:
         """The names of all steps, in order."""
         gather = (self.gather.name,) if self.gather else ()
-        return ("pull", "verify", *(work.name for work in self.works), *gather, "deliver", "clear")
+        return (PULL, VERIFY, *(work.name for work in self.works), *gather, DELIVER, CLEAR)
 
     def clearing(self) -> Clear:
         """Make the step that deletes at the source."""
         archives = {name: step.store for name, step in self.deliveries.items()}
-        return Clear(self.source, archives, self.shelf.root / self.telescope.name / "clear")
+        return Clear(self.source, archives, self.shelf.root / self.telescope.name / CLEAR)
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep every other nightferry away from this telescope's nights; raises `Busy` when one is at them."""
@@ -77,6 +89,26 @@ class Route:
             step.store.close()
 
 
-def now_us() -> int:
-    """Tell the time in microseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1000
+@contextmanager
+def locked(lock: Path, telescope: str, wait: float = 0.0) -> Iterator[None]:
+    """Keep every other nightferry away from a telescope's nights.
+
+    Raises `Busy` when one is at them and does not end within ``wait`` seconds, `Misconfigured` when the lock cannot be
+    made.
+    """
+    import filelock  # noqa: PLC0415 - brings asyncio, and workers, who import this package, lock nothing
+
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = filelock.FileLock(lock, timeout=wait)
+        held.acquire()
+    except filelock.Timeout as err:
+        raise Busy(
+            f"another nightferry is carrying the nights of {telescope} ({lock}); wait for it to end, then try again"
+        ) from err
+    except OSError as err:
+        raise Misconfigured(f"the lock {lock} cannot be made: {err}") from err
+    try:
+        yield
+    finally:
+        held.release()

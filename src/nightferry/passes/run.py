@@ -13,11 +13,14 @@ from nightferry.core.night import Night, Nights
 from nightferry.core.overview import Contact
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
+from nightferry.core.step import CLEAR, DELIVER, PULL
 from nightferry.core.store import Entry, StorePath
 from nightferry.passes.carry import Tally, carry
 from nightferry.passes.clear import clear
-from nightferry.passes.gather import gather
-from nightferry.passes.route import Route, now_us
+from nightferry.passes.grouping import carry_groups
+from nightferry.passes.item import items_of, works_until
+from nightferry.passes.receipts import now_us
+from nightferry.passes.route import Route
 from nightferry.passes.scan import Scan, back_receipt, gone_receipt, scan, sight_again
 from nightferry.passes.tidy import tidy
 
@@ -71,7 +74,7 @@ class Orders:
     clearing and tidying to another pass.
     """
 
-    until: str = "clear"
+    until: str = CLEAR
     patient: bool = False
     settle: bool = True
     brief: bool = False
@@ -112,8 +115,8 @@ def run_pass(
         if orders.brief:
             done = Pass(moving=tally.seconds, pulled=tally.pulled, moved=tally.bytes, trouble=trouble)
             return _report(found, done, _balances(ledger, name, chosen), started)
-        if trouble is None and not stop.is_set() and orders.until in {"deliver", "clear", _gather_name(route)}:
-            trouble = gather(route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop)
+        if trouble is None and not stop.is_set() and orders.until in {DELIVER, CLEAR, _gather_name(route)}:
+            trouble = carry_groups(route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop)
         try:
             if trouble is None and not stop.is_set():
                 cleared = _clear(route, ledger, chosen, orders, onlooker)
@@ -188,7 +191,7 @@ def _contact(telescope: str, found: Scan, trouble: NightferryError | None) -> Co
 def _never_pulled(ledger: Ledger, gone: Sequence[Receipt]) -> list[Receipt]:
     """Leave out the frames that are on our side already: those need their telescope no more."""
     found = [(receipt, ledger.account(receipt.frame)) for receipt in gone]
-    return [receipt for receipt, account in found if account is not None and account.standing.stage == "pull"]
+    return [receipt for receipt, account in found if account is not None and account.standing.stage == PULL]
 
 
 def _back_again(route: Route, ledger: Ledger, held: Sequence[FrameId]) -> list[Receipt]:
@@ -216,14 +219,16 @@ def _carry(
             route.telescope.name, chosen.evenings, now_us=now_us(), retry=turn == 0 and not orders.patient
         )
         began = time.perf_counter()
+        settled = _settled(work, route.telescope.settle, fresh)
+        retry = turn == 0 and not orders.patient
         tally = carry(
             route,
             ledger,
-            _settled(work, route.telescope.settle, fresh),
+            items_of(route, works_until(route, orders.until), settled, retry=retry),
             onlooker=onlooker,
             stop=stop,
             until=orders.until,
-            retry=turn == 0 and not orders.patient,
+            retry=retry,
             reachable=reachable,
         )
         total = Tally(
@@ -246,7 +251,7 @@ def _carry(
 def _settled(accounts: Iterable[Account], settle: float, fresh: list[Account]) -> Iterator[Account]:
     """Let through the frames that nobody writes any more; keep the others in ``fresh``."""
     for account in accounts:
-        if account.sighting.seen_us + settle * 1e6 > now_us() and account.standing.stage == "pull":
+        if account.sighting.seen_us + settle * 1e6 > now_us() and account.standing.stage == PULL:
             fresh.append(account)
         else:
             yield account
@@ -277,7 +282,7 @@ def _let_settle(
 
 def _clear(route: Route, ledger: Ledger, chosen: Nights, orders: Orders, onlooker: Onlooker) -> int:
     """Delete at the source what the configuration lets us, and tell how many frames it was."""
-    if route.telescope.clear_after is None or orders.until != "clear":
+    if route.telescope.clear_after is None or orders.until != CLEAR:
         return 0
     cleared = clear(route, ledger, chosen.evenings, onlooker=onlooker)
     return sum(clearance.outcome is Outcome.DONE for clearance in cleared)
@@ -295,7 +300,7 @@ def _balances(ledger: Ledger, telescope: str, chosen: Nights) -> Sequence[Balanc
 def _plan(route: Route, ledger: Ledger, found: Scan, chosen: Nights) -> list[Planned]:
     """Tell what a pass would do, and write nothing."""
     plan = [
-        Planned(sighting.night, sighting.path, sighting.size, "pull")
+        Planned(sighting.night, sighting.path, sighting.size, PULL)
         for sighting in found.news
         if not sighting.ignored and not sighting.refused and chosen.wants(sighting.night.date)
     ]

@@ -1,20 +1,24 @@
 """Scan: list the telescope, compare with the ledger, and sight what is new, changed or gone."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 
 from nightferry.core.balance import Bin
+from nightferry.core.errors import Held, TryAgain, Unreachable
 from nightferry.core.frame import FrameId, Role, Sighting
+from nightferry.core.instant import read_date_obs
 from nightferry.core.layout import Layout, kind_of, sidecar_owner, suffix_of
 from nightferry.core.ledger import Account, Known
 from nightferry.core.night import Night, NightRule, Nights, clock_behind, instant_at
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
-from nightferry.core.store import Entry, Oddity, StorePath
-from nightferry.passes.attempt import host_name
-from nightferry.passes.glance import start_times
-from nightferry.passes.route import Route, now_us
+from nightferry.core.step import RELEASE, SIGHT
+from nightferry.core.store import Arrival, Entry, Oddity, Store, StorePath, Want
+from nightferry.formats.cards import BLOCK, CARD, END
+from nightferry.formats.layout import pick_cards
+from nightferry.passes.receipts import noted, now_us
+from nightferry.passes.route import Route
 
 _TELL_EVERY = 5000
 _ODD = {
@@ -28,6 +32,9 @@ _ODD = {
 _OF_THE_SYSTEM = {"lost+found", "System Volume Information", "$RECYCLE.BIN", "FOUND.000", ".Trashes", ".Spotlight-V100"}
 #: What sizes and times of files are below; more is what a broken server says.
 _SIZES_END, _TIMES_END_US = 1 << 63, 253_402_300_800_000_000
+#: Headers longer than so many blocks of 2880 bytes are read no further.
+_MOST_BLOCKS = 40
+_DATE_OBS = frozenset({b"DATE-OBS= "})
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +200,38 @@ def _undated(layout: Layout, entries: Sequence[Entry]) -> list[Entry]:
     ]
 
 
+def start_times(store: Store, entries: Sequence[Entry]) -> dict[StorePath, datetime]:
+    """Read DATE-OBS of FITS files where they are; those that do not tell it are left out.
+
+    Each file costs a transfer that is given up after its header. Raises `Unreachable`.
+    """
+    wants = [Want(entry.path, entry.size, entry.mtime_us) for entry in entries if entry.size >= BLOCK]
+    return {path: start for path, start in _starts(store.fetch(wants) if wants else ()) if start is not None}
+
+
+def _starts(arrivals: Iterable[Arrival]) -> Iterator[tuple[StorePath, datetime | None]]:
+    for arrival in arrivals:
+        try:
+            yield arrival.want.path, _start(arrival)
+        except Unreachable:
+            raise
+        except (TryAgain, Held):  # whoever pulls it will hear of that, and write it down
+            continue
+
+
+def _start(arrival: Arrival) -> datetime | None:
+    header = bytearray(_MOST_BLOCKS * BLOCK)
+    filled = 0
+    while filled < len(header):
+        count = arrival.read_into(memoryview(header)[filled:])
+        if not count:
+            break
+        filled += count
+        if any(header[at : at + CARD] == END for at in range(0, filled - CARD + 1, CARD)):
+            break
+    return read_date_obs(pick_cards(bytes(header[:filled]), _DATE_OBS).get("DATE-OBS"))
+
+
 def _behind(entry: Entry, size: int, seen_us: int) -> str:
     """Say that the telescope's clock is behind ours: a file that grew since we saw it bears a time before that."""
     seen = instant_at(seen_us)
@@ -217,16 +256,7 @@ def sight_again(route: Route, changed: Sequence[tuple[Sighting, Entry]]) -> tupl
 
 def _doubt_receipt(sighting: Sighting, doubt: str) -> Receipt:
     """Make the receipt that keeps a doubt for whoever asks why; it stands in no frame's way."""
-    return Receipt(
-        frame=sighting.id,
-        night=sighting.night,
-        step="sight",
-        version="1",
-        outcome=Outcome.DONE,
-        reason=doubt,
-        started_us=now_us(),
-        host=host_name(),
-    )
+    return noted(sighting.id, sighting.night, SIGHT, Outcome.DONE, doubt)
 
 
 def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[tuple[Sighting, str]]:
@@ -259,18 +289,12 @@ def _later(one: date | None, other: date | None) -> date | None:
 
 def gone_receipt(route: Route, frame: FrameId, night: Night, path: StorePath) -> Receipt:
     """Make the receipt of a frame that vanished from the telescope before it was pulled."""
-    return Receipt(
-        frame=frame,
-        night=night,
-        step=route.pull.name,
-        version=route.pull.version,
-        outcome=Outcome.HELD,
-        reason=f"{path} is no longer at the telescope and was never pulled; if it is not wanted, drop it with: "
-        "nightferry release FRAME --drop --why TEXT",
-        proof={"gone": True},
-        started_us=now_us(),
-        host=host_name(),
+    reason = (
+        f"{path} is no longer at the telescope and was never pulled; if it is not wanted, drop it with: "
+        "nightferry release FRAME --drop --why TEXT"
     )
+    step = route.pull
+    return noted(frame, night, step.name, Outcome.HELD, reason, version=step.version, proof={"gone": True})
 
 
 def back_receipt(route: Route, account: Account) -> Receipt | None:
@@ -278,13 +302,5 @@ def back_receipt(route: Route, account: Account) -> Receipt | None:
     last = account.receipts[-1] if account.receipts else None
     if last is None or last.step != route.pull.name or not last.proof.get("gone"):
         return None
-    return Receipt(
-        frame=account.sighting.id,
-        night=account.sighting.night,
-        step="release",
-        version="1",
-        outcome=Outcome.DONE,
-        reason="the telescope shows it again",
-        started_us=now_us(),
-        host=host_name(),
-    )
+    sighting = account.sighting
+    return noted(sighting.id, sighting.night, RELEASE, Outcome.DONE, "the telescope shows it again")

@@ -9,9 +9,11 @@ from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.receipt import Outcome
+from nightferry.core.step import PULL, RELEASE
+from nightferry.disk.errors import translated
+from nightferry.disk.parts import sweep_folder
 from nightferry.passes.route import Route
 from nightferry.steps.products import NAMES, PRODUCTS, raw_of
-from nightferry.steps.shelf import translated
 
 
 def tidy(route: Route, ledger: Ledger) -> int:
@@ -27,7 +29,7 @@ def tidy(route: Route, ledger: Ledger) -> int:
         if account is None:
             needed = path.suffix != ".part"  # whole frames that no ledger knows are not ours to judge
         elif path.suffix == ".part":
-            needed = account.standing.stage == "pull"
+            needed = account.standing.stage == PULL
         else:
             needed = not _is_done_with(account)
         if not needed:
@@ -43,7 +45,7 @@ def _is_done_with(account: Account) -> bool:
     One that a rule ignores by now may have nobody else who has it: the telescope is not asked here.
     """
     standing = account.standing
-    return standing.bin is Bin.DELIVERED or (standing.bin is Bin.IGNORED and standing.stage == "release")
+    return standing.bin is Bin.DELIVERED or (standing.bin is Bin.IGNORED and standing.stage == RELEASE)
 
 
 def _tidy_products(route: Route, ledger: Ledger) -> int:
@@ -53,6 +55,8 @@ def _tidy_products(route: Route, ledger: Ledger) -> int:
         for night in _inside(route.shelf.root / route.telescope.name):
             if not night.is_dir(follow_symlinks=False):
                 continue
+            for folder in (PRODUCTS, NAMES):
+                sweep_folder(Path(night.path) / folder)
             for entry in _inside(Path(night.path) / PRODUCTS):
                 account = ledger.account(raw_of(Path(entry.path)))
                 if account is not None and not _is_needed(route, account, entry):

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from nightferry.core.errors import Held, Misconfigured, TryAgain
+from nightferry.core.store import BUFFER_SIZE
+from nightferry.disk.files import finish, name_anew, part_beside
 from nightferry.formats.cards import close_header, format_card
 from nightferry.formats.layout import whole_blocks
 from nightferry.solving.arrays import Floats
@@ -126,9 +128,11 @@ def _run(program: str, stars: Path, made: Path, low: float, number: int) -> None
 
 def _landed(made: Path, final: Path) -> Index:
     """Give a finished file its name, and read it back."""
-    part = final.with_name(f"{final.name}.part")
-    shutil.copyfile(made, part)
-    part.replace(final)
+    with part_beside(final) as part:
+        with made.open("rb") as file, part.open("xb") as out:
+            shutil.copyfileobj(file, out, BUFFER_SIZE)
+            finish(out)
+        name_anew(part, final)
     index = read_index(final)
     if index is None:
         raise Held(f"{final}: what build-astrometry-index made is no index file")

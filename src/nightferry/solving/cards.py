@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from nightferry.core.errors import Held, Occupied
 from nightferry.core.store import BUFFER_SIZE
+from nightferry.disk.files import finish, name_anew, name_new, part_beside
 from nightferry.formats.cards import CARD, Card, close_header, format_card
 from nightferry.formats.rewrite import SUMS, Unit, read_unit, sealed
 from nightferry.headers.profiles.make import celestial_cards
@@ -65,25 +66,38 @@ def _told_sum(cards: Sequence[Card]) -> int | None:
 
 
 def write_solution(path: Path, solution: Solution, number: int = 0, target: Path | None = None) -> bool:
-    """Write a solution into the header of HDU ``number``; True when the file was changed where it is.
+    """Write a solution into the header of HDU ``number``; True when the file has its old size and its old name.
 
-    A header that has room is overwritten in place; otherwise, and with a ``target``, a whole new file is written
-    beside its final name and renamed. Raises `Held` for files whose header cannot be written, `Occupied` when the
-    target exists.
+    A whole new file is written beside its final name and renamed, so that a kill tears nothing, and another name of
+    the old file (a linked copy in an archive) keeps its bytes. Raises `Held` for files whose header cannot be written,
+    `Occupied` when the target exists.
     """
-    with path.open("rb") as file:
-        if file.read(2) == b"\x1f\x8b":
-            raise Held(f"{path.name} is compressed: unpack it before its header is written (gunzip)")
-        file.seek(0)
-        unit, start = _find(file, number, path)
-        if unit.layout.card("ZIMAGE") is True:
-            raise Held(f"{path.name} is compressed: unpack it before its header is written (funpack)")
-        header = solved_header(unit, solution)
-        if target is None and len(header) <= len(unit.raw):
-            _overwrite(path, start, header)
-            return True
-        _copy(file, (start, len(unit.raw)), header, path, target)
+    final = Path(os.path.realpath(path)) if target is None else target
+    with part_beside(final) as part:
+        with path.open("rb") as file:
+            unit, start = _unit_of(file, number, path)
+            header = solved_header(unit, solution)
+            _copy(file, (start, len(unit.raw)), header, part)
+        shutil.copymode(path, part)
+        if target is None:  # by now the old file is closed: Windows replaces no open one
+            name_anew(part, final)
+            return len(header) <= len(unit.raw)
+        try:
+            name_new(part, final)
+        except FileExistsError as err:
+            raise Occupied(f"{final} exists; nothing was overwritten") from err
     return False
+
+
+def _unit_of(file: BinaryIO, number: int, path: Path) -> tuple[Unit, int]:
+    """Return the HDU whose header is to be written, and where it starts; raise `Held` where it cannot be written."""
+    if file.read(2) == b"\x1f\x8b":
+        raise Held(f"{path.name} is compressed: unpack it before its header is written (gunzip)")
+    file.seek(0)
+    unit, start = _find(file, number, path)
+    if unit.layout.card("ZIMAGE") is True:
+        raise Held(f"{path.name} is compressed: unpack it before its header is written (funpack)")
+    return unit, start
 
 
 def _find(file: BinaryIO, number: int, path: Path) -> tuple[Unit, int]:
@@ -98,43 +112,12 @@ def _find(file: BinaryIO, number: int, path: Path) -> tuple[Unit, int]:
     raise Held(f"{path.name} has no HDU {number}")
 
 
-def _overwrite(path: Path, start: int, header: bytes) -> None:
-    with path.open("r+b", buffering=0) as file:
-        file.seek(start)
-        file.write(header)
-        os.fsync(file.fileno())
-
-
-def _copy(source: BinaryIO, old: tuple[int, int], header: bytes, path: Path, target: Path | None) -> None:
-    """Write the whole file anew, durable before its name; ``old`` is where the header starts, and its length."""
-    final = path if target is None else target
-    part = final.with_name(f"{final.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as out:
-            source.seek(0)
-            out.write(source.read(old[0]))
-            out.write(header)
-            source.seek(sum(old))
-            shutil.copyfileobj(source, out, BUFFER_SIZE)
-            out.flush()
-            os.fsync(out.fileno())
-        shutil.copymode(path, part)
-        if target is None:
-            part.replace(final)
-        elif not _named(part, final):
-            raise Occupied(f"{final} exists; nothing was overwritten")
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _named(part: Path, target: Path) -> bool:
-    """Give a file its final name without replacing another; False when the name is taken."""
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links
-        if target.exists():
-            return False
-        part.replace(target)
-    return True
+def _copy(source: BinaryIO, old: tuple[int, int], header: bytes, part: Path) -> None:
+    """Write the whole file anew, and durable; ``old`` is where the header starts, and its length."""
+    with part.open("xb") as out:
+        source.seek(0)
+        out.write(source.read(old[0]))
+        out.write(header)
+        source.seek(sum(old))
+        shutil.copyfileobj(source, out, BUFFER_SIZE)
+        finish(out)

@@ -17,7 +17,6 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -25,6 +24,8 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from nightferry.core.errors import Busy, Changed, Held, Misconfigured, NoSpace, TryAgain, Unreachable
+from nightferry.disk.errors import FULL
+from nightferry.disk.files import finish, make_folders, name_anew
 from nightferry.solving.indexes import read_index
 from nightferry.solving.series import Wish
 
@@ -85,7 +86,7 @@ def fetch(
     """
     need = sum(offer.left for offer in offers)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
         free = shutil.disk_usage(folder).free
     except OSError as err:
         raise Misconfigured(f"{folder} cannot be used: {err.strerror or err}; choose another with --into") from err
@@ -179,10 +180,9 @@ def _fetched(offer: Offer, folder: Path, told: Callable[[str, int], object]) -> 
     try:
         _fill(offer, part, told)
         _check(offer, part)
-        part.replace(folder / wish.name)
-        _sync(folder)
+        name_anew(part, folder / wish.name)
     except OSError as err:
-        if err.errno in {ENOSPC, EDQUOT}:
+        if err.errno in FULL:
             raise NoSpace(f"{folder}: the disk is full: make room, and fetch again: what came is kept") from err
         raise TryAgain(f"{part} cannot be written: {err.strerror or err}") from err
     return folder / wish.name
@@ -223,8 +223,11 @@ def _fill(offer: Offer, part: Path, told: Callable[[str, int], object]) -> None:
             file.seek(0, os.SEEK_END)
             if whole:
                 break
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            finish(file)
+        except OSError:  # the bytes may be lost, and a second sync would not say so
+            file.truncate(0)
+            raise
 
 
 def _piece(
@@ -295,13 +298,3 @@ def _is_whole(path: Path, wish: Wish) -> bool:
     return index is not None and all(
         abs(found / expected - 1) < _ROUNDING for found, expected in ((index.low, wish.low), (index.high, wish.high))
     )
-
-
-def _sync(folder: Path) -> None:
-    """Make a new name last, where folders can be synchronised."""
-    if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

@@ -4,11 +4,11 @@ A product leaves the shelf when it is delivered; its name stays taken, so that a
 given the next one, in this pass or a later one, in this process or another.
 """
 
-import os
 from pathlib import Path
 
 from nightferry.core.frame import FrameId
-from nightferry.steps.shelf import translated
+from nightferry.disk.errors import translated
+from nightferry.disk.files import make_folders, write_new
 
 
 def claim(folder: Path, name: str, frame: FrameId) -> bool:
@@ -17,15 +17,11 @@ def claim(folder: Path, name: str, frame: FrameId) -> bool:
     with translated(place, "the shelf"):
         if (owner := _owner(place)) is not None:
             return owner == frame
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f"{frame}.part"  # whole before it has its name: a claim without an owner would be nobody's
-        draft.write_text(frame, encoding="ascii")
+        make_folders(folder)
         try:
-            _name(draft, place)
+            write_new(place, frame.encode("ascii"))  # whole before it has its name: a claim without owner is nobody's
         except FileExistsError:
             return _owner(place) == frame
-        finally:
-            draft.unlink(missing_ok=True)
     return True
 
 
@@ -34,14 +30,3 @@ def _owner(place: Path) -> str | None:
         return place.read_text(encoding="ascii")
     except FileNotFoundError:
         return None
-
-
-def _name(draft: Path, place: Path) -> None:
-    """Give a file its name without replacing another; raise `FileExistsError` when it is taken."""
-    try:
-        os.link(draft, place)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        with place.open("x", encoding="ascii") as file:
-            file.write(draft.read_text(encoding="ascii"))

@@ -15,11 +15,12 @@ from nightferry.core.errors import Gone, Held, NightferryError, TryAgain, Unreac
 from nightferry.core.frame import Digest, Fact, FrameId
 from nightferry.core.ledger import Proof
 from nightferry.core.receipt import Outcome
+from nightferry.core.step import CLEAR
 from nightferry.core.store import Entry, Store, StorePath
+from nightferry.disk.errors import translated
 from nightferry.steps.fetchback import fetch_back
 from nightferry.steps.readback import read_back
 from nightferry.steps.rebuild import restore_raw
-from nightferry.steps.shelf import part_of, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Clear:
     source: Store
     archives: Mapping[str, Store]
     scratch: Path | None = None
-    name: str = "clear"
+    name: str = CLEAR
     version: str = "1"
 
     def __call__(self, batch: Sequence[Candidate], *, dry_run: bool = False) -> Iterator[Clearance]:
@@ -129,7 +130,7 @@ class Clear:
             return "the ledger keeps no recipe that leads back to the raw file, so it stays"
         product, raw = self.scratch / "product", self.scratch / "raw"
         with translated(self.scratch, "the shelf"):
-            for left in (product, raw, Path(part_of(raw))):  # by a kill
+            for left in (product, raw):  # by a kill
                 left.unlink(missing_ok=True)
             try:
                 fetch_back(store, StorePath(proof.name), proof.digest, product)

@@ -4,7 +4,6 @@ A cube is written beside its final name, read by nobody until it is whole, made 
 replacing anything. The same frames make no second cube; other frames of the same group make its next version.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,15 +22,16 @@ from nightferry.cubes.names import cube_name, is_cube_name
 from nightferry.cubes.source import opened
 from nightferry.cubes.split import Piece
 from nightferry.cubes.write import Damaged
+from nightferry.disk.errors import translated
+from nightferry.disk.files import WholeFile, finish, name_new, part_beside
+from nightferry.disk.parts import sweep_folder
+from nightferry.disk.sync import sync_folder
 from nightferry.formats.datasum import Datasum
 from nightferry.formats.rewrite import read_unit, sealed
 from nightferry.headers.canonical import Finding, ImageType
 from nightferry.headers.dialects import load_dialect
 from nightferry.headers.dialects.header import Header
 from nightferry.headers.profiles import Profile, load_profile
-from nightferry.steps.parts import clear_parts, part_beside
-from nightferry.steps.rebuild import named_as
-from nightferry.steps.shelf import sync_folder, translated
 
 Moved = Callable[[int], object]
 
@@ -112,7 +112,7 @@ def plan_cubes(inputs: Sequence[Input], settings: CubeSettings) -> Plan:
 def make_cubes(made: Plan, folder: Path, settings: CubeSettings, moved: Moved = _nobody) -> Iterator[Cubed]:
     """Make all cubes of a plan in a folder, one after the other; one that cannot be made costs no other."""
     with translated(folder, "the folder for cubes"):
-        clear_parts(folder)
+        sweep_folder(folder)
         shelf = _Library.of(folder)
     for group in made.groups:
         try:
@@ -209,19 +209,14 @@ def _sum_of(source: Source) -> int:
 
 def _write(group: Group, target: Path, head: Head, moved: Moved, *, durable: bool) -> Cubed:
     """Write a cube and give it its name; nothing stands under it before, and nothing is left behind on failure."""
-    part = part_beside(target)
-    with translated(target, "the cube"):
+    with translated(target, "the cube"), part_beside(target) as part:
+        with WholeFile(part, "x") as out:
+            done = write_cube(out, group.sources, head, moved)
+            finish(out, durable=durable)
         try:
-            with part.open("wb", buffering=0) as out:
-                done = write_cube(out, group.sources, head, moved)
-                if durable:
-                    os.fsync(out.fileno())
-            if not named_as(part, target):
-                raise Occupied(f"{target}: another file stands under this name; nothing was overwritten")
-        finally:
-            part.unlink(missing_ok=True)
-        if durable:
-            sync_folder(target.parent)
+            name_new(part, target, durable=durable)
+        except FileExistsError as err:
+            raise Occupied(f"{target}: another file stands under this name; nothing was overwritten") from err
     return Cubed(group, target, 1, done.size, done.datasums, done.planes, head.findings)
 
 
@@ -248,7 +243,7 @@ def split_file(cube: Path, folder: Path, *, durable: bool = True, dry_run: bool 
         buffer = memoryview(bytearray(BUFFER_SIZE))
         if not dry_run:
             with translated(folder, "the folder"):
-                clear_parts(folder)
+                sweep_folder(folder)
         for row, piece in enumerate(pieces, 1):
             if dry_run:
                 yield SplitFrame(folder / piece.name, 0, piece.datasum or 0, piece.lost, (folder / piece.name).exists())
@@ -263,11 +258,11 @@ def split_file(cube: Path, folder: Path, *, durable: bool = True, dry_run: bool 
 def _write_frame(
     cube: FileIO, piece: Piece, target: Path, row: int, buffer: memoryview, *, durable: bool
 ) -> SplitFrame:
-    part = part_beside(target)
     start = len(sealed(piece.cards, 0))
     summed, left = Datasum(), piece.length
-    try:
-        with part.open("wb") as out:
+    was_there = False
+    with part_beside(target) as part:
+        with part.open("xb") as out:
             cube.seek(piece.at)
             out.seek(start)
             while left and (count := cube.readinto(buffer[: min(len(buffer), left)])):
@@ -282,12 +277,11 @@ def _write_frame(
             size = out.tell()
             out.seek(0)
             out.write(sealed(piece.cards, summed.value))
-            out.flush()
-            if durable:
-                os.fsync(out.fileno())
-        was_there = not named_as(part, target)
-        if was_there and part.read_bytes() != target.read_bytes():
-            raise Occupied(f"{target}: another file stands under this name; nothing was overwritten")
-    finally:
-        part.unlink(missing_ok=True)
+            finish(out, durable=durable)
+        try:
+            name_new(part, target, durable=False)  # the names are synced all together
+        except FileExistsError as err:
+            was_there = True
+            if part.read_bytes() != target.read_bytes():
+                raise Occupied(f"{target}: another file stands under this name; nothing was overwritten") from err
     return SplitFrame(target, size, summed.value, piece.lost, was_there)

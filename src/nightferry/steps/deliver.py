@@ -11,11 +11,11 @@ from blake3 import blake3
 from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, NoSpace, Occupied, Unreachable
 from nightferry.core.frame import Digest, Fact, Frame
 from nightferry.core.receipt import Outcome, Result
-from nightferry.core.step import Grouping, Lane
+from nightferry.core.step import DELIVER
 from nightferry.core.store import BUFFER_SIZE, Attested, Linked, Load, PutAnswer, Store, StorePath
+from nightferry.disk.errors import translated
 from nightferry.steps.pull import SHELVED
 from nightferry.steps.readback import read_back
-from nightferry.steps.shelf import translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,8 @@ class Deliver:
     target: str
     naming: Callable[[Frame], StorePath]
     verify: Literal["reread", "server"] = "reread"
-    name: str = "deliver"
+    name: str = DELIVER
     version: str = "1"
-    lane: Lane = Lane.IO
-    grouping: Grouping = Grouping.FRAME
 
     def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
         """Store each frame and prove it.

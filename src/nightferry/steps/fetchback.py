@@ -1,6 +1,5 @@
 """Fetching back: a file of an archive, whole and proven, onto our own disk."""
 
-import os
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +8,8 @@ from blake3 import blake3
 from nightferry.core.errors import Gone, Held, TryAgain
 from nightferry.core.frame import Digest
 from nightferry.core.store import BUFFER_SIZE, Store, StorePath, Want
-from nightferry.steps.shelf import part_of, translated
+from nightferry.disk.errors import translated
+from nightferry.disk.files import WholeFile, finish, make_folders, name_anew, part_beside
 
 
 def fetch_back(store: Store, name: StorePath, digest: Digest, target: Path) -> None:
@@ -21,13 +21,12 @@ def fetch_back(store: Store, name: StorePath, digest: Digest, target: Path) -> N
     entry = next(iter(store.stat([name])))
     if entry is None:
         raise Gone(f"{store.traits.label} no longer has {name}")
-    part = Path(part_of(target))
     buffer, hasher = memoryview(bytearray(BUFFER_SIZE)), blake3()
     with translated(target, "the shelf"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        make_folders(target.parent)
+        with part_beside(target) as part:
             with (
-                part.open("wb", buffering=0) as file,
+                WholeFile(part, "x") as file,
                 closing(store.fetch([Want(entry.path, entry.size, entry.mtime_us)])) as arrivals,  # type: ignore[type-var] # generators have close
             ):
                 arrival = next(arrivals)
@@ -36,11 +35,9 @@ def fetch_back(store: Store, name: StorePath, digest: Digest, target: Path) -> N
                     file.write(buffer[:count])
                 arrival.finish()
                 received = file.tell()
-                os.fsync(file.fileno())
+                finish(file)
             if received != entry.size:
                 raise TryAgain(f"{store.traits.label}: {name} ended after {received:,} of {entry.size:,} bytes")
             if (found := hasher.hexdigest()) != digest:
                 raise Held(f"{store.traits.label}: {name} has BLAKE3 {found[:16]} instead of {digest[:16]}")
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+            name_anew(part, target)

@@ -5,7 +5,6 @@ the shelf. A cube lies under its identity; its name in archives is claimed for i
 once is made alike again, with the same DATE and name, when the shelf lost it.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,13 +15,15 @@ from nightferry.core.errors import Changed, Held
 from nightferry.core.frame import Fact, Frame, FrameId, Role
 from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Group
+from nightferry.core.step import CUBE, Group
 from nightferry.core.version import Settings, version_of
 from nightferry.cubes import Group as Planes
 from nightferry.cubes import Source, Traits, Wishes, read_source, sort_out, traits_from, write_cube
 from nightferry.cubes.head import Head, former_identity_of, identity_of, make_head
 from nightferry.cubes.names import MOST_DIGITS, cube_name
 from nightferry.cubes.write import Damaged, Written
+from nightferry.disk.errors import translated
+from nightferry.disk.files import WholeFile, finish, make_folders, name_anew, part_beside
 from nightferry.headers.canonical import ImageType, Severity
 from nightferry.headers.profiles import Profile, profile_settings
 from nightferry.headers.profiles.former import context_text, former_version, profile_text, text_of
@@ -30,7 +31,7 @@ from nightferry.steps.claims import claim
 from nightferry.steps.cube import CubeSettings
 from nightferry.steps.products import NAMES, TRAITS, named_beside
 from nightferry.steps.rebuild import digest_of
-from nightferry.steps.shelf import Shelf, sync_folder, translated
+from nightferry.steps.shelf import Shelf
 
 #: The folder of a night on the shelf where its cubes are.
 CUBES = "cubes"
@@ -42,7 +43,7 @@ class Cube:
 
     shelf: Shelf
     settings: CubeSettings
-    name: str = "cube"
+    name: str = CUBE
     target: str = ""
     form: str = field(default="1", repr=False)
 
@@ -175,22 +176,19 @@ class Cube:
 
 def _written(place: Path, sources: Sequence[Source], head: Head) -> Written:
     """Write a cube under its identity, whole and durable or not at all; what a kill left of others is taken away."""
-    part = place.with_name(f"{place.name}.part")
     with translated(place, "the shelf"):
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(place.parent)
         for left in place.parent.glob("*.part"):  # one route makes one cube at a time, under its lock
             left.unlink(missing_ok=True)
-        try:
-            with part.open("wb", buffering=0) as out:
-                done = write_cube(out, sources, head)
-                os.fsync(out.fileno())
-            part.replace(place)
-        except Damaged as err:
-            err.source.file.unlink(missing_ok=True)
-            raise Changed(f"{err.source.archive_name}: {err.reason}; it is fetched anew") from err
-        finally:
-            part.unlink(missing_ok=True)
-        sync_folder(place.parent)
+        with part_beside(place) as part:
+            try:
+                with WholeFile(part, "x") as out:
+                    done = write_cube(out, sources, head)
+                    finish(out)
+            except Damaged as err:
+                err.source.file.unlink(missing_ok=True)
+                raise Changed(f"{err.source.archive_name}: {err.reason}; it is fetched anew") from err
+            name_anew(part, place)
     return done
 
 

@@ -21,11 +21,13 @@ from nightferry.core.errors import Changed, Held, NightferryError, NoSpace, Stop
 from nightferry.core.frame import Digest, Fact, Frame, Sighting
 from nightferry.core.progress import Nobody, Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Grouping, Lane
+from nightferry.core.step import PULL
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Store, Want
+from nightferry.disk.errors import own_error, translated
+from nightferry.disk.files import WholeFile, land, make_folders, part_of
 from nightferry.formats.findings import Findings, Inspector
 from nightferry.formats.inspect import inspector_for
-from nightferry.steps.shelf import Shelf, WholeFile, disk_trouble, land, part_of, translated
+from nightferry.steps.shelf import Shelf
 
 #: Below this, starting over costs less than finding out whether what is here still fits.
 RESUME_FROM = 1 << 20
@@ -88,11 +90,9 @@ class Pull:
     shelf: Shelf
     onlooker: Onlooker = field(default_factory=Nobody)
     stop: threading.Event = field(default_factory=threading.Event)
-    name: str = "pull"
+    name: str = PULL
     version: str = "1"
     target: str = ""
-    lane: Lane = Lane.IO
-    grouping: Grouping = Grouping.FRAME
 
     def __call__(self, batch: Sequence[Sighting]) -> Iterator[Result]:
         """Fetch the frames over one connection and land them together.
@@ -133,7 +133,8 @@ class Pull:
                 self._receive_all(copies, landed, failures)
             except NightferryError as err:
                 trouble = err
-            self._land([one.copy for one in landed])
+            landed, unlanded = self._land(landed, failures)
+            trouble = trouble or unlanded
         yield from map(_done, landed)
         yield from failures
         if trouble is not None:
@@ -160,7 +161,7 @@ class Pull:
     def _open_all(self, sightings: Sequence[Sighting], files: ExitStack) -> list[_Copy]:
         with translated(self.shelf.root, "the shelf"):
             for night in {sighting.night for sighting in sightings}:
-                self.shelf.folder(night).mkdir(parents=True, exist_ok=True)
+                make_folders(self.shelf.folder(night))
             resumes = self.store.traits.resumes
             return [self._open(sighting, files, resumes=resumes) for sighting in sightings]
 
@@ -193,7 +194,7 @@ class Pull:
                 try:
                     copy.take(chunk)
                 except OSError as err:
-                    raise disk_trouble(err, self.shelf.root, "the shelf") from err
+                    raise own_error(err, self.shelf.root, "the shelf") from err
                 self.onlooker.moved(sighting.path, len(chunk))
             entry = arrival.finish()
             if copy.received != sighting.size:
@@ -208,9 +209,25 @@ class Pull:
             raise
         return entry
 
-    def _land(self, copies: Sequence[_Copy]) -> None:
+    def _land(
+        self, received: Sequence[_Landed], failures: list[Result]
+    ) -> tuple[list[_Landed], NightferryError | None]:
+        """Give frames their names on the shelf; one that cannot have its own costs no other.
+
+        Returns those that landed, and the trouble that concerns the shelf as a whole.
+        """
+        landed: list[_Landed] = []
+        trouble: NightferryError | None = None
         with translated(self.shelf.root, "the shelf"):
-            land([(copy.file, copy.place) for copy in copies])
+            answers = land([(one.copy.file, one.copy.place) for one in received])
+        for one, err in zip(received, answers, strict=True):
+            if err is None:
+                landed.append(one)
+            elif isinstance(err, (TryAgain, Held)) and not isinstance(err, (Unreachable, NoSpace)):
+                failures.append(_failure(one.copy, err, one.copy.seconds))
+            else:
+                trouble = err
+        return landed, trouble
 
 
 def _done(landed: _Landed) -> Result:
@@ -267,7 +284,7 @@ def frame_of(sighting: Sighting, path: Path, digest: Digest, facts: Mapping[str,
 
 def pulled_digest(receipts: Sequence[Receipt]) -> Digest | None:
     """Tell the digest of what the last pull landed."""
-    done = [receipt for receipt in receipts if receipt.step == "pull" and receipt.outcome is Outcome.DONE]
+    done = [receipt for receipt in receipts if receipt.step == PULL and receipt.outcome is Outcome.DONE]
     return done[-1].digest if done else None
 
 
@@ -279,7 +296,7 @@ def pulled_frame(sighting: Sighting, receipts: Sequence[Receipt], shelf: Shelf) 
 
 def described_frame(sighting: Sighting, receipts: Sequence[Receipt], shelf: Shelf) -> Frame | None:
     """Tell the frame that an earlier pull landed, whether it is on the shelf still or not; None when none did."""
-    done = [receipt for receipt in receipts if receipt.step == "pull" and receipt.outcome is Outcome.DONE]
+    done = [receipt for receipt in receipts if receipt.step == PULL and receipt.outcome is Outcome.DONE]
     if not done or done[-1].digest is None:
         return None
     return frame_of(sighting, shelf.file(sighting), done[-1].digest, {**done[-1].proof, SHELVED: True})

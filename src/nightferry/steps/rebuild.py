@@ -1,6 +1,5 @@
 """Rebuilding raw files of products, whole and under a name that was free."""
 
-import os
 from pathlib import Path
 
 from blake3 import blake3
@@ -8,7 +7,8 @@ from blake3 import blake3
 from nightferry.core.errors import Held, Occupied
 from nightferry.core.frame import Digest
 from nightferry.core.store import BUFFER_SIZE
-from nightferry.steps.shelf import part_of, sync_folder, translated
+from nightferry.disk.errors import translated
+from nightferry.disk.files import finish, name_new, part_beside
 
 
 def restore_raw(product: Path, recipe: str, target: Path, *, digest: str = "") -> int:
@@ -18,41 +18,22 @@ def restore_raw(product: Path, recipe: str, target: Path, *, digest: str = "") -
     """
     from nightferry.formats.rewrite import restore  # noqa: PLC0415 - few passes rebuild anything
 
-    part = Path(part_of(target))
-    with translated(target, "the restored frame"):
-        try:
-            with product.open("rb", buffering=0) as file, part.open("xb") as out:
-                size = restore(file, out, recipe)
-                out.flush()
-                os.fsync(out.fileno())
-            if digest and (found := digest_of(part)) != digest:
-                raise Held(f"{product.name}: what was rebuilt is not the raw frame: digest {found}, expected {digest}")
-            place_as(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+    with translated(target, "the restored frame"), part_beside(target) as part:
+        with product.open("rb", buffering=0) as file, part.open("xb") as out:
+            size = restore(file, out, recipe)
+            finish(out)
+        if digest and (found := digest_of(part)) != digest:
+            raise Held(f"{product.name}: what was rebuilt is not the raw frame: digest {found}, expected {digest}")
+        place_as(part, target)
     return size
 
 
 def place_as(file: Path, target: Path) -> None:
-    """Give a whole file its name on the same disk; raise `Occupied` where another has that."""
-    if not named_as(file, target):
-        raise Occupied(f"{target} exists; nothing was overwritten")
-    sync_folder(target.parent)
-
-
-def named_as(file: Path, target: Path) -> bool:
-    """Give a file its final name without replacing another; False when the name is taken."""
+    """Give a whole file on the same disk its name; raise `Occupied` where another has that."""
     try:
-        os.link(file, target)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links: an empty file claims the name first
-        try:
-            target.open("xb").close()
-        except FileExistsError:
-            return False
-        file.replace(target)
-    return True
+        name_new(file, target)
+    except FileExistsError as err:
+        raise Occupied(f"{target} exists; nothing was overwritten") from err
 
 
 def digest_of(path: Path) -> Digest:

@@ -1,25 +1,15 @@
 """The shelf: working files on one disk, kept until delivered and proven."""
 
-import ctypes
-import errno
 import os
 import shutil
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from io import FileIO
 from pathlib import Path
 
-from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, TryAgain
+from nightferry.core.errors import Misconfigured, NoSpace
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.night import Night
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if hasattr(errno, "EDQUOT") else {errno.ENOSPC, errno.EFBIG}
-#: From so many files on, one sync of the file system is cheaper than one of each file (measured: 64 KiB files,
-#: 312 a second with a sync each, 6,400 with one for all).
-_SYNC_TOGETHER = 4
+from nightferry.disk.errors import translated
+from nightferry.disk.files import part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,89 +64,3 @@ class Shelf:
         """Take a working file away; gone already is as good."""
         with translated(self.root, "the shelf"):
             (self.folder(night) / frame).unlink(missing_ok=True)
-
-
-@contextmanager
-def translated(place: Path, what: str) -> Iterator[None]:
-    """Turn the errors of our own disk into ours, saying where and what to do."""
-    try:
-        yield
-    except NightferryError:
-        raise
-    except OSError as err:
-        raise disk_trouble(err, place, what) from err
-
-
-def disk_trouble(err: OSError, place: Path, what: str) -> NightferryError:
-    """Make of an error of our own disk one that says where it was and what to do."""
-    if err.errno in _FULL:
-        return NoSpace(f"{what} {place}: the disk is full; free some space")
-    if err.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return Misconfigured(f"{what} {place} cannot be written: {err.strerror}; check its permissions")
-    if err.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
-        return Misconfigured(f"{what} {place}: a file stands in a folder's place, or a folder in a file's")
-    return TryAgain(f"{what} {place}: {err}")
-
-
-class WholeFile(FileIO):
-    """A file that takes all of what is written to it, or raises; a disk that is nearly full may take a part."""
-
-    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override] # never anything but bytes here
-        """Write all of the bytes and tell how many they are."""
-        taken = super().write(data)
-        while taken < len(data):
-            taken += super().write(memoryview(data)[taken:])
-        return taken
-
-
-def part_of(place: Path) -> str:
-    """Tell where a frame stands while it arrives, from where it will stand."""
-    return f"{place}.part"
-
-
-def land(pairs: Sequence[tuple[FileIO, Path]]) -> None:
-    """Make finished files durable and give them their final names, all together.
-
-    Each pair is a file that is open as `part_of` its final name, and that name. When this returns the files
-    survive a power cut; before it, none of them has its final name.
-    """
-    if not pairs:
-        return
-    if len(pairs) < _SYNC_TOGETHER or not _sync_file_system(pairs[0][0].fileno()):
-        for file, _ in pairs:
-            os.fsync(file.fileno())
-    for file, final in pairs:
-        file.close()  # Windows renames no open file
-        os.replace(part_of(final), final)  # noqa: PTH105 - as cheap as it gets, once a frame
-    for folder in {final.parent for _, final in pairs}:
-        sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's names durable, where the system can open folders."""
-    if os.name != "posix":  # Windows journals names itself and opens no folders
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_file_system(descriptor: int) -> bool:
-    """Sync the whole file system of an open file; False where there is no such call (it exists on Linux)."""
-    library = _libc()
-    if library is None:
-        return False
-    if library.syncfs(descriptor) == 0:
-        return True
-    code = ctypes.get_errno()
-    raise OSError(code, os.strerror(code))
-
-
-@cache
-def _libc() -> ctypes.CDLL | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    library = ctypes.CDLL(None, use_errno=True)
-    return library if hasattr(library, "syncfs") else None

@@ -19,12 +19,14 @@ from nightferry.core.context import site_settings
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Fact, Frame, Role
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.core.step import SOLVE, Recalled
 from nightferry.core.version import Settings as Named
 from nightferry.core.version import version_of
+from nightferry.disk.errors import translated
+from nightferry.disk.files import write_anew
 from nightferry.headers.profiles.former import former_version, site_text, text_of
 from nightferry.solving.model import Answer, Hints, Settings
-from nightferry.steps.shelf import Shelf, translated
+from nightferry.steps.shelf import Shelf
 from nightferry.steps.standard_frames import SOLUTION
 
 if TYPE_CHECKING:
@@ -40,11 +42,8 @@ class Solve:
     shelf: Shelf
     settings: Settings
     failure: Literal["hold", "mark"] = "mark"
-    name: str = "solve"
+    name: str = SOLVE
     target: str = ""
-    lane: Lane = Lane.CPU
-    grouping: Grouping = Grouping.FRAME
-    judges: bool = False
     form: str = field(default="1", repr=False)
 
     @property
@@ -228,11 +227,9 @@ class Notes:
         told: dict[str, object] = {"lessons": {name: lesson.text() for name, lesson in self._own.items()}}
         if self.earlier is not None:
             told["earlier"] = [self.earlier.ra, self.earlier.dec, self.earlier.scale]
-        part = self._mine.with_suffix(".part")
-        with translated(part, "the shelf"):
+        with translated(self._mine, "the shelf"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(told), encoding="ascii")
-            part.replace(self._mine)
+            write_anew(self._mine, json.dumps(told).encode("ascii"), durable=False)  # notes only save time
 
 
 def _read_notes(path: Path) -> Mapping[str, object]:

@@ -20,11 +20,13 @@ from nightferry.core.errors import Changed, Held, NightferryError, NoSpace, TryA
 from nightferry.core.frame import Fact, Frame, FrameId, Role, fingerprint
 from nightferry.core.instant import Instant, instant_of, parse_instant
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.core.step import STANDARDISE, Recalled
 from nightferry.core.version import Setting, version_of
 from nightferry.core.version import Settings as Named
 from nightferry.cubes import Settings as Reading
 from nightferry.cubes import no_traits, read_source
+from nightferry.disk.errors import translated
+from nightferry.disk.files import WholeFile, land, make_folders, part_of
 from nightferry.formats.rewrite import Rewritten, rewrite
 from nightferry.headers.canonical import Severity
 from nightferry.headers.dialects import dialect_settings, evidence_settings, load_dialect, load_dialects
@@ -33,7 +35,7 @@ from nightferry.headers.profiles.former import context_text, dialects_text, form
 from nightferry.steps.claims import claim
 from nightferry.steps.products import NAMES, TRAITS, named_beside, place_of, product_of
 from nightferry.steps.rebuild import digest_of
-from nightferry.steps.shelf import Shelf, WholeFile, land, part_of, translated
+from nightferry.steps.shelf import Shelf
 from nightferry.steps.standardise import MOST_BUMPS, Draft, Settings, changes_between, draft_of, made_of
 
 #: The fact that holds a plate solution's cards, as 80-column text, one a line; they replace the raw header's.
@@ -80,11 +82,8 @@ class Standardise:
 
     shelf: Shelf
     settings: Settings
-    name: str = "standardise"
+    name: str = STANDARDISE
     target: str = ""
-    lane: Lane = Lane.CPU
-    grouping: Grouping = Grouping.FRAME
-    judges: bool = False
     form: str = field(default="1", repr=False)
 
     version: str = field(init=False)
@@ -129,8 +128,14 @@ class Standardise:
                     outcome = Outcome.HELD if isinstance(err, Held) else Outcome.FAILED
                     results[frame.id] = Result(frame, outcome, str(err), {}, None, time.perf_counter() - began)
             with translated(self.shelf.root, "the shelf"):
-                land([(draft.file, draft.place) for draft in drafts])
-        results |= {draft.frame.id: self._result(draft, version) for draft in drafts}
+                answers = land([(draft.file, draft.place) for draft in drafts])
+        for draft, answer in zip(drafts, answers, strict=True):
+            if answer is None:
+                results[draft.frame.id] = self._result(draft, version)
+            elif isinstance(answer, TryAgain) and not isinstance(answer, NoSpace):
+                results[draft.frame.id] = Result(draft.frame, Outcome.FAILED, str(answer), {}, None, draft.seconds)
+            else:
+                raise answer
         yield from (results[frame.id] for frame in batch if frame.id in results)
         if trouble is not None:
             raise trouble
@@ -167,7 +172,7 @@ class Standardise:
             raise Held(f"V19 {draft.raw_name}: more than {MOST_BUMPS} frames claim the second of its start")
         place = place_of(self.shelf, frame, self._product(frame, version))
         with translated(place, "the shelf"):
-            place.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(place.parent)
             file = files.enter_context(WholeFile(part_of(place), "w+"))
             try:
                 source.seek(behind)

@@ -4,7 +4,6 @@ The product is written beside its final name, read by nobody until it is whole, 
 without replacing anything. Pixels go over byte by byte; what the way back needs is in the result.
 """
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,14 +14,14 @@ from typing import BinaryIO
 from nightferry.core.context import Context
 from nightferry.core.errors import Held, NightferryError, Occupied
 from nightferry.core.instant import instant_of
+from nightferry.disk.errors import translated
+from nightferry.disk.files import WholeFile, finish, name_new, part_beside
 from nightferry.formats.cards import CARD, Card, parse_card
 from nightferry.formats.rewrite import Nowhere, Rewritten, Unit, read_unit, rewrite
 from nightferry.headers.canonical import Finding, Severity
 from nightferry.headers.dialects import Reading, detect, load_dialect, load_dialects, translate, untranslated
 from nightferry.headers.dialects.header import Header
 from nightferry.headers.profiles import Made, Profile, load_profile, make_header
-from nightferry.steps.rebuild import named_as
-from nightferry.steps.shelf import sync_folder, translated
 
 #: Milliseconds that a name may be moved, before too many frames claim one second.
 MOST_BUMPS = 999
@@ -178,19 +177,15 @@ def made_of(draft: Draft, context: Context, profile: Profile, bump: int) -> Made
 
 def _write(file: BinaryIO, target: Path, draft: Draft, made: Made, *, durable: bool) -> Rewritten | None:
     """Write the product and give it its name; None when another took the name meanwhile."""
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    with translated(target, "the standard frame"):
+    with translated(target, "the standard frame"), part_beside(target) as part:
+        with WholeFile(part, "x") as out:
+            written = rewrite(file, out, draft.unit, [card.raw for card in made.cards])
+            finish(out, durable=durable)
         try:
-            with part.open("xb", buffering=0) as out:
-                written = rewrite(file, out, draft.unit, [card.raw for card in made.cards])
-                if durable:
-                    os.fsync(out.fileno())
-            taken = not named_as(part, target)
-        finally:
-            part.unlink(missing_ok=True)
-        if durable and not taken:
-            sync_folder(target.parent)
-    return None if taken else written
+            name_new(part, target, durable=durable)
+        except FileExistsError:
+            return None
+    return written
 
 
 def _same(target: Path, draft: Draft, file: BinaryIO, behind: int) -> Rewritten | None:

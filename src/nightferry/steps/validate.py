@@ -11,13 +11,13 @@ from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.frame import Fact, Frame
 from nightferry.core.instant import instant_of
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Grouping, Lane, Recalled
+from nightferry.core.step import VALIDATE, Recalled
 from nightferry.core.version import Settings, version_of
+from nightferry.disk.errors import translated
 from nightferry.headers.canonical import Finding, Severity
 from nightferry.headers.profiles import Profile, load_profile, profile_settings
 from nightferry.headers.profiles.former import context_text, former_version, profile_text
 from nightferry.headers.rules import fitsverify, judge, read_subject
-from nightferry.steps.shelf import translated
 
 
 def validate_file(
@@ -59,11 +59,8 @@ class Validate:
     context: Context = field(default_factory=Context)
     gate: bool = True
     profiles: Path | None = None
-    name: str = "validate"
+    name: str = VALIDATE
     target: str = ""
-    lane: Lane = Lane.CPU
-    grouping: Grouping = Grouping.FRAME
-    judges: bool = True
     form: str = field(default="1", repr=False)
 
     version: str = field(init=False)
@@ -117,8 +114,3 @@ def _result(frame: Frame, findings: Sequence[Finding], seconds: float) -> Result
     if errors:
         return Result(frame, Outcome.HELD, "; ".join(map(str, errors)), proof, None, seconds)
     return Result(frame, Outcome.DONE, "", proof, frame, seconds)
-
-
-def validate_named(path: Path, profile: str, context: Context | None = None) -> list[Finding]:
-    """Judge one file by a shipped profile."""
-    return validate_file(path, load_profile(profile), context)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nightferry.core.frame import Fact, Frame
 from nightferry.core.receipt import Outcome, Result
-from nightferry.core.step import Grouping, Lane
+from nightferry.core.step import VERIFY
 
 #: What of a frame's facts stands in the receipt as proof.
 _PROOF = ("kind", "hdus", "naxis", "bitpix", "datasum", "checksums", "warnings")
@@ -22,11 +22,9 @@ class Verify:
     ``doubt`` says what is odd about a whole frame; it stands among the warnings of its proof and holds nothing.
     """
 
-    name: str = "verify"
+    name: str = VERIFY
     version: str = "1"
     target: str = ""
-    lane: Lane = Lane.IO
-    grouping: Grouping = Grouping.FRAME
     doubt: Callable[[Frame], str] = _no_doubt
 
     def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:

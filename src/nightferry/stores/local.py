@@ -10,8 +10,10 @@ from pathlib import Path
 
 from nightferry.core.errors import Changed, Gone, Held, Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
+from nightferry.disk.errors import NOT_THERE, error_of
+from nightferry.disk.folders import NO_FOLLOW, Folder, is_link, lstat
 from nightferry.stores.kit.loads import size_of
-from nightferry.stores.local_folders import NO_FOLLOW, NOT_THERE, Folder, Folders, failure, is_link, lstat, refusal
+from nightferry.stores.local_folders import Folders, refusal
 from nightferry.stores.local_put import Memory, put_group
 from nightferry.stores.paths import is_part, name_refusal, split
 
@@ -68,7 +70,7 @@ class LocalStore:
                         above, name = split(path)
                         yield Oddity("closed", above, name)
                     elif not path or err.errno not in NOT_THERE:  # else it vanished, which is no matter
-                        raise failure(err, f"{self._label}: cannot list {path or 'the root'!r}") from err
+                        raise error_of(err, f"{self._label}: cannot list {path or 'the root'!r}") from err
                     continue
                 yield from found
                 waiting.extend(folder for folder in below if enter is None or enter(folder))
@@ -116,7 +118,7 @@ class LocalStore:
             except OSError as err:
                 if err.errno in NOT_THERE:
                     raise Gone(f"{self._label}: there is no file {path!r}") from err
-                raise failure(err, f"{self._label}: cannot remove {path!r}") from err
+                raise error_of(err, f"{self._label}: cannot remove {path!r}") from err
 
     def close(self) -> None:
         """Nothing is kept open between calls."""
@@ -137,7 +139,7 @@ class LocalStore:
         except OSError as err:
             if err.errno in NOT_THERE:
                 return None
-            raise failure(err, f"{self._label}: cannot look at {path!r}") from err
+            raise error_of(err, f"{self._label}: cannot look at {path!r}") from err
         return _entry(path, status) if stat.S_ISREG(status.st_mode) else None
 
 
@@ -218,7 +220,7 @@ class _LocalArrival:
         """Sort an error of one file: a file that may not be read yet (its writer has it locked) is tried again."""
         if err.errno in NOT_THERE:
             return Gone(f"{self._place} is not there (any more)")
-        trouble = failure(err, f"cannot read {self._place}")
+        trouble = error_of(err, f"cannot read {self._place}")
         return trouble if isinstance(trouble, TryAgain) else TryAgain(f"cannot read {self._place}: {err.strerror}")
 
 

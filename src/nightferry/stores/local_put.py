@@ -5,47 +5,27 @@ made durable there, and given its name by a step that spares what stands there. 
 answered when all its files, and all folders whose names changed, are on the disk.
 """
 
-import ctypes
 import errno
 import io
 import os
-import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from nightferry.core.errors import Changed, Gone, Held, NightferryError, Occupied, TryAgain
 from nightferry.core.store import BUFFER_SIZE, Linked, Load, PutAnswer
-from nightferry.stores.local_folders import (
-    NO_FOLLOW,
-    Folder,
-    Folders,
-    failure,
-    lstat,
-    refusal,
-    sync_file,
-    sync_folder,
-)
-from nightferry.stores.paths import is_part, part_name, part_writer
+from nightferry.disk.errors import NO_LINK, error_of
+from nightferry.disk.folders import NO_FOLLOW, Folder, is_taken
+from nightferry.disk.names import Way, give_name
+from nightferry.disk.parts import part_name, sweep
+from nightferry.disk.sync import sync_data, sync_file, sync_folder
+from nightferry.stores.local_folders import Folders, refusal
 
-# The answers of disks that cannot link here: another disk, no links on this kind of disk, too many of one file,
-# or a kernel that forbids linking other users' files.
-_NO_LINK = {
-    getattr(errno, name) for name in ("EXDEV", "EPERM", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EACCES", "EINVAL")
-    if hasattr(errno, name)
-}  # fmt: skip
 _FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _PART_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW | _FLAGS
-_RENAME_NOREPLACE = 1
 #: Copies that wait for their sync together; each keeps a file open, of which macOS allows 256 in all.
 _OPEN_COPIES = 16
-#: Seconds after which an unfinished file is stale even when its writer cannot be asked (another host's).
-_STALE_SECONDS = 7 * 86400.0
-_one_at_a_time = threading.Lock()
 
 
 @dataclass(slots=True)
@@ -54,13 +34,14 @@ class Memory:
 
     ``link``: whether links are wanted. ``exclusive``: whether every disk met so far gave names without a race.
     ``durable``: folders whose own names are known to be on the disk. ``swept``: folders that were looked through
-    for what dead processes left.
+    for what dead processes left. ``unsure``: working files (device, number) whose sync failed once.
     """
 
     link: bool = True
     exclusive: bool = True
     durable: set[str] = field(default_factory=set)
     swept: set[str] = field(default_factory=set)
+    unsure: set[tuple[int, int]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -121,7 +102,7 @@ def _attempt(
     except OSError as err:
         looped = err.errno == errno.ELOOP  # how some systems call a link in a folder's place
         words = f"{folders.label}: cannot store {placing.load.source} as {target!r}"
-        placing.answer = Occupied(f"{words}: a link is in the way; move it away") if looped else failure(err, words)
+        placing.answer = Occupied(f"{words}: a link is in the way; move it away") if looped else error_of(err, words)
     except NightferryError as err:
         placing.answer = err
     else:
@@ -135,13 +116,13 @@ def _begin(placing: _Placing, folders: Folders, memory: Memory) -> None:
         raise Held(f"{folders.label}: {reason}; change it in the archive's name template")
     with _opened(placing.load.source) as source:
         folder = folders.make(placing.above)
-        if memory.link and _link(folder, source, placing.load.source, placing.name):
+        if memory.link and _link(folder, source, placing.load.source, placing.name, memory):
             placing.answer = Linked()
             return
         if placing.above not in memory.swept:
             sweep(folder)
             memory.swept.add(placing.above)
-        if _taken(folder, placing.name):  # spares copying in vain; the claim decides
+        if is_taken(folder, placing.name):  # spares copying in vain; the claim decides
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), placing.name)
         part = part_name()
         placing.fd = os.open(folder.at(part), _PART_FLAGS, 0o666, dir_fd=folder.fd)
@@ -156,18 +137,22 @@ def _opened(source: Path) -> io.FileIO:
         raise Gone(f"the working file {source} is not there (any more)") from err
 
 
-def _link(folder: Folder, source: io.FileIO, path: Path, name: str) -> bool:
+def _link(folder: Folder, source: io.FileIO, path: Path, name: str, memory: Memory) -> bool:
     """Link the file, once its bytes are durable; False where the disks cannot do that."""
-    if sys.platform.startswith("linux"):
-        os.fdatasync(source.fileno())  # costs nothing when the shelf did its part; its times need not be durable
-    elif sys.platform != "win32":  # Windows syncs no file that is open for reading; the shelf synced it
-        sync_file(source.fileno())
+    identity = (status := os.fstat(source.fileno())).st_dev, status.st_ino
+    if identity in memory.unsure:
+        return False
+    try:
+        sync_data(source.fileno())  # the shelf did its part, so this costs nothing
+    except OSError:
+        memory.unsure.add(identity)  # a second sync would answer well, with the bytes lost: written anew, as a copy
+        return False
     try:
         os.link(path, folder.at(name), dst_dir_fd=folder.fd)
     except FileExistsError:
         raise
     except OSError as err:
-        if err.errno in _NO_LINK:
+        if err.errno in NO_LINK:
             return False
         raise
     return True
@@ -218,63 +203,17 @@ def _sync(placing: _Placing, _folders: Folders, _memory: Memory) -> None:
 
 
 def _claim(placing: _Placing, folders: Folders, memory: Memory) -> None:
-    """Give a durable copy its name without replacing anything, in the best way that system and disk offer.
-
-    A hard link is exclusive everywhere; where there are none (FAT, exFAT, some shares) Linux renames without
-    replacing, and Windows' rename never replaces. What is left (exFAT on macOS) is a look before the rename,
-    which two processes at the very same moment could both pass: `Traits.exclusive_put` tells.
-    """
-    folder, part, name = folders.open(placing.above), placing.part, placing.name
-    if sys.platform == "win32":
-        os.rename(folder.at(part), folder.at(name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
-    elif _claim_by_link(folder, part, name):
+    """Give a durable copy its name; `Traits.exclusive_put` shows whether any disk had no exclusive way to do that."""
+    folder = folders.open(placing.above)
+    way = give_name(folder, placing.part, placing.name)
+    if way is Way.LINKED:
         with suppress(OSError):  # the file has its name; the unfinished one is discarded at the end, or swept later
-            os.unlink(folder.at(part), dir_fd=folder.fd)
+            os.unlink(folder.at(placing.part), dir_fd=folder.fd)
             placing.part = ""
         return
-    elif not _claim_by_rename(folder, part, name):
-        memory.exclusive = False
-        with _one_at_a_time:
-            if _taken(folder, name):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-            os.rename(folder.at(part), folder.at(name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
     placing.part = ""
-
-
-def _claim_by_link(folder: Folder, part: str, name: str) -> bool:
-    try:
-        os.link(folder.at(part), folder.at(name), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
-    except FileExistsError:
-        # NFS may repeat a link whose answer was lost, and then finds its own: man 2 open, O_EXCL
-        if not os.path.samestat(lstat(folder, part), lstat(folder, name)):
-            raise
-    except OSError as err:
-        if err.errno in _NO_LINK:
-            return False
-        raise
-    return True
-
-
-def _claim_by_rename(folder: Folder, part: str, name: str) -> bool:
-    """Rename by Linux' renameat2; False where system or disk know no such call."""
-    call = _renameat2()
-    if call is None or folder.fd is None:
-        return False
-    if call(folder.fd, os.fsencode(part), folder.fd, os.fsencode(name), _RENAME_NOREPLACE) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}:
-        return False
-    raise OSError(code, os.strerror(code), name)
-
-
-@cache
-def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    call: Callable[[int, bytes, int, bytes, int], int] | None
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc has it since 2.28
-    return call
+    if way is Way.LOOKED:
+        memory.exclusive = False
 
 
 def _sync_folders(folders: Folders, changed: set[str], memory: Memory) -> NightferryError | None:
@@ -296,7 +235,7 @@ def _sync_folders(folders: Folders, changed: set[str], memory: Memory) -> Nightf
         except NightferryError as err:  # the root went away
             return err
         except OSError as err:
-            return failure(err, f"{folders.label}: the folder {path or '.'} cannot be made durable")
+            return error_of(err, f"{folders.label}: the folder {path or '.'} cannot be made durable")
     memory.durable |= ways
     return None
 
@@ -311,44 +250,3 @@ def _discard(placing: _Placing, folders: Folders) -> None:
             folder = folders.open(placing.above)
             os.unlink(folder.at(placing.part), dir_fd=folder.fd)
         placing.part = ""
-
-
-def sweep(folder: Folder) -> int:
-    """Delete what dead processes left unfinished in a folder, and tell how many that were.
-
-    A process of this host is asked whether it lives; another host's, and any on Windows, counts as dead when its
-    file is a week old. What cannot be deleted stays.
-    """
-    with os.scandir(folder.path if folder.fd is None else folder.fd) as entries:
-        stale = [entry.name for entry in entries if is_part(entry.name) and _is_stale(entry)]
-    swept = 0
-    for name in stale:
-        with suppress(OSError):
-            os.unlink(folder.at(name), dir_fd=folder.fd)
-            swept += 1
-    return swept
-
-
-def _is_stale(entry: "os.DirEntry[str]") -> bool:
-    try:
-        old = time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS
-    except OSError:
-        return False
-    writer = part_writer(entry.name)
-    if old or writer is None or sys.platform == "win32":  # signal 0 is no question on Windows
-        return old
-    try:
-        os.kill(writer, 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, OverflowError):  # another user's; no number that a process can have
-        return False
-    return False
-
-
-def _taken(folder: Folder, name: str) -> bool:
-    try:
-        lstat(folder, name)
-    except FileNotFoundError:
-        return False
-    return True

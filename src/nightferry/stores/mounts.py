@@ -1,42 +1,16 @@
 """Stores on disks and shares that may not be mounted: an empty mount point is never taken for an empty telescope."""
 
-import os
-import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nightferry.core.errors import Unreachable
 from nightferry.core.store import Arrival, Entry, Load, Oddity, PutAnswer, Store, StorePath, Traits, Want
-
-#: Where Linux tells all mounts, and how it writes blanks and the like in their paths (proc(5)).
-_MOUNTS = Path("/proc/self/mountinfo")
-_OCTAL = re.compile(r"\\([0-7]{3})")
-_MOUNT_POINT = 4
+from nightferry.disk.mounts import is_mounted
 
 
 def mounted(store: Store, point: Path) -> Store:
     """Let a store work only while something is mounted at ``point``; else its calls raise `Unreachable`."""
     return _Mounted(store, point)
-
-
-def is_mounted(point: Path) -> bool:
-    """Whether something is mounted there; asking may well mount it, where an automounter is at work."""
-    try:
-        if os.path.ismount(point):
-            return True
-    except OSError:  # a dead share: mounted, and of no use
-        return False
-    if sys.platform != "linux":
-        return False
-    # a folder of the same disk that is mounted elsewhere shows only here
-    try:
-        lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        real = os.path.realpath(point)
-    except OSError:
-        return False
-    points = (line.split(" ")[_MOUNT_POINT] for line in lines)
-    return any(_OCTAL.sub(lambda code: chr(int(code[1], 8)), text) == real for text in points)
 
 
 class _Mounted:

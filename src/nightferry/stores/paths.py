@@ -1,13 +1,9 @@
 """What all stores do with names: refuse dangerous paths, and name unfinished files."""
 
-import hashlib
-import os
-import socket
-from functools import cache
-
 from nightferry.core.errors import Held
-from nightferry.core.names import LONGEST_PATH, UNFINISHED, is_part, name_refusal, path_refusal, windows_refusal
+from nightferry.core.names import LONGEST_PATH, is_part, name_refusal, path_refusal, windows_refusal
 from nightferry.core.store import StorePath
+from nightferry.disk.parts import part_name, part_writer
 
 __all__ = [
     "LONGEST_PATH",
@@ -55,24 +51,3 @@ def is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def part_name() -> str:
-    """Make a fresh name for an unfinished file, which tells the process that writes it."""
-    return f".nightferry-{_host()}-{os.getpid()}-{os.urandom(8).hex()}.part"
-
-
-def part_writer(name: str) -> int | None:
-    """Tell the process on this host that writes, or wrote, an unfinished file; None for another host's."""
-    found = UNFINISHED.fullmatch(name)
-    return int(found[2]) if found and found[1] == _host() else None
-
-
-@cache
-def _host() -> str:
-    """Name the space in which a process number means one process: the host, and on Linux its namespace."""
-    try:
-        space = str(os.stat("/proc/self/ns/pid").st_ino)  # noqa: PTH116 - a Path would do the same, at length
-    except OSError:
-        space = ""
-    return hashlib.blake2b(f"{socket.gethostname()} {space}".encode(), digest_size=4).hexdigest()

@@ -10,7 +10,6 @@ nights of the transfer log that other runs have written. In the folder, for each
 The first line of the lists begins with ``#`` and holds the night's balance.
 """
 
-import errno
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,9 @@ from nightferry.core.display import display
 from nightferry.core.errors import Misconfigured, NoSpace
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.receipt import Outcome
+from nightferry.core.step import DELIVER, PULL
+from nightferry.disk.errors import FULL
+from nightferry.disk.files import make_folders, write_anew
 
 _LINE = re.compile(r"(\d{8}) (\d+) (\S+)")
 _NO_PROGRAM = "-"
@@ -58,10 +60,10 @@ def _transferred(accounts: Sequence[Account]) -> Iterator[str]:
         latest = {
             receipt.target: receipt
             for receipt in account.receipts
-            if receipt.step == "deliver" and receipt.outcome is Outcome.DONE
+            if receipt.step == DELIVER and receipt.outcome is Outcome.DONE
         }
         for archive, receipt in latest.items():
-            digest = receipt.digest or next((one.digest for one in account.receipts if one.step == "pull"), None)
+            digest = receipt.digest or next((one.digest for one in account.receipts if one.step == PULL), None)
             yield _line(str(receipt.proof.get("name", "")), archive, account.sighting.path, digest or "")
 
 
@@ -111,16 +113,14 @@ def _first_line(path: Path) -> str:
 def _write(path: Path, lines: Sequence[str]) -> list[Path]:
     """Replace a file as a whole, so that a reader finds the old text or the new one; nothing where both are equal."""
     text = "".join(f"{line}\n" for line in lines).encode()
-    part = path.with_name(f".{path.name}.part")
     try:
         if path.exists() and path.read_bytes() == text:
             return []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(text)
-        part.replace(path)
+        make_folders(path.parent)
+        write_anew(path, text)
     except OSError as err:
         what = f"the books' {path} cannot be written: {err}"
-        if err.errno in {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}:
+        if err.errno in FULL:
             raise NoSpace(f"{what}; free some space") from err
         raise Misconfigured(f"{what}; give this user the right to write there, or set books.path") from err
     return [path]

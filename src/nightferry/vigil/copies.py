@@ -14,6 +14,7 @@ from typing import Self
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied
 from nightferry.core.store import Load, Store, StorePath
+from nightferry.disk.files import write_anew
 
 #: How long the end of a process waits for the last copies, and after how long a failed one is tried again, in seconds.
 _PATIENCE, _AGAIN = 10.0, 300.0
@@ -168,9 +169,7 @@ def _noted(notes: Path) -> dict[str, str]:
         lines = notes.read_text(encoding="utf-8").splitlines()
         found = {key: state for key, _, state in (line.partition("\t") for line in lines)}
         if len(lines) > _LONG + 2 * len(found):
-            part = notes.with_name(f"{notes.name}.part")
-            part.write_text("".join(f"{key}\t{state}\n" for key, state in found.items()), encoding="utf-8")
-            part.replace(notes)
+            write_anew(notes, "".join(f"{key}\t{state}\n" for key, state in found.items()).encode())
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as err:

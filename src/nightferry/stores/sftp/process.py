@@ -21,6 +21,7 @@ from typing import cast
 
 from nightferry.core.display import display
 from nightferry.core.errors import Misconfigured, TryAgain, Unreachable
+from nightferry.disk.sync import sync_file
 from nightferry.stores.kit.sessions import Cut, Silence
 
 # -- the address -----------------------------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ def pin(key: HostKey, known_hosts: Path) -> None:
                 return
             file.write(("" if not held or held.endswith("\n") else "\n") + key.line + "\n")
             file.flush()
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
     except (OSError, UnicodeDecodeError) as err:
         raise Misconfigured(
             f"the list of known hosts {known_hosts} cannot be written ({err}); mend its rights"
