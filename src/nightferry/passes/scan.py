@@ -265,7 +265,7 @@ def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[tuple[Sighting, 
     """Sight what cannot be carried, so that the balance shows it: ignored, or held for a person to look at."""
     seen_us = now_us()
     for oddity in odd:
-        path = StorePath(f"{oddity.folder}/{oddity.text}" if oddity.folder else oddity.text)
+        path = _path_of(oddity)
         place = route.telescope.layout.place(path, None, seen_us)
         harmless = (
             oddity.kind in {"link", "special"}
@@ -277,6 +277,13 @@ def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[tuple[Sighting, 
         reason = f"{_ODD[oddity.kind]}: {oddity.text!r}"
         told = (reason, "") if harmless else ("", reason)
         yield Sighting(night, path, 0, None, seen_us, place.role, *told), ""
+
+
+def _path_of(oddity: Oddity) -> StorePath:
+    """Return what an oddity is known by: a folder that was not listed whole by its own path, all else by its name."""
+    if oddity.kind == "unread":
+        return StorePath(oddity.folder or ".")
+    return StorePath(f"{oddity.folder}/{oddity.text}" if oddity.folder else oddity.text)
 
 
 def _is_news(sighting: Sighting, last: Known | None) -> bool:
