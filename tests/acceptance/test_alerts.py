@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from nightferry.alerts import over_evening
 from nightferry.core.context import Site
 from nightferry.testing.telescope import simulated_vespera
-from nightferry.vigil import over_evening
 from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Telescope, frame, until
 from tests.servers.certificates import certificate
 from tests.servers.mail_server import PASSWORD, USER, MailServer, mail_server, silent_server

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from nightferry.core.context import Site
-from nightferry.passes.sun import night_hours
+from nightferry.core.sun import night_hours
 from tests.acceptance.conftest import DONE, frame, until
 from tests.servers.mail_server import MailServer, mail_server
 from tests.servers.programs import unpacked

@@ -108,6 +108,8 @@ def dialect_settings(dialect: Dialect) -> Settings:
         "fields": {field: _rule_settings(rule) for field, rule in dialect.fields.items()},
         "image_types": {spelling: kind.value for spelling, kind in dialect.image_types.items()},
         "name": [pattern.pattern for pattern in dialect.name],
+        "comments": dialect.comments,
+        "zone": dialect.zone,
     }
 
 
