@@ -98,9 +98,8 @@ class ServerFacts:
     #: How far the clock face in plain listings is ahead of UTC, in seconds, and of the true time.
     zone: int = 0
     clock_error: int = 0
-    #: Seconds without a command until the server says 421 and goes (or goes without a word).
+    #: Seconds without a command after a transfer until the server says 421 and goes.
     idle: float = 3600.0
-    idle_farewell: bool = True
     #: An empty folder is told by a refusal, as by some old servers.
     empty_is_refused: bool = False
 

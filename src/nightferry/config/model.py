@@ -281,6 +281,11 @@ class AlertsConfig(_Section):
     ping: Secret | None = None  #: the URL of a dead man's switch
     every: Duration = 300.0  #: how often that is asked for
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The references of those who are told, each once."""
+        return tuple(dict.fromkeys(self.urls))
+
 
 def _check_zone(name: str) -> str:
     try:
