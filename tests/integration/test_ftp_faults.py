@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nightferry.core.errors import Gone, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
-from nightferry.core.store import Entry, Load, Oddity, StorePath, Want
+from nightferry.core.store import ROOT, Entry, Load, Oddity, StorePath, Want
 from nightferry.stores.ftp import fetch as ftp_fetch
 from nightferry.stores.ftp import session as ftp_session
 from nightferry.stores.ftp.store import FtpStore
@@ -391,6 +391,97 @@ def test_empty_folder_told_by_a_refusal_is_empty(server: FtpServer, store: FtpSt
     assert entries_of(store) == {}
 
 
+# -- listings that are not whole ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("machine", [True, False])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "226 Transfer done (but failed to open directory).", "226 Output truncated to 2000 matches",
+        "250 Listed; some entries could not be read", "226 Listing incomplete", "226 Closing; error reading directory",
+        "226-Options: -l\r\n226 Not all files are shown", "226 Permission denied",
+    ],
+)  # fmt: skip
+def test_a_reply_that_takes_back_its_code_leaves_the_folder_in_doubt(
+    server: FtpServer, store: FtpStore, words: str, *, machine: bool
+) -> None:
+    server.facts.machine_listings = machine
+    data = plant(server)
+    server.facts.listing_ends[b"night1"] = words.encode()
+    shown = [*store.list()]
+    (odd,) = [item for item in shown if isinstance(item, Oddity)]
+    assert (odd.kind, odd.folder) == ("unread", "night1")
+    assert words.rsplit("\n", maxsplit=1)[-1][4:12] in odd.text
+    assert len(shown) == len(data) + 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["226 Transfer complete.", "226-Options: -a -l \r\n226 23 matches total", "226 Done, no errors", "226 0 errors"],
+)
+def test_a_reply_that_says_all_is_well_leaves_no_doubt(server: FtpServer, store: FtpStore, words: str) -> None:
+    plant(server)
+    server.facts.listing_ends[b"night1"] = words.encode()
+    assert oddities_of(store) == []
+
+
+@pytest.mark.parametrize("machine", [True, False])
+@pytest.mark.parametrize(
+    "refusal", ["550 Permission denied.", "450 Can't open directory", "451 Local error in processing", "550 I/O error"]
+)
+def test_a_folder_that_is_entered_and_not_listed_is_in_doubt_and_stops_no_other(
+    server: FtpServer, store: FtpStore, refusal: str, *, machine: bool
+) -> None:
+    server.facts.machine_listings = machine
+    plant(server)
+    server.facts.listing_refusals[b"night1"] = refusal.encode()
+    shown = [*store.list()]
+    (odd,) = [item for item in shown if isinstance(item, Oddity)]
+    assert (odd.kind, odd.folder) == ("unread", "night1")
+    assert refusal[4:12] in odd.text
+    assert len(shown) == 4
+
+
+@pytest.mark.parametrize("refusal", ["550 No such file or directory", "450 No files found", "550 Directory is empty"])
+def test_an_empty_folder_is_empty_however_the_server_says_it(server: FtpServer, store: FtpStore, refusal: str) -> None:
+    data = plant(server)
+    server.tree.make_folders(split(b"empty"))
+    server.facts.listing_refusals[b"empty"] = refusal.encode()
+    assert len(entries_of(store)) == len(data)
+    assert oddities_of(store) == []
+
+
+@pytest.mark.parametrize("refusal", ["500 Unknown command", "502 Not implemented", "504 Not for that parameter"])
+def test_a_server_that_offers_mlsd_and_refuses_it_is_listed_by_list(
+    server: FtpServer, store: FtpStore, refusal: str
+) -> None:
+    data = plant(server)
+    server.facts.mlsd_refusal = refusal.encode()
+    assert len(entries_of(store)) == len(data)
+    assert server.logins <= 2
+
+
+@pytest.mark.parametrize("machine", [True, False])
+def test_a_tree_without_end_is_left_with_a_doubt(server: FtpServer, store: FtpStore, *, machine: bool) -> None:
+    server.facts.machine_listings = machine
+    plant(server)
+    server.tree.make_folders(split(b"/".join([b"night0", *[b"again"] * 60])))
+    server.tree.make_folders(split(b"/".join(b"%d" % depth for depth in range(60))))
+    odd = oddities_of(store)
+    assert [one.kind for one in odd] == ["unread", "unread"]
+    assert sorted("circle" in one.text for one in odd) == [False, True]
+
+
+def test_a_file_that_a_listing_in_doubt_does_not_show_is_not_gone(server: FtpServer, store: FtpStore) -> None:
+    server.facts.machine_listings = server.facts.size = False
+    plant(server)
+    server.facts.listing_ends[b"night1"] = b"226 Output truncated"
+    with pytest.raises(TryAgain, match="truncated"):
+        list(store.stat([StorePath("night1/another.fits")]))
+    assert list(store.stat([StorePath("night0/another.fits")])) == [None]
+
+
 # -- what is forbidden, and what is hostile ----------------------------------------------------------------------
 
 
@@ -405,14 +496,15 @@ def test_file_that_is_there_but_may_not_be_read_is_never_gone(server: FtpServer,
 
 
 @pytest.mark.parametrize("machine", [True, False])
-def test_folder_that_may_not_be_entered_is_never_an_empty_one(
+def test_folder_that_may_not_be_entered_is_told_and_stops_no_other(
     server: FtpServer, store: FtpStore, *, machine: bool
 ) -> None:
     server.facts.machine_listings = machine
     plant(server)
     server.facts.barred.add(b"night1")
-    with pytest.raises(Misconfigured, match="night1"):
-        entries_of(store)
+    shown = [*store.list()]
+    assert [item for item in shown if isinstance(item, Oddity)] == [Oddity("closed", ROOT, "night1")]
+    assert len(shown) == 4
     assert len([*store.list(lambda folder: folder != "night1")]) == 3
     assert server.logins == 1
 

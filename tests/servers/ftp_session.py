@@ -371,13 +371,21 @@ class Session:
             place += allowed
 
     def _do_mlsd(self, _: bytes) -> None:
+        if self._facts.mlsd_refusal:
+            self._drop_passive()
+            self._say(self._facts.mlsd_refusal)
+            return
         self._send_listing(fact_line)
 
     def _do_list(self, _: bytes) -> None:
         self._send_listing(plain_line)
 
     def _send_listing(self, line: Callable[[ServerFacts, bytes, Node | None], bytes]) -> None:
-        facts = self._facts
+        facts, here = self._facts, b"/".join(self._folder)
+        if here in facts.listing_refusals:
+            self._drop_passive()
+            self._say(facts.listing_refusals[here])
+            return
         lines = [line(facts, name, node) for name, node in self._tree.inside(self._folder)]
         lines += facts.extra_lines.get(b"/".join(self._folder), [])
         if not lines and facts.empty_is_refused:
@@ -391,7 +399,7 @@ class Session:
             for place in range(0, len(text), _PIECE):
                 self._server.pause()
                 data.sendall(text[place : place + _PIECE])
-        self._say(b"226 Listed.")
+        self._say(facts.listing_ends.get(here, b"226 Listed."))
 
     def _do_stor(self, path: bytes) -> None:
         place, facts = self._place(path), self._facts
