@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from benchmarks import pulling
 from benchmarks.pulling import FOLDERS, PER_FOLDER, Row
-from nightferry.stores.s3 import S3Address, S3Store
+from nightferry.stores.s3.bucket import S3Address
+from nightferry.stores.s3.store import S3Store
 
 BUCKET, PREFIX, PAGE = "nights", "many/", 1000
 _SETTINGS = "provider = Other\nenv_auth = false\naccess_key_id = me\nsecret_access_key = secret\nregion = us-east-1\n"

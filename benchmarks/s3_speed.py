@@ -24,7 +24,8 @@ from pathlib import Path
 from blake3 import blake3
 
 from nightferry.core.store import BUFFER_SIZE, Entry, Load, StorePath, Want
-from nightferry.stores.s3 import S3Address, S3Store
+from nightferry.stores.s3.bucket import S3Address
+from nightferry.stores.s3.store import S3Store
 
 FRAME, FRAMES, ABREAST = 16_600_320, 12, 4
 BUCKET = "nights"

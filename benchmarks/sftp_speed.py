@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import pulling
 from benchmarks.pulling import FOLDERS, FRAME, FRAMES, PER_FOLDER, SMALL, SMALLS, Row
-from nightferry.stores.sftp import SftpStore
+from nightferry.stores.sftp.store import SftpStore
 from tests.servers.sshd import USER, Sshd, sshd
 
 _ASYNCSSH = """

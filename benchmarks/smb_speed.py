@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import pulling
 from benchmarks.pulling import FOLDERS, FRAME, FRAMES, PER_FOLDER, SMALL, SMALLS, Row
-from nightferry.stores.smb import SmbStore
+from nightferry.stores.smb.store import SmbStore
 from tests.servers.samba import PASSWORD, SHARE, USER, Smbd, environment, program, smbd
 
 

@@ -6,7 +6,8 @@ The tool itself has no command that prints a listing; this is the listing inside
 import sys
 
 from nightferry.core.store import Oddity
-from nightferry.stores.ftp import FtpAddress, FtpStore
+from nightferry.stores.ftp.store import FtpStore
+from nightferry.stores.ftp.wire import FtpAddress
 
 
 def main() -> None:

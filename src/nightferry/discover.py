@@ -14,21 +14,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from nightferry.assemble.stores import make_store
+from nightferry.assemble import make_store
 from nightferry.config import TelescopeConfig, load_preset, preset_names
 from nightferry.config.preset import Preset
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry, StorePath
+from nightferry.stores.kinds import kind_of
 
 #: A look at a telescope ends after so many files, or folders so deep.
 _ENOUGH, _DEEPEST = 300, 6
 #: Hosts that are tried side by side, and the largest range.
 _SIDE_BY_SIDE, _MOST_HOSTS = 64, 4096
-_PORTS = {"ftp": 21, "ftps": 21, "sftp": 22, "smb": 445}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _below(folder: Path, depth: int) -> list[Path]:
 def _addresses(presets: dict[str, Preset]) -> Iterator[Candidate]:
     for name, preset in presets.items():
         for url in dict.fromkeys(filter(None, (preset.source, *preset.discover.urls))):
-            if urlsplit(url).scheme in _PORTS:
+            if _port(url):
                 yield from (Candidate(name, spelling) for spelling in spellings(url, preset))
 
 
@@ -138,11 +138,18 @@ def _in_range(presets: dict[str, Preset], hosts: str) -> Iterator[Candidate]:
             yield Candidate(candidate.preset, parts._replace(netloc=f"{user}{name}{port}").geturl(), known=False)
 
 
+def _port(url: str) -> int:
+    """Return the port that a URL's server listens at; 0 for a store without one, such as a folder."""
+    parts = urlsplit(url)
+    kind = kind_of(parts.scheme)
+    return 0 if kind is None or kind.port is None else parts.port or kind.port
+
+
 def _by_host(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
     groups: dict[tuple[str, int], dict[Candidate, None]] = {}
     for candidate in candidates:
         parts = urlsplit(candidate.url)
-        groups.setdefault((parts.hostname or "", parts.port or _PORTS[parts.scheme]), {})[candidate] = None
+        groups.setdefault((parts.hostname or "", _port(candidate.url)), {})[candidate] = None
     return [list(group) for group in groups.values()]
 
 
@@ -150,7 +157,7 @@ def _ask_host(group: Sequence[Candidate], presets: dict[str, Preset], timeout: f
     """Look into one host for all presets that may be there; nothing when it does not answer."""
     parts = urlsplit(group[0].url)
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or _PORTS[parts.scheme]), timeout):
+        with socket.create_connection((parts.hostname or "", _port(group[0].url)), timeout):
             pass
     except (OSError, UnicodeError):  # nobody there, or no such name
         return []
@@ -174,9 +181,15 @@ def _look(candidate: Candidate, preset: Preset, timeout: float) -> list[Found]:
     files = fitting = 0
     try:
         section = TelescopeConfig.model_validate(
-            {"source": candidate.url, "archives": ["library"], "timeout": f"{max(timeout, 1.0):g} s"}
+            {
+                "source": candidate.url,
+                "archives": ["library"],
+                "user": unquote(urlsplit(candidate.url).username or "") or preset.user,
+                "timeout": f"{max(timeout, 1.0):g} s",
+                "connections": 1,
+            }
         )
-        store = make_store(section, candidate.url, user=preset.user, connections=1)
+        store = make_store(section, candidate.url)
         try:
             for item in store.list(_not_deep):
                 files += isinstance(item, Entry)

@@ -117,13 +117,13 @@ def _extended(
 def explained(text: str, place: str, err: ValidationError, model: type[BaseModel]) -> list[str]:
     """Turn pydantic's findings into sentences with the line and the nearest right key."""
     lines = []
-    for finding in err.errors(include_url=False, include_input=False, include_context=False):
+    for finding in err.errors(include_url=False, include_input=False):
         path = [str(part) for part in finding["loc"]]
         where = f"{place}:{_line_of(text, path)}" if path else place
         name = ".".join(path)
         message = finding["msg"].removeprefix("Value error, ")
         if finding["type"] == "extra_forbidden":
-            keys = _keys_at(model, path[:-1])
+            keys = finding.get("ctx", {}).get("keys") or _keys_at(model, path[:-1])
             message = f"unknown key{_nearest(path[-1], keys)}; expected {', '.join(keys)}"
         elif finding["type"] == "missing":
             message = "this key is missing"

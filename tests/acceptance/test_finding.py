@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nightferry.config import preset_names
-from nightferry.stores.sftp import fingerprint
+from nightferry.stores.sftp.process import fingerprint
 from nightferry.testing.telescope import simulated_vespera
 from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, MOUNTS, Desk, Telescope, small_disk
 from tests.servers.sshd import USER, Sshd, sshd

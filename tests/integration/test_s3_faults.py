@@ -10,11 +10,12 @@ import pytest
 
 from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, Occupied, TryAgain, Unreachable
 from nightferry.core.store import Attested, Entry, Load, Oddity, StorePath, Want
-from nightferry.stores.s3 import S3Address, S3Store, service
-from nightferry.stores.s3.bucket import SMALLEST_PART
+from nightferry.stores.s3 import service
+from nightferry.stores.s3.bucket import SMALLEST_PART, S3Address
 from nightferry.stores.s3.fetch import md5_of
 from nightferry.stores.s3.put import part_size
 from nightferry.stores.s3.service import Answer
+from nightferry.stores.s3.store import S3Store
 from nightferry.testing.conform_stage import MIDDLE, carry, confirmed, entries_of, generated, put_all, want_for, write
 from tests.servers.certificates import certificate
 from tests.servers.s3_server import S3Server, s3_server
@@ -38,7 +39,7 @@ def server(running: S3Server, request: pytest.FixtureRequest, monkeypatch: pytes
 
 
 def opened(server: S3Server, **changes: object) -> closing[S3Store]:
-    return closing(S3Store(replace(server.address(server.root, timeout=3), **changes)))  # type: ignore[arg-type] # a test's short way
+    return closing(S3Store(replace(server.address(server.root, timeout=60), **changes)))  # type: ignore[arg-type] # a test's short way
 
 
 def in_parts(server: S3Server, **changes: object) -> closing[S3Store]:
@@ -386,7 +387,7 @@ def test_certificate_is_checked_and_its_fault_told(tmp_path: Path, days: int, tr
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made.certificate, made.key)
     with s3_server(context) as server:
-        address = replace(server.address("night", timeout=3), ca=made.certificate if trusted else None)
+        address = replace(server.address("night", timeout=60), ca=made.certificate if trusted else None)
         with closing(S3Store(address)) as store:
             if says:
                 with pytest.raises(Misconfigured, match=f"certificate is refused.*{says}"):

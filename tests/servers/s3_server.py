@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from nightferry.stores.s3 import S3Address
+from nightferry.stores.s3.bucket import S3Address
 from tests.servers.s3_proxy import S3Proxy
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class S3Server:
         self.proxy, self.bucket, self.root = proxy, bucket, ""
 
     def address(
-        self, root: str = "", *, timeout: float = 10.0, connections: int = 4, attest: bool = False
+        self, root: str = "", *, timeout: float = 60.0, connections: int = 4, attest: bool = False
     ) -> S3Address:
         """Make an address with all that a client needs."""
         return S3Address(

@@ -5,11 +5,12 @@ from pathlib import Path, PurePath
 import pytest
 
 from nightferry import api
-from nightferry.assemble import is_unused, make_new_folders, open_route, telescope_store
-from nightferry.assemble.stores import local_path
+from nightferry.assemble import open_route, telescope_store
 from nightferry.config import Config, loads
 from nightferry.core.errors import Misconfigured
-from nightferry.stores.ftp import FtpStore
+from nightferry.folders import is_unused, make_new_folders
+from nightferry.stores.folder import local_path
+from nightferry.stores.ftp.store import FtpStore
 from tests.unit.conftest import Bench, frame_bytes, light
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from nightferry.assemble import archive_store, make_new_folders, open_ledger, open_route, telescope_store
+from nightferry.assemble import archive_store, open_ledger, open_route, telescope_store
 from nightferry.config import Config, loads
 from nightferry.core.errors import Misconfigured, Unreachable
 from nightferry.core.store import Entry, Load, StorePath, Want
 from nightferry.disk.mounts import is_mounted
+from nightferry.folders import make_new_folders
 from nightferry.stores.local import LocalStore
 from nightferry.stores.mounts import mounted
 

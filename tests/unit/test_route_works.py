@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import cast
+from typing import ParamSpec, TypeVar, cast
 
 import pytest
 
@@ -17,6 +17,7 @@ from nightferry import api
 from nightferry.assemble import open_route
 from nightferry.cli.products import held_products
 from nightferry.config import for_run, loads
+from nightferry.core.audit import Verdict
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Held, Misconfigured, NoSpace, TryAgain
 from nightferry.core.frame import Digest, Frame, FrameId, Role, fingerprint
@@ -27,8 +28,9 @@ from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Group, Work
 from nightferry.core.store import StorePath
 from nightferry.ledger.sql import SqlLedger, open_ledger
-from nightferry.passes.audit import Verdict, audit, strangers
+from nightferry.passes.audit import audit, strangers
 from nightferry.passes.item import Waiting
+from nightferry.passes.making import make_and_judge
 from nightferry.passes.processing import CREW
 from nightferry.passes.route import Route
 from nightferry.passes.run import Orders, Pass, run_pass
@@ -41,6 +43,10 @@ from tests.astra_night import Planted, build_astra_night
 
 PROGRAM = "60.A-9009(D)"
 FIRST = "20260222/camera_I+z_Sp2306-0502_0000_light.fits"
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass
@@ -81,12 +87,17 @@ class Dome:
         route = open_route(for_run(loads(text), program=self.program), "callisto")
         return replace(route, works=tuple(_ungated(work) for work in route.works))
 
-    def carry(self, orders: Orders | None = None, change: Callable[[Route], Route] = lambda route: route) -> Pass:
+    def carry(
+        self,
+        orders: Orders | None = None,
+        change: Callable[[Route], Route] = lambda route: route,
+        stop: threading.Event | None = None,
+    ) -> Pass:
         route = self.route()
         with ThreadPoolExecutor(2) as crew:
             done = run_pass(
                 change(replace(route, crew=crew)), self.ledger, Nights(every=True), orders or Orders(),
-                onlooker=Nobody(), stop=api.idle_hands().stop,
+                onlooker=Nobody(), stop=stop or api.idle_hands().stop,
             )  # fmt: skip
         route.close()
         return done
@@ -441,7 +452,7 @@ def test_a_gathering_that_fails_is_told_on_every_pass_until_it_is_done(
 
 def test_a_watch_leaves_the_present_night_alone(dome: Dome, monkeypatch: pytest.MonkeyPatch) -> None:
     dome.plant()
-    monkeypatch.setattr("nightferry.passes.gather._goes_on", lambda _, evening: evening == date(2026, 2, 22))
+    monkeypatch.setattr("nightferry.passes.grouping._goes_on", lambda _, evening: evening == date(2026, 2, 22))
     dome.carry(Orders(patient=True), change=gathering(dome))
     assert "cube_1.fits" not in dome.files()
     dome.carry(change=gathering(dome))
@@ -617,7 +628,7 @@ def test_what_an_old_release_made_or_tried_keeps_its_identity(
 
     dome.plant()
     with monkeypatch.context() as old:
-        old.setattr("nightferry.passes.gather.fingerprint", of_old_release)
+        old.setattr("nightferry.passes.grouping.fingerprint", of_old_release)
         dome.carry(change=changed(dome, *trouble, version="1-old"))
     (before,) = dome.ledger.products()
     files = dome.files()
@@ -641,3 +652,78 @@ def test_a_product_that_a_judge_held_goes_on_when_a_person_says_so(dome: Dome) -
     api.release(dome.ledger, product.id, "the archive takes it all the same")
     assert dome.carry(change=gathering(dome, judged=True)).trouble is None
     assert "cube_1.fits" in dome.files()
+
+
+@dataclass(frozen=True)
+class Hesitant(Bundle):
+    """A grouping step that fails as often as it has excuses, and then does its work."""
+
+    excuses: list[Exception] = field(default_factory=list)
+
+    def __call__(self, group: Group, identity: FrameId) -> Result:
+        if self.excuses:
+            raise self.excuses.pop()
+        return super().__call__(group, identity)
+
+
+def test_what_cannot_be_made_of_many_is_tried_again_in_the_same_pass(dome: Dome) -> None:
+    dome.plant()
+    bundle = Hesitant(dome.home / "bundles", excuses=[TryAgain("no memory")])
+    done = dome.carry(change=lambda route: replace(route, works=route.works[:1], gather=bundle))
+    assert done.trouble is None
+    (product,) = dome.ledger.products()
+    told = [(receipt.step, receipt.target, str(receipt.outcome)) for receipt in product.receipts]
+    assert told[:2] == [("cube", "", "failed"), ("cube", "", "done")]
+    assert sorted(told[2:]) == [("deliver", "eso", "done"), ("deliver", "second", "done")]
+    assert [step for step, _ in dome.told(FIRST)].count("cube") == 1, "members hear of what came of it"
+
+
+def test_what_fails_in_one_archive_goes_to_the_others_and_follows_later(dome: Dome) -> None:
+    dome.plant()
+    second = dome.home / "second"
+
+    def full(route: Route) -> Route:
+        bundle = Taking(dome.home / "bundles", taken=second)
+        return replace(route, works=route.works[:1], gather=bundle)
+
+    assert dome.carry(change=full).trouble is not None
+    assert "cube_1.fits" in dome.files()
+    (product,) = dome.ledger.products()
+    assert list(product.delivered) == ["eso"]
+    second.with_name("away").rename(second)
+    assert dome.carry(change=gathering(dome, RuntimeError("nobody calls me"))).trouble is None
+    assert dome.files("second")["cube_1.fits"] == dome.files()["cube_1.fits"]
+
+
+@dataclass(frozen=True)
+class Taking(Bundle):
+    """A grouping step during which somebody takes an archive's disk away."""
+
+    taken: Path = Path()
+
+    def __call__(self, group: Group, identity: FrameId) -> Result:
+        self.taken.rename(self.taken.with_name("away"))
+        return super().__call__(group, identity)
+
+
+class Unhurried(Executor):
+    """A pool that never ends what is made of many; somebody asks to stop as soon as it was asked for that."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop = stop
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future = Future[T]()
+        if fn is make_and_judge:
+            self.stop.set()
+        else:
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def test_nobody_waits_for_a_frame_of_many_who_asked_to_stop(dome: Dome) -> None:
+    dome.plant()
+    stop = threading.Event()
+    dome.carry(change=lambda route: replace(gathering(dome)(route), crew=Unhurried(stop)), stop=stop)
+    assert dome.told(FIRST)[-1] == ("deliver", "done")
+    assert dome.ledger.products() == []

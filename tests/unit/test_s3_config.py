@@ -4,12 +4,13 @@ from contextlib import closing
 
 import pytest
 
-from nightferry.assemble.stores import make_store, tamed
+from nightferry.assemble import make_store, wrapped
 from nightferry.config import Config, loads
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import Store
 from nightferry.stores.local import LocalStore
-from nightferry.stores.s3 import S3Address, S3Store
+from nightferry.stores.s3.bucket import S3Address
+from nightferry.stores.s3.store import S3Store
 from nightferry.stores.wrappers.limited import _Limited
 from nightferry.stores.wrappers.retried import _Retried
 from nightferry.stores.wrappers.throttled import _Throttled
@@ -84,7 +85,7 @@ def test_an_insecure_endpoint_may_be_accepted() -> None:
 
 def kinds(url: str, *lines: str) -> list[type]:
     section = config(url, *lines).archive["cloud"]
-    store: Store | None = tamed(make_store(section, url), section, url)
+    store: Store | None = wrapped(make_store(section, url), section, url)
     found = []
     while store is not None:
         found.append(type(store))

@@ -6,8 +6,8 @@ from nightferry.assemble import archive_store
 from nightferry.config import loads
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import Store
-from nightferry.stores.sftp import SftpAddress, SftpStore
-from nightferry.stores.sftp.process import ssh_command
+from nightferry.stores.sftp.process import SftpAddress, ssh_command
+from nightferry.stores.sftp.store import SftpStore
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----\n"
 

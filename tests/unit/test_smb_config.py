@@ -9,7 +9,8 @@ from nightferry.assemble import archive_store
 from nightferry.config import loads
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import Store
-from nightferry.stores.smb import SmbAddress, SmbStore, share_of
+from nightferry.stores.smb.link import SmbAddress, share_of
+from nightferry.stores.smb.store import SmbStore
 
 
 def store_of(lines: str) -> Store:

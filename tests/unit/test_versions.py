@@ -2,7 +2,8 @@
 
 ``tests/data/versions/recorded.json`` was written by the last release whose versions were digests of how its dataclasses
 read, from the dialects and profiles beside it; ``present.json`` holds what they are called now. A change in the second
-means that frames which are held are judged again: write it anew when that is meant, with the command that fails.
+means that frames which are held are judged again: where that is meant, ``python -m tests.data.versions.make`` writes it
+anew.
 """
 
 import json
@@ -79,10 +80,14 @@ def planes() -> Group:
     return Group(ImageType.SCIENCE, "", RECORDED["cube_set"], sources, 1)
 
 
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def stub_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nightferry.solving.engines.load_engine", lambda _: SimpleNamespace(name="astrometry"))
     monkeypatch.setattr("nightferry.solving.frame.shelved", lambda *_, **__: INDEXES)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub_engine(monkeypatch)
 
 
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: f"{case['preset']} {case['context']}")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from nightferry import api
 from nightferry.alerts import known_url
-from nightferry.assemble import archive_store, is_unused, local_folder, mount_of, open_route, shelf_of, telescope_store
-from nightferry.assemble.works import WORKS
+from nightferry.assemble import PROCESSING, archive_store, mount_of, open_route, shelf_of, telescope_store
 from nightferry.cli.exits import DONE, FAILED, MISCONFIGURED
 from nightferry.cli.serving import find_services
 from nightferry.cli.show import Cell, say, say_json, size_text, table
@@ -19,6 +18,7 @@ from nightferry.config.secrets import read_secret
 from nightferry.core.errors import Misconfigured, NightferryError
 from nightferry.core.step import SOLVE
 from nightferry.core.store import Entry, Store
+from nightferry.folders import is_unused, local_folder
 from nightferry.ledger.sqlite import database_path
 
 
@@ -67,7 +67,7 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
         yield _try(f"telescope {name}: {one.source}", lambda one=one: _lists(telescope_store(one)))  # type: ignore[misc] # mypy cannot type a bound default
     for name in telescopes:
         one = config.resolved[name]
-        if set(one.route) & set(WORKS):
+        if set(one.route) & set(PROCESSING):
             yield _try(f"route of {name}", lambda name=name: _route(config, name))  # type: ignore[misc] # as above
         if SOLVE in one.route:
             yield _try(f"solver of {name}", lambda one=one: _solver(one))  # type: ignore[misc] # as above

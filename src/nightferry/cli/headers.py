@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import typer
 
-from nightferry.assemble.works import header_settings
+from nightferry.assemble import header_settings
 from nightferry.cli.exits import DONE, FAILED, HELD
 from nightferry.cli.show import Json, say, say_json
 from nightferry.config import config_path, find_telescope

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import typer
 
-from nightferry.assemble.works import solve_settings
+from nightferry.assemble import solve_settings
 from nightferry.cli.exits import DONE, HELD
 from nightferry.cli.show import Cell, Json, say, say_json, table
 from nightferry.cli.solving import read_place

@@ -10,7 +10,6 @@ from urllib.parse import quote, unquote, urlsplit
 import typer
 
 from nightferry.assemble import telescope_store
-from nightferry.assemble.stores import local_path
 from nightferry.cli.exits import say_error
 from nightferry.cli.finding import search
 from nightferry.cli.moving import move_over, write_secret
@@ -21,7 +20,8 @@ from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry
 from nightferry.discover import spellings
 from nightferry.disk.mounts import is_mounted
-from nightferry.stores.sftp import UnknownHost, host_keys, pin
+from nightferry.stores.folder import local_path
+from nightferry.stores.sftp.process import UnknownHost, host_keys, pin
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 _TEMPLATE = """\

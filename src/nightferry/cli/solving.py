@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import typer
 
-from nightferry.assemble.works import solve_settings
+from nightferry.assemble import solve_settings
 from nightferry.cli.exits import DONE, FAILED, HELD
 from nightferry.cli.show import Json, say, say_json
 from nightferry.config import find_telescope

@@ -1,13 +1,12 @@
 """The configuration's models: every key with its meaning, its unit and its default."""
 
-import ipaddress
 import re
 import string
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -17,11 +16,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     PrivateAttr,
     model_validator,
 )
 
 from nightferry.config.secrets import check_reference
+from nightferry.config.store_keys import address_of, check_url, checked_section
 from nightferry.config.units import (
     Duration,
     FieldSide,
@@ -38,13 +39,11 @@ from nightferry.config.units import (
 from nightferry.core.layout import KINDS
 from nightferry.core.night import NightRule
 from nightferry.core.step import CUBE, DELIVER, PULL, SOLVE, STANDARDISE, VALIDATE, VERIFY
+from nightferry.stores.kinds import OURS, kind_of
 
 if TYPE_CHECKING:
     from nightferry.config.resolve import ResolvedTelescope
 
-_SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
-#: The schemes of stores whose servers can say by a digest of their own what they hold.
-_ATTESTING = ("s3",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LAST_PORT = 65535
 #: The steps of a route, in their order; pull and deliver are part of every one and need not be said.
@@ -89,43 +88,6 @@ def _check_route(route: list[str]) -> list[str]:
     return route
 
 
-def check_url(url: str, schemes: Sequence[str] = _SCHEMES) -> str:
-    """Let a good URL of a store pass; raise ValueError for any other."""
-    parts = urlsplit(url)
-    if parts.scheme not in schemes:
-        raise ValueError(
-            f"{url!r}: expected a URL of a store we know ({', '.join(f'{scheme}://' for scheme in schemes)}); "
-            "a folder is written as file:///path"
-        )
-    if parts.password is not None:
-        raise ValueError(f"the URL of {parts.hostname} holds a password: put it in 'secret' as a reference")
-    if parts.query or parts.fragment:
-        raise ValueError(f"{url!r}: '?' and '#' in a path are written %3F and %23")
-    if parts.scheme == "file":
-        if parts.netloc or not parts.path.strip("/"):
-            raise ValueError(f"{url!r}: a folder is written as file:///path, with three slashes")
-    elif parts.scheme == "s3" and (not parts.hostname or ":" in parts.netloc.rpartition("@")[2]):
-        raise ValueError(f"{url!r}: expected s3://BUCKET/prefix; the server is named by 'endpoint'")
-    elif not parts.hostname:
-        raise ValueError(f"{url!r}: the host is missing, as in {parts.scheme}://10.0.0.1/user")
-    elif parts.scheme == "smb" and not parts.path.strip("/"):
-        raise ValueError(f"{url!r}: the share is missing, as in smb://{parts.hostname}/SHARE/folder")
-    try:
-        _ = parts.port
-    except ValueError as err:
-        raise ValueError(f"{url!r}: the port is not a number from 1 to 65535") from err
-    return url
-
-
-def _check_endpoint(endpoint: str) -> str:
-    parts = urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{endpoint!r}: expected the URL of an S3 server, such as 'https://s3.example.org:9000'")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(f"the endpoint {parts.hostname} holds a user or password: they belong in 'user' and 'secret'")
-    return endpoint
-
-
 def _check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no good name: expected letters, digits, '-', '_' or '.', at most 64")
@@ -136,7 +98,6 @@ Template = Annotated[str, AfterValidator(_check_template)]
 Url = Annotated[str, AfterValidator(check_url)]
 Secret = Annotated[str, AfterValidator(check_reference)]
 Name = Annotated[str, AfterValidator(_check_name)]
-Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 StepNames = Annotated[list[str], AfterValidator(_check_route)]
 Take = Annotated[list[str], BeforeValidator(_check_take)]
 
@@ -160,28 +121,28 @@ class WindowConfig(_Section):
 
 
 class _StoreSection(_Section):
-    """What every store's section may say."""
+    """What every store's section may say; each kind of store has keys of its own beside these."""
+
+    model_config = ConfigDict(extra="allow")
+    _url_key: ClassVar[str] = "url"
 
     user: str = ""
     secret: Secret | None = None
-    insecure: bool = False  #: allow plain FTP to a public host
-    verify_tls: bool = True  #: check the server's certificate (ftps)
-    ca: Path | None = None  #: certificates to trust instead of the system's (ftps)
-    known_hosts: Path | None = None  #: host keys to trust instead of the user's own list (sftp)
-    encrypt: bool = False  #: encrypt the session even where the server does not ask for it (smb)
     timeout: Duration = 30.0  #: longest wait for any answer
     connections: Annotated[int, Field(ge=1, le=16)] | None = None
-    endpoint: Endpoint | None = None  #: the S3 server that is not Amazon's (s3)
-    region: str = ""  #: the region of the bucket (s3)
     tries: Annotated[int, Field(ge=1, le=10)] = 1  #: how often a call is tried while the store cannot be reached
     limit: Rate = None  #: the greatest speed, all connections together
     windows: list[WindowConfig] = Field(default_factory=list)  #: hours with another limit
     mount: bool | Path | None = None  #: what must be mounted before a folder counts as there
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _store_takes_the_rest(cls, table: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return checked_section(cls, cls._url_key, table, handler)
+
     def address(self, url: str) -> SplitResult:
         """Split the store's URL, with the path's blanks decoded."""
-        parts = urlsplit(url)
-        return parts._replace(path=unquote(parts.path, errors="surrogateescape"))
+        return address_of(url)
 
 
 class ArchiveConfig(_StoreSection):
@@ -206,7 +167,7 @@ class WatchConfig(_Section):
     every: Duration = 300.0  #: pause between two passes
     live: Duration = 15.0  #: pause between two looks at the present night, while it is dark or frames come
     empty: Annotated[int, Field(ge=1)] | None = None  #: passes in a row without new frames, or without an answer
-    then: Literal["stop", "alert"] = "stop"  #: what happens after so many
+    then: Literal["stop", "alert"] = "stop"  #: what happens after that
 
 
 class HeaderConfig(_Section):
@@ -253,6 +214,8 @@ class SolveConfig(_Section):
 
 class TelescopeConfig(_StoreSection):
     """``[telescope.NAME]``: one telescope."""
+
+    _url_key: ClassVar[str] = "source"
 
     preset: str = "generic"
     source: Url | None = None
@@ -318,6 +281,11 @@ class AlertsConfig(_Section):
     ping: Secret | None = None  #: the URL of a dead man's switch
     every: Duration = 300.0  #: how often that is asked for
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The references of those who are told, each once."""
+        return tuple(dict.fromkeys(self.urls))
+
 
 def _check_zone(name: str) -> str:
     try:
@@ -348,8 +316,8 @@ class LogConfig(_Section):
 
     path: Path | None = None  #: the file; without it nothing is logged but for telescopes with a log of their own
     format: Literal["console", "json"] = "console"
-    size: Size = 10_000_000  #: a file is put away when it is so large
-    keep: Annotated[int, Field(ge=0, le=1000)] = 10  #: so many that were put away are kept
+    size: Size = 10_000_000  #: the size at which a file is put away
+    keep: Annotated[int, Field(ge=0, le=1000)] = 10  #: how many that were put away are kept
     zone: Annotated[str, AfterValidator(_check_zone)] = "UTC"  #: of the times in it
 
 
@@ -440,50 +408,24 @@ class Config(_Section):
     @model_validator(mode="after")
     def _stores_can_do_it(self) -> Self:
         for name, telescope in self.telescope.items():
-            _require_secure(f"telescope.{name}", telescope, telescope.source)
             _require_folder(f"telescope.{name}", telescope, telescope.source)
         for name, place in self.archive.items():
-            _require_secure(f"archive.{name}", place, place.url)
-            scheme = urlsplit(place.url).scheme
-            if place.verify == "server" and scheme not in _ATTESTING:
-                raise ValueError(
-                    f'archive.{name}: verify = "server" needs a server that tells digests of what it holds, and '
-                    f"{scheme}:// stores have none ({', '.join(f'{known}://' for known in _ATTESTING)} do): "
-                    'say verify = "reread"'
-                )
+            if place.verify == "server":
+                _require_attests(name, urlsplit(place.url).scheme)
             _require_folder(f"archive.{name}", place, place.url)
         return self
+
+
+def _require_attests(name: str, scheme: str) -> None:
+    attesting = [one for one in dict.fromkeys([*OURS, scheme]) if (kind := kind_of(one)) is not None and kind.attests]
+    if scheme not in attesting:
+        raise ValueError(
+            f'archive.{name}: verify = "server" needs a server that tells digests of what it holds, and '
+            f"{scheme}:// stores have none ({', '.join(f'{known}://' for known in attesting)} do): "
+            'say verify = "reread"'
+        )
 
 
 def _require_folder(name: str, section: _StoreSection, url: str | None) -> None:
     if section.mount not in {None, False} and urlsplit(url or "file:").scheme != "file":
         raise ValueError(f"{name}.mount: only a folder (file:///path) can be mounted; leave it out")
-
-
-def _require_secure(name: str, section: _StoreSection, url: str | None) -> None:
-    parts = urlsplit(url or "")
-    server = urlsplit(section.endpoint or "")
-    if (
-        parts.scheme == "s3"
-        and server.scheme == "http"
-        and not section.insecure
-        and not _is_near(server.hostname or "")
-    ):
-        raise ValueError(
-            f"{name}: plain HTTP to {server.hostname} would send frames in clear text over a public network: use "
-            "https://, or say 'insecure = true' if you accept that"
-        )
-    if parts.scheme == "ftp" and not section.insecure and not _is_near(parts.hostname or ""):
-        raise ValueError(
-            f"{name}: plain FTP to {parts.hostname} would send passwords and frames in clear text over a public "
-            "network: use ftps://, or say 'insecure = true' if you accept that"
-        )
-
-
-def _is_near(host: str) -> bool:
-    """Whether a host is on this machine or a local network, as far as its name tells."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or "." not in host or host.endswith((".local", ".lan", ".home.arpa"))
-    return address.is_private or address.is_loopback or address.is_link_local

@@ -8,8 +8,9 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nightferry.config.model import HeaderConfig, SiteConfig, SolveConfig, StepNames, Take, Template, check_url
+from nightferry.config.model import HeaderConfig, SiteConfig, SolveConfig, StepNames, Take, Template
 from nightferry.config.places import own_presets
+from nightferry.config.store_keys import check_url
 from nightferry.config.units import Duration
 from nightferry.core.layout import Ignore, Layout, Rule
 from nightferry.core.naming import frame_name
@@ -21,8 +22,6 @@ from nightferry.tomlfiles import Kind, Table, files, find, names
 
 #: Lists of a preset that grow when it is extended.
 _BEFORE = frozenset({"rule", "ignore"})
-#: What presets may name, whether or not this installation speaks it.
-_SCHEMES = ("file", "ftp", "ftps", "sftp", "smb", "s3")
 
 
 def _dated(pattern: re.Pattern[str]) -> re.Pattern[str]:
@@ -33,7 +32,7 @@ def _dated(pattern: re.Pattern[str]) -> re.Pattern[str]:
 
 Pattern = Annotated[re.Pattern[str], BeforeValidator(compiled)]
 Dated = Annotated[Pattern, AfterValidator(_dated)]
-Place = Annotated[str, AfterValidator(lambda url: check_url(url, _SCHEMES))]
+Place = Annotated[str, AfterValidator(check_url)]
 
 
 class _Section(BaseModel):
@@ -120,7 +119,7 @@ class Preset(_Section):
     solve: SolveConfig = SolveConfig()
 
     def as_layout(self, take: list[str] | None, longitude: float | None, night: NightRule | None = None) -> Layout:
-        """Make the layout, with the user's choice of files and of the night's rule in place of the preset's."""
+        """Return the layout, with the user's choice of files and of the night's rule in place of the preset's."""
         where = self.site.longitude if longitude is None and self.site is not None else longitude
         return Layout(
             rules=tuple(Rule(rule.match, tuple(rule.stem), rule.fields) for rule in self.layout.rule),
@@ -135,7 +134,7 @@ class Preset(_Section):
         )
 
     def foretell(self, path: str, telescope: str) -> Foretold:
-        """Tell what becomes of a path, at a telescope of that name; a night that no path tells is today's."""
+        """Return what becomes of a path, at a telescope of that name; a night that no path tells is today's."""
         layout = self.as_layout(None, None)
         now_us = int(datetime.now(UTC).timestamp() * 1e6)
         place = layout.place(StorePath(path), None, now_us)

@@ -18,10 +18,10 @@ from nightferry.config.model import (
     SolveConfig,
     TelescopeConfig,
     WatchConfig,
-    check_url,
 )
 from nightferry.config.places import config_path
 from nightferry.config.preset import Preset, load_preset
+from nightferry.config.store_keys import check_url, keys_of
 from nightferry.core.context import Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.layout import Layout
@@ -169,9 +169,10 @@ def _source(place: str, section: TelescopeConfig, preset: Preset) -> str:
     if preset.source is None:
         raise Misconfigured(f"{place} needs 'source', for preset {section.preset!r} has none")
     try:
-        return check_url(preset.source)
+        keys_of(section, check_url(preset.source))
     except ValueError as err:
         raise Misconfigured(f"{place}: the source of preset {section.preset!r}: {err}") from err
+    return preset.source
 
 
 def _site(where: SiteConfig | None) -> Site | None:

@@ -55,7 +55,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One state of one file, as the telescope first showed it to us."""
+    """One state of one file, as the telescope first showed it to us; or a frame that we made, see `made_here`."""
 
     night: Night
     path: StorePath
@@ -75,6 +75,16 @@ class Sighting:
             identity = FrameId(fingerprint(self.night.telescope, self.path, str(self.size), stamp))
             object.__setattr__(self, "_id", identity)
         return self._id
+
+
+def made_here(identity: FrameId, night: Night, name: StorePath, size: int, made_us: int) -> Sighting:
+    """Return what stands for a frame with many parents where others have the telescope's sighting.
+
+    No telescope ever showed it, so it is in no night's count of what was seen.
+    """
+    made = Sighting(night, name, size, None, made_us, Role.CUBE)
+    object.__setattr__(made, "_id", identity)
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,10 @@ _ISO = re.compile(
     r"(?P<zone>Z|[+-]00:?00)?"
 )
 _LAST_SECOND = 60
+#: The first and the last day that a calendar of four digits has, as Modified Julian Dates.
+_FIRST_DAY, _LAST_DAY = date.min.toordinal() + _MJD_OF_ORDINAL, date.max.toordinal() + _MJD_OF_ORDINAL
+#: Seconds from one to the other, and more than any two instants are apart.
+_LONGEST_SPAN = 1e12
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -58,14 +62,24 @@ class Instant:
         return date.fromordinal(self.day - _MJD_OF_ORDINAL)
 
     def plus(self, seconds: float) -> "Instant":
-        """Tell the instant so many SI seconds later (or earlier), to the microsecond."""
-        day, micro = self.day, self.micro + round(seconds * MICROSECONDS)
-        while micro >= length_of(day):
-            micro -= length_of(day)
-            day += 1
+        """Return the instant ``seconds`` later (earlier if negative), to the microsecond; leap seconds count.
+
+        Raises `ValueError` where that is not in the years 1 to 9999.
+        """
+        if not abs(seconds) < _LONGEST_SPAN:  # NaN, too
+            raise ValueError(f"{seconds} s later is beyond the years 1 to 9999")
+        micro = self.micro + round(seconds * MICROSECONDS)
+        # the days without their leap seconds first, so that a span of years costs no more than one of hours
+        day = self.day + micro // DAY
+        micro = micro % DAY - (_leaps_before(day) - _leaps_before(self.day)) * MICROSECONDS
         while micro < 0:
             day -= 1
             micro += length_of(day)
+        while micro >= length_of(day):
+            micro -= length_of(day)
+            day += 1
+        if not _FIRST_DAY <= day <= _LAST_DAY:
+            raise ValueError(f"{seconds} s later is beyond the years 1 to 9999")
         return Instant(day, micro)
 
     def minus(self, other: "Instant") -> float:
@@ -91,6 +105,10 @@ class Instant:
 def length_of(day: int) -> int:
     """Tell how many microseconds a day of UTC has; ``day`` is a Modified Julian Date."""
     return DAY + MICROSECONDS if day in _LEAP_DAYS else DAY
+
+
+def _leaps_before(day: int) -> int:
+    return sum(leap < day for leap in _LEAP_DAYS)
 
 
 def parse_instant(text: str) -> tuple[Instant, float]:
@@ -142,4 +160,4 @@ def read_date_obs(value: object) -> datetime | None:
 
 def tai_less_utc(day: int) -> int:
     """Tell TAI-UTC in seconds on a day from 1972 on, the leap seconds that are known counted."""
-    return 10 + sum(leap < day for leap in _LEAP_DAYS)
+    return 10 + _leaps_before(day)

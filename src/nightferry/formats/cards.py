@@ -54,6 +54,12 @@ class Card:
         return _field_of(self.raw[:CARD].decode("latin-1")) is None
 
     @property
+    def token(self) -> str:
+        """The characters of the value as they stand on the card, without the comment; empty for commentary."""
+        split = _field_of(self.raw[:CARD].decode("latin-1"))
+        return "" if split is None else split[1].partition("/")[0].strip(" ")
+
+    @property
     def flaw(self) -> str:
         """What FITS 4.0 forbids in the card, as a clause; empty if nothing."""
         lines = [self.raw[start : start + CARD].decode("latin-1") for start in range(0, len(self.raw), CARD)]

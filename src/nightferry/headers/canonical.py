@@ -143,3 +143,28 @@ class Canonical:
 
 #: The names of the canonical fields, in their order.
 FIELDS = tuple(item.name for item in fields(Canonical))
+
+#: What values of a field can be true, in its unit: more is a card that says something else, or nothing.
+RANGES: Mapping[str, tuple[float, float]] = {
+    "exptime": (0, 864_000),  # ten days
+    "ra": (0, 360),
+    "dec": (-90, 90),
+    "alt": (-90, 90),
+    "az": (-360, 360),
+    "equinox": (1800, 2200),
+    "ccd_temp": (-273.15, 200),
+    "xbin": (1, 64),
+    "ybin": (1, 64),
+    "pix_um": (0, 1000),
+    "site_lat": (-90, 90),
+    "site_lon": (-360, 360),
+    "site_elev": (-500, 10_000),
+    "stack_count": (0, 10_000_000),
+}
+#: Years in which a digital camera can have exposed; a clock that was lost begins at 1, 1900, 1970 or 2000.
+YEARS = (1970, 2100)
+#: Fields that say what a frame is. Where a card of theirs is there and cannot be read, the frame is held.
+DECISIVE = frozenset({
+    "image_type", "object", "filter", "exptime", "start", "end", "ra", "dec", "frame", "equinox", "gain", "offset",
+    "ccd_temp", "xbin", "ybin", "pix_um", "site_lat", "site_lon", "site_elev", "stack_count",
+})  # fmt: skip

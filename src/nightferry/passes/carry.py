@@ -13,13 +13,26 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import cast
 
+from nightferry.core.balance import stage_name
 from nightferry.core.errors import Misconfigured, NightferryError, NoSpace, Stopped, Unreachable
-from nightferry.core.ledger import Account, Ledger
+from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import CLEAR, DELIVER, PULL, VERIFY, Work
+from nightferry.core.step import CLEAR, DELIVER, PULL, VERIFY
 from nightferry.passes.attempt import Attempt, attempt
-from nightferry.passes.item import BATCH_FRAMES, SEATS, Cargo, Job, Waiting, cargoes, grouped, merged, parted
+from nightferry.passes.item import (
+    BATCH_FRAMES,
+    SEATS,
+    Item,
+    Job,
+    Waiting,
+    grouped,
+    items_of,
+    merged,
+    parted,
+    works_until,
+)
+from nightferry.passes.making import Made, make, told_to_members
 from nightferry.passes.processing import CREW, Passed, pass_through, passage_of, versions_of
 from nightferry.passes.receipts import now_us, receipt_of
 from nightferry.passes.route import Route
@@ -29,6 +42,8 @@ from nightferry.steps.pull import Pull
 #: Receipts are written when there are so many, or the oldest is so many seconds old. What is lost with the power
 #: meanwhile is done again. Writing costs 53 us a receipt in groups of 64, 35 in groups of 256, 27 in thousands.
 FLUSH_RECEIPTS, FLUSH_SECONDS = 4096, 0.5
+#: Who makes frames of many, where archives and the telescope are named; no archive can have this name.
+MAKING = "(making)"
 #: How many workers are woken before there is work for them.
 _FIRST_WORKERS = 2
 #: Pauses in seconds before a failed frame is tried again within the same pass, and before a telescope that
@@ -52,7 +67,7 @@ class Tally:
 def carry(
     route: Route,
     ledger: Ledger,
-    accounts: Iterable[Account],
+    items: Iterable[Item],
     *,
     onlooker: Onlooker,
     stop: threading.Event,
@@ -67,11 +82,12 @@ def carry(
     """
     carrier = _Carrier(route, ledger, onlooker, stop, until=until, retry=retry, reachable=reachable)
     with ExitStack() as crews:
+        carrier.crews[MAKING] = crews.enter_context(threads(1, "making"))  # the shelf has room for one at a time
         carrier.crews[""] = crews.enter_context(threads(route.source.traits.connections, PULL))
         for name, step in route.deliveries.items():
             carrier.crews[name] = crews.enter_context(threads(step.store.traits.connections, name))
         try:
-            carrier.drive(grouped(cargoes(route, carrier.works, accounts, retry=retry)))
+            carrier.drive(grouped(items))
         except KeyboardInterrupt:
             stop.set()
             onlooker.note("stopping: what is under way comes to a safe end first")
@@ -103,17 +119,17 @@ class _Carrier:
         self._receipts: list[Receipt] = []
         self._flushed = time.monotonic()
         self._moved = 0  # stages that were passed; as long as there are more of them, trying again is worth it
-        self._again: list[Cargo] = []
+        self._again: list[Item] = []
         self._waiting = Waiting()
         self._expected = route.expectation
-        self.works = _works_until(route.works, until)
+        self.works = works_until(route, until)
         self._versions = versions_of(self.works)
         self._warm = False
         # Stores by name, the telescope's is empty: out of reach until after a pause, or closed for this pass.
         self._away: set[str] = set()
         self._shut: set[str] = set() if reachable else {""}
 
-    def drive(self, batches: Iterator[list[Cargo]]) -> None:
+    def drive(self, batches: Iterator[list[Item]]) -> None:
         """Carry all batches; what fails is tried again after a pause, as long as anything moves at all."""
         pauses = iter(RETRY_PAUSES)
         while True:
@@ -143,7 +159,7 @@ class _Carrier:
             self._collect()
         self._flush()
 
-    def _round(self, batches: Iterator[list[Cargo]]) -> None:
+    def _round(self, batches: Iterator[list[Item]]) -> None:
         """Keep the pulls in flight up to their number until the batches are used up or cannot be started.
 
         One waits behind each that is under way, so that no connection idles while receipts are written. Deliveries
@@ -173,7 +189,7 @@ class _Carrier:
                     break
                 self._flush()  # what is to be done next depends on receipts that may not be written yet
                 accounts = self.ledger.accounts_of(names)
-                for batch in grouped(cargoes(self.route, self.works, accounts, retry=self.retry)):
+                for batch in grouped(items_of(self.route, self.works, accounts, retry=self.retry)):
                     self._start([_for_one(item, place) for item in batch])
 
     def _seats(self, place: str) -> int:
@@ -184,16 +200,19 @@ class _Carrier:
     def _free_seats(self, place: str) -> int:
         return self._seats(place) - sum(len(job.cargo) for job in self._jobs.values() if job.place == place)
 
-    def _seated(self, place: str, cargo: Sequence[Cargo]) -> Sequence[Cargo]:
+    def _seated(self, place: str, cargo: Sequence[Item]) -> Sequence[Item]:
         """Tell who stays in memory; the others wait outside. Who is tried again stays, so that tries are counted."""
         if self._free_seats(place) > 0:
             return cargo
-        self._waiting.leave(place, [item.sighting.id for item in cargo if not item.tries])
-        return [item for item in cargo if item.tries]
+        self._waiting.leave(place, [item.sighting.id for item in cargo if not (item.tries or item.made_of)])
+        return [item for item in cargo if item.tries or item.made_of]
 
-    def _start(self, batch: Sequence[Cargo]) -> None:
+    def _start(self, batch: Sequence[Item]) -> None:
         """Hand a batch to whoever is next: the pull for what is not here, the archives for what is."""
         self._warm_up()
+        self._make([item for item in batch if item.made_of and item.product is None])
+        self._hand_over([item for item in batch if item.made_of and item.product is not None])
+        batch = [item for item in batch if item.made_of is None]
         absent = [item for item in batch if item.load is None]
         if absent and "" not in self._shut:
             sightings = [item.sighting for item in absent]
@@ -202,6 +221,15 @@ class _Carrier:
         self._arrived([item for item in batch if item.frame is not None and item.product is None])
         self._hand_over([item for item in batch if item.product is not None])
 
+    def _make(self, items: Sequence[Item]) -> None:
+        """Have frames made of many, one after the other."""
+        if MAKING in self._away:
+            self._again += items
+        elif MAKING not in self._shut:
+            for item in items:
+                future = self.crews[MAKING].submit(make, self.route, item, self.stop)
+                self._jobs[_any(future)] = Job(None, [item], now_us(), MAKING)
+
     def _warm_up(self) -> None:
         """Have workers begin their day while the first frames are on their way: starting takes them a while."""
         if self.works and self.route.crew is not None and not self._warm:
@@ -209,7 +237,7 @@ class _Carrier:
             for _ in range(_FIRST_WORKERS):
                 self.route.crew.submit(pass_through, self.works, [])
 
-    def _arrived(self, cargo: Sequence[Cargo]) -> None:
+    def _arrived(self, cargo: Sequence[Item]) -> None:
         """Verify what is on the shelf and hand what is good to the works, or where there are none to its archives."""
         good, doubtful = parted(cargo)
         if doubtful and self.until != PULL:
@@ -226,11 +254,11 @@ class _Carrier:
         else:
             self._hand_over(good)
 
-    def _work(self, cargo: Sequence[Cargo]) -> None:
+    def _work(self, cargo: Sequence[Item]) -> None:
         """Hand frames to the crew, as far as there is room."""
         self._put_to_work(self._seated(CREW, cargo))
 
-    def _put_to_work(self, cargo: Sequence[Cargo]) -> None:
+    def _put_to_work(self, cargo: Sequence[Item]) -> None:
         """Give the crew one task: frames, and all works for them."""
         if not cargo or self.route.crew is None or CREW in self._shut:
             return
@@ -239,7 +267,7 @@ class _Carrier:
         future = self.route.crew.submit(pass_through, works, batch)
         self._jobs[_any(future)] = Job(None, cargo, now_us(), CREW)
 
-    def _hand_over(self, good: Sequence[Cargo]) -> None:
+    def _hand_over(self, good: Sequence[Item]) -> None:
         """Hand frames to the archives that lack them."""
         if self.works and (self.until not in {DELIVER, CLEAR} or self.stop.is_set()):
             return
@@ -264,13 +292,16 @@ class _Carrier:
 
     def _take(self, job: Job, answer: object) -> None:
         """Write down a job's answers and send its frames on."""
+        if job.place == MAKING:
+            self._take_made(job.cargo[0], answer)
+            return
         if job.step is None:
             self._take_works(job, answer if isinstance(answer, Passed) else None)
             return
         if not isinstance(answer, Attempt):
             return
         cargo = {(item.load.id if item.load else item.sighting.id): item for item in job.cargo}
-        moved: list[Cargo] = []
+        moved: list[Item] = []
         self._heed(answer.trouble, job.place)
         for result in answer.results:
             item = cargo[result.source.id]
@@ -284,6 +315,21 @@ class _Carrier:
                 self.tally.pulled += 1
                 self.tally.bytes += item.sighting.size
         self._arrived(moved)
+
+    def _take_made(self, item: Item, answer: object) -> None:
+        """Write down what became of a frame of many, also for its members, and hand it over."""
+        if not isinstance(answer, Made):
+            return
+        self._heed(answer.trouble, MAKING)
+        for receipt in answer.receipts:
+            self._note(item, receipt)
+            self._moved += receipt.outcome is Outcome.DONE
+        self._receipts += [told for receipt in answer.receipts[:1] for told in told_to_members(item, receipt)]
+        item = replace(item, receipts=(*item.receipts, *answer.receipts))
+        if answer.product is not None:
+            self._hand_over([replace(item, product=answer.product)])
+        elif answer.receipts and answer.receipts[-1].outcome is Outcome.FAILED and item.tries < len(RETRY_PAUSES):
+            self._try_again(item, MAKING)
 
     def _take_works(self, job: Job, answer: Passed | None) -> None:
         """Write down what the works answered of each frame, and hand over what came through."""
@@ -315,7 +361,7 @@ class _Carrier:
         result = Result(item.sighting, Outcome.BROKEN, reason)
         self._note(item, receipt_of(result, self.works[0], job.started_us, version=self._versions[0].text))
 
-    def _try_again(self, item: Cargo, store: str) -> None:
+    def _try_again(self, item: Item, store: str) -> None:
         """Have a frame tried again after a pause, from the pull on if its working file is gone."""
         if store in self._shut:
             return
@@ -341,22 +387,26 @@ class _Carrier:
             self._away.add(store)
             self._again += self._call_off(store)
 
-    def _call_off(self, store: str) -> list[Cargo]:
+    def _call_off(self, store: str) -> list[Item]:
         """Take back the jobs at a store that nobody has begun yet."""
         jobs = [(future, job) for future, job in self._jobs.items() if job.place == store and future.cancel()]
-        back: list[Cargo] = []
+        back: list[Item] = []
         for future, job in jobs:
             del self._jobs[future]
             back += (
                 [replace(item, archives=(store,)) for item in job.cargo]
-                if job.place in self.crews and store
+                if job.place in self.route.deliveries
                 else job.cargo
             )
         return back
 
-    def _note(self, item: Cargo, receipt: Receipt) -> None:
+    def _note(self, item: Item, receipt: Receipt) -> None:
         self._receipts.append(receipt)
-        self.onlooker.receipt(item.sighting, receipt)
+        if item.made_of is None:
+            self.onlooker.receipt(item.sighting, receipt)
+            return
+        where, why = stage_name(receipt.step, receipt.target), f": {receipt.reason}" if receipt.reason else ""
+        self.onlooker.note(f"{item.sighting.path}: {where}: {receipt.outcome}{why}")
 
     def _flush(self) -> None:
         self.ledger.record(self._receipts)
@@ -364,18 +414,12 @@ class _Carrier:
         self._flushed = time.monotonic()
 
 
-def _works_until(works: tuple[Work, ...], until: str) -> tuple[Work, ...]:
-    """Tell the works up to the one that a pass ends with."""
-    names = [work.name for work in works]
-    return works[: names.index(until) + 1] if until in names else works
-
-
-def _for_one(item: Cargo, place: str) -> Cargo:
+def _for_one(item: Item, place: str) -> Item:
     """Narrow a frame that waited for an archive to that archive; the others have it, or have it in hand."""
     return item if place == CREW else replace(item, archives=tuple({place} & set(item.archives)))
 
 
-def _any(future: Future[Attempt] | Future[Passed]) -> Future[object]:
+def _any(future: Future[Attempt] | Future[Passed] | Future[Made]) -> Future[object]:
     return cast("Future[object]", future)
 
 

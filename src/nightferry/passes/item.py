@@ -1,14 +1,14 @@
-"""Cargo: what one pass knows of a frame on its way, and how frames gather in batches."""
+"""Item: what one pass knows of a frame on its way, and how frames gather in batches."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nightferry.core.balance import open_stages
 from nightferry.core.frame import Digest, Frame, FrameId, Sighting
 from nightferry.core.ledger import Account
 from nightferry.core.receipt import Receipt
-from nightferry.core.step import DELIVER, PULL, VERIFY, Work
+from nightferry.core.step import DELIVER, PULL, VERIFY, Group, Work
 from nightferry.core.version import Version
 from nightferry.passes.processing import passage_of, versions_of
 from nightferry.passes.receipts import now_us
@@ -29,11 +29,20 @@ CALLED = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Cargo:
+class MadeOf:
+    """What a frame of many is made of: its group, and by members' identities their raw frames with all receipts."""
+
+    group: Group
+    accounts: Mapping[FrameId, Account]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
     """A frame in this pass: its sighting, the archives that lack it, and the frame once it is on the shelf.
 
     ``verified`` is the digest of the bytes that passed `verify`, or that a person released. ``product`` is what the
-    route's works made of it, and ``receipts`` are those of earlier passes, where the route has works.
+    route's works made of it, and ``receipts`` are those of earlier passes, where the route has works. ``made_of`` is
+    there for a frame that we make of many; no telescope has it.
     """
 
     sighting: Sighting
@@ -43,6 +52,7 @@ class Cargo:
     tries: int = 0
     product: Frame | None = None
     receipts: tuple[Receipt, ...] = ()
+    made_of: MadeOf | None = None
 
     @property
     def load(self) -> Frame | None:
@@ -55,12 +65,18 @@ class Job:
     """A batch that a step is at, or that the crew takes through the works (no step); ``place`` names who does it."""
 
     step: Pull | Deliver | None
-    cargo: Sequence[Cargo]
+    cargo: Sequence[Item]
     started_us: int
     place: str = ""
 
 
-def cargoes(route: Route, works: Sequence[Work], accounts: Iterable[Account], *, retry: bool) -> Iterator[Cargo]:
+def works_until(route: Route, until: str) -> tuple[Work, ...]:
+    """Return the works up to the one that a pass ends with."""
+    names = [work.name for work in route.works]
+    return route.works[: names.index(until) + 1] if until in names else route.works
+
+
+def items_of(route: Route, works: Sequence[Work], accounts: Iterable[Account], *, retry: bool) -> Iterator[Item]:
     """Tell what is to be done for each frame now; ``retry`` does not wait for back-offs to end."""
     now, expected, versions = now_us(), route.expectation, versions_of(works)
     for account in accounts:
@@ -71,7 +87,7 @@ def cargoes(route: Route, works: Sequence[Work], accounts: Iterable[Account], *,
         frame = None
         if due[0].step != PULL:  # None again when the shelf lost it: then it is pulled anew
             frame = pulled_frame(account.sighting, account.receipts, route.shelf)
-        cargo = Cargo(account.sighting, tuple(route.deliveries), frame)
+        cargo = Item(account.sighting, tuple(route.deliveries), frame)
         if due[0].step not in {PULL, VERIFY}:
             cargo = replace(cargo, verified=pulled_digest(account.receipts))
         if due[0].step == DELIVER:
@@ -80,8 +96,8 @@ def cargoes(route: Route, works: Sequence[Work], accounts: Iterable[Account], *,
 
 
 def _with_memory(
-    route: Route, works: Sequence[Work], versions: Sequence[Version], cargo: Cargo, receipts: tuple[Receipt, ...]
-) -> Cargo:
+    route: Route, works: Sequence[Work], versions: Sequence[Version], cargo: Item, receipts: tuple[Receipt, ...]
+) -> Item:
     """Add what the ledger remembers of the works; a product that is on the shelf needs no raw frame beside it."""
     raw = cargo.frame or described_frame(cargo.sighting, receipts, route.shelf)
     if raw is None:
@@ -91,16 +107,16 @@ def _with_memory(
     return replace(cargo, product=product, receipts=receipts)
 
 
-def parted(cargo: Sequence[Cargo]) -> tuple[list[Cargo], dict[FrameId, Cargo]]:
+def parted(cargo: Sequence[Item]) -> tuple[list[Item], dict[FrameId, Item]]:
     """Part those whose very bytes passed `verify` before from those that it must still judge."""
     good = [item for item in cargo if item.frame and item.frame.digest == item.verified]
     known = {item.sighting.id for item in good}
     return good, {item.sighting.id: item for item in cargo if item.sighting.id not in known}
 
 
-def merged(cargo: Iterable[Cargo]) -> list[Cargo]:
-    """Make one of the cargoes of one frame: two at once would both pull it."""
-    found: dict[FrameId, Cargo] = {}
+def merged(cargo: Iterable[Item]) -> list[Item]:
+    """Make one of the items_of of one frame: two at once would both pull it."""
+    found: dict[FrameId, Item] = {}
     for item in cargo:
         other = found.get(item.sighting.id, item)
         archives = tuple(dict.fromkeys((*other.archives, *item.archives)))
@@ -110,11 +126,11 @@ def merged(cargo: Iterable[Cargo]) -> list[Cargo]:
     return list(found.values())
 
 
-def grouped(cargoes: Iterable[Cargo]) -> Iterator[list[Cargo]]:
+def grouped(items_of: Iterable[Item]) -> Iterator[list[Item]]:
     """Group frames into batches: many small ones together, big ones each on its own."""
-    batch: list[Cargo] = []
+    batch: list[Item] = []
     size = 0
-    for item in cargoes:
+    for item in items_of:
         if batch and (len(batch) >= BATCH_FRAMES or size + item.sighting.size > BATCH_BYTES):
             yield batch
             batch, size = [], 0

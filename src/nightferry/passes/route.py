@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nightferry.core.balance import Expectation, stage_name
 from nightferry.core.errors import Busy, Misconfigured
-from nightferry.core.step import CLEAR, DELIVER, PULL, VERIFY, Gather, Work
+from nightferry.core.step import CLEAR, DELIVER, JUDGES, PULL, VERIFY, Gather, Work
 from nightferry.core.store import Store
 from nightferry.core.telescope import Telescope
 from nightferry.passes.processing import versions_of
@@ -51,6 +51,19 @@ class Route:
         versions |= {stage_name(DELIVER, name): step.version for name, step in self.deliveries.items()}
         former = {name: version.former for name, version in chained.items()}
         return Expectation((PULL, VERIFY, *works, DELIVER), tuple(self.deliveries), versions, former)
+
+    @property
+    def group_expectation(self) -> Expectation:
+        """What the route asks of each frame that it makes of many."""
+        if self.gather is None:
+            return Expectation((), ())
+        judges = [work for work in self.works if work.name in JUDGES]
+        versions = {self.gather.name: self.gather.version} | {judge.name: judge.version for judge in judges}
+        former = {self.gather.name: self.gather.former} | {judge.name: judge.former for judge in judges}
+        versions |= {stage_name(DELIVER, name): step.version for name, step in self.deliveries.items()}
+        return Expectation(
+            (self.gather.name, *(judge.name for judge in judges)), tuple(self.deliveries), versions, former
+        )
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from nightferry.core.step import CLEAR, DELIVER, PULL
 from nightferry.core.store import Entry, StorePath
 from nightferry.passes.carry import Tally, carry
 from nightferry.passes.clear import clear
-from nightferry.passes.gather import gather
+from nightferry.passes.grouping import carry_groups
+from nightferry.passes.item import items_of, works_until
 from nightferry.passes.receipts import now_us
 from nightferry.passes.route import Route
 from nightferry.passes.scan import Scan, back_receipt, gone_receipt, scan, sight_again
@@ -115,7 +116,7 @@ def run_pass(
             done = Pass(moving=tally.seconds, pulled=tally.pulled, moved=tally.bytes, trouble=trouble)
             return _report(found, done, _balances(ledger, name, chosen), started)
         if trouble is None and not stop.is_set() and orders.until in {DELIVER, CLEAR, _gather_name(route)}:
-            trouble = gather(route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop)
+            trouble = carry_groups(route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop)
         try:
             if trouble is None and not stop.is_set():
                 cleared = _clear(route, ledger, chosen, orders, onlooker)
@@ -218,14 +219,16 @@ def _carry(
             route.telescope.name, chosen.evenings, now_us=now_us(), retry=turn == 0 and not orders.patient
         )
         began = time.perf_counter()
+        settled = _settled(work, route.telescope.settle, fresh)
+        retry = turn == 0 and not orders.patient
         tally = carry(
             route,
             ledger,
-            _settled(work, route.telescope.settle, fresh),
+            items_of(route, works_until(route, orders.until), settled, retry=retry),
             onlooker=onlooker,
             stop=stop,
             until=orders.until,
-            retry=turn == 0 and not orders.patient,
+            retry=retry,
             reachable=reachable,
         )
         total = Tally(

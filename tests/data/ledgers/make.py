@@ -89,10 +89,10 @@ def make(into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     for folder in ("eso", "library"):
         (HOME / folder).mkdir(parents=True)
-    late = _plant()
+    _plant()
     with simulated_vespera(HOME / "vespera") as served:
         (HOME / "nightferry.toml").write_text(CONFIG.replace("VESPERA", served.url), encoding="utf-8")
-        _carry(late)
+        _carry()
     answers = _answers()
     with closing(sqlite3.connect(HOME / "ledger.db")) as ledger:
         dump = "\n".join(ledger.iterdump())
@@ -110,28 +110,38 @@ def _of_nobody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def _plant() -> bytes:
-    """Write what lies at the telescopes; gives a frame that comes late."""
-    build_astra_night(HOME / "callisto", faults=FAULTS, kinds=KINDS)
-    build_astra_night(HOME / "next", kinds=("bias", "flat", "light", "light"), start=START + timedelta(days=1))
-    (HOME / "next/20260222").rename(HOME / "callisto/20260223")
+def plant_callisto(home: Path, *, late: bool) -> None:
+    """Write Callisto's two nights, or the frame that comes late: the same bytes each time."""
+    if late:
+        _write(home / "callisto/20260222/late.fits", astra_frame(number=60))
+        return
+    build_astra_night(home / "callisto", faults=FAULTS, kinds=KINDS)
+    build_astra_night(home / "next", kinds=("bias", "flat", "light", "light"), start=START + timedelta(days=1))
+    (home / "next/20260222").rename(home / "callisto/20260223")
+
+
+def _plant() -> None:
+    """Write what lies at the telescopes at first."""
+    plant_callisto(HOME, late=False)
     build_night(HOME / "vespera", seed=1, evening=EVENING, observations=2, lights=2, size=(64, 48), quirks=True)
     build_night(HOME / "garden", seed=2, evening=EVENING + timedelta(days=1), observations=1, lights=2)
     build_sky_index(HOME / "index")
-    (HOME / "far/MyWorks/M 31_sub").mkdir(parents=True)
-    frame = HOME / "far/MyWorks/M 31_sub/Light_M 31_10.0s_IRCUT_20260911-223000.fit"
-    frame.write_bytes(astra_frame(number=3))
-    os.utime(frame, (_LONG_AGO, _LONG_AGO))
-    return astra_frame(number=60)
+    folder = HOME / "far/MyWorks/M 31_sub"
+    folder.mkdir(parents=True)
+    _write(folder / "Light_M 31_10.0s_IRCUT_20260911-223000.fit", astra_frame(number=3))
 
 
-def _carry(late: bytes) -> None:
+def _write(path: Path, raw: bytes) -> None:
+    path.write_bytes(raw)
+    os.utime(path, (_LONG_AGO, _LONG_AGO))
+
+
+def _carry() -> None:
     """Carry the nights as people do: again and again, with words about what is held, an audit and a clearing."""
     _type("run", "--night", "all")
     for path, *words in _words():
         _type("release", path, "--why", *words)
-    (HOME / "callisto/20260222/late.fits").write_bytes(late)
-    os.utime(HOME / "callisto/20260222/late.fits", (_LONG_AGO, _LONG_AGO))
+    plant_callisto(HOME, late=True)
     _type("run", "callisto", "--night", "all")
     cube = next(path for path in sorted((HOME / "eso/2026-02-23").glob("SPECU4.*")) if path.is_file())
     cube.unlink()

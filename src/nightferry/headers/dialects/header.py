@@ -1,11 +1,12 @@
 """A header for looking things up: the first card of each keyword, and values without the words for nothing."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from nightferry.formats.cards import Card, Value
+from nightferry.formats.cards import CARD, Card, Value
 
 _NULLS = frozenset({"", "N/A", "NA", "UNKNOWN", "UNSPECIFIED", "NONE", "NULL", "NAN", "INF", "-INF"})
 #: Programs that fail to set a double leave this pattern of bytes; Siril writes it for an EQUINOX it does not know.
@@ -47,6 +48,16 @@ class Header:
         """Return a card's value if it is a number, quoted or not."""
         return as_number(self.value(keyword))
 
+    def unreadable(self, keyword: str) -> str:
+        """Return the card of a keyword whose value cannot be read, as it stands there; empty for any other.
+
+        A card that is there and cannot be read is not absent: `value` is None for both.
+        """
+        card = self.first.get(keyword)
+        if card is None or card.value is not None or not card.flaw or is_null(card.token):
+            return ""
+        return card.raw[:CARD].decode("latin-1").strip()
+
     def commentary(self, keyword: str) -> Iterable[str]:
         """Return the texts of COMMENT or HISTORY cards."""
         return (str(card.value) for card in self.cards if card.keyword == keyword and card.commentary)
@@ -55,10 +66,15 @@ class Header:
 def meant(value: Value) -> Value:
     """Turn the many words for nothing into None: 'N/A', 'UNKNOWN', blanks, NaN, doubles that were never set."""
     if isinstance(value, str):
-        return None if value.strip().upper() in _NULLS else value
+        return None if is_null(value) else value
     if isinstance(value, float) and (value != value or abs(value) > _UNSET):  # noqa: PLR0124 - NaN is the one that differs
         return None
     return value
+
+
+def is_null(text: str) -> bool:
+    """Whether a text is one of the words for nothing."""
+    return text.strip().upper() in _NULLS
 
 
 def as_number(value: Value) -> float | None:
@@ -66,7 +82,16 @@ def as_number(value: Value) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value)
+        return _finite(value)
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        return float(value.strip().translate({68: "E", 100: "E"}))
+        return _finite(value.strip().translate({68: "E", 100: "E"}))
     return None
+
+
+def _finite(value: float | str) -> float | None:
+    """Return a number as a double; None where a double cannot hold it."""
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
+    return number if math.isfinite(number) else None

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -72,6 +72,8 @@ class Dialect(_Section):
 
     ``detect`` lists pieces of evidence: a table of keywords with patterns that must all be found. ``name`` lists
     patterns for the file's name; their named groups are hints, as ``@group``. ``image_types`` adds spellings.
+    ``comments`` lets a card's own comment say its unit, and what DATE-OBS is the time of. ``zone`` says what a card
+    with a time zone means: DATE-OBS is ``local`` time, or ``utc`` all the same; without it such a card holds the frame.
     """
 
     title: str
@@ -82,6 +84,8 @@ class Dialect(_Section):
     fields: dict[str, Annotated[Rule, BeforeValidator(_rule)]] = Field(default_factory=dict)
     image_types: dict[str, ImageType] = Field(default_factory=dict)
     name: list[Pattern] = Field(default_factory=list)
+    comments: bool = False
+    zone: Literal["local", "utc"] | None = None
     id: str = ""
 
     @model_validator(mode="after")
@@ -104,6 +108,8 @@ def dialect_settings(dialect: Dialect) -> Settings:
         "fields": {field: _rule_settings(rule) for field, rule in dialect.fields.items()},
         "image_types": {spelling: kind.value for spelling, kind in dialect.image_types.items()},
         "name": [pattern.pattern for pattern in dialect.name],
+        "comments": dialect.comments,
+        "zone": dialect.zone,
     }
 
 

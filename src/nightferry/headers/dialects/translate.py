@@ -1,14 +1,16 @@
 """Translate: a raw header and its dialect make the canonical fields, and findings about what could not be read."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from nightferry.core.instant import parse_instant
+from nightferry.core.instant import Instant, parse_instant
 from nightferry.formats.cards import Value
-from nightferry.headers.canonical import Canonical, Finding, ImageType, Severity
+from nightferry.headers.canonical import DECISIVE, RANGES, YEARS, Canonical, Finding, ImageType, Severity
 from nightferry.headers.dialects.functions import FUNCTIONS
-from nightferry.headers.dialects.header import Header, meant
+from nightferry.headers.dialects.header import Header, as_number, meant
+from nightferry.headers.dialects.meaning import Times, settled, unit_of
 from nightferry.headers.dialects.model import Dialect, Rule, Source
 from nightferry.headers.dialects.solution import read_wcs
 from nightferry.headers.dialects.units import READERS
@@ -63,10 +65,20 @@ def translate(header: Header, dialect: Dialect, raw_name: str = "", hints: Mappi
         values["ra"] = values["dec"] = None
     if values.get("site_lat") == 0 and values.get("site_lon") == 0:
         values["site_lat"] = values["site_lon"] = values["site_elev"] = None
+    start, end, exptime = (values.get(name) for name in ("start", "end", "exptime"))
+    times = settled(
+        Times(start if isinstance(start, Instant) else None, end if isinstance(end, Instant) else None),
+        header,
+        exptime=exptime if isinstance(exptime, float) else None,
+        zone=dialect.zone,
+        comments=dialect.comments,
+        told_utc=reader.told_utc,
+    )
+    values |= {"start": times.start, "end": times.end}
     wcs, findings = read_wcs(header)
     # every value was made by the reader of its own field's kind
     canonical = Canonical(**values, wcs=wcs, raw_name=raw_name or None)  # type: ignore[arg-type]
-    return Reading(canonical, (*reader.findings, *findings), frozenset(reader.used))
+    return Reading(canonical, (*reader.findings, *times.findings, *findings), frozenset(reader.used))
 
 
 def untranslated(header: Header, dialect: Dialect) -> Iterator[Finding]:
@@ -99,21 +111,41 @@ class _Reader:
         self.findings: list[Finding] = []
         self.used: set[str] = set()
         self.resolution: float | None = None
+        self.told_utc = False
 
     def field(self, name: str, rule: Rule) -> object:
-        """Give the field's value from the first source that answers; None when none does."""
+        """Return the field's value from the first source that answers; None when none does.
+
+        What an earlier source said in another form than it declares is forgotten when a later one answers; a card that
+        cannot be read at all stays a warning.
+        """
+        doubts: list[tuple[Source, str, str]] = []  # what stands there, and what was expected
         for source in rule.sources:
+            if quoted := self._unreadable(source):
+                if all(quoted != known for _, known, _ in doubts):
+                    doubts.append((source, quoted, "a value as FITS writes it"))
+                continue
             value = self._value(source)
             if value is None:
                 continue
             try:
                 found = self._read(name, rule, source, value)
             except ValueError as err:
-                self._complain(name, source, value, str(err))
+                doubts.append((source, repr(value), str(err)))
                 continue
             self.used.update(() if source.hint else source.keys)
+            for doubt in doubts:
+                if self._unreadable(doubt[0]):
+                    self._complain(name, *doubt, Severity.WARNING)
             return found
-        return rule.default
+        for doubt in doubts:
+            self._complain(name, *doubt, Severity.ERROR if name in DECISIVE else Severity.WARNING)
+        if doubts:
+            return None
+        return self._image_type(rule.default) if name == "image_type" and rule.default else rule.default
+
+    def _unreadable(self, source: Source) -> str:
+        return "" if source.hint else next(filter(None, map(self.header.unreadable, source.keys)), "")
 
     def _value(self, source: Source) -> Value:
         if source.hint:
@@ -130,26 +162,37 @@ class _Reader:
             return self._image_type(value)
         if name in _INSTANTS:
             instant, resolution = parse_instant(value if isinstance(value, str) else "")
+            if not YEARS[0] <= instant.date.year <= YEARS[1]:
+                raise ValueError(f"a time between {YEARS[0]} and {YEARS[1]}; a clock was lost, or never set")
             if name == "start":
-                self.resolution = resolution
+                self.resolution, self.told_utc = resolution, str(value).strip().endswith("Z")
             return instant
         if name in _TEXTS:
             return str(value).strip()
-        number = READERS[source.unit](value)
+        number = READERS[self._unit(name, source, value)](value)
+        low, high = RANGES.get(name, (-math.inf, math.inf))
+        if not low <= number <= high:
+            raise ValueError(f"a number from {low:g} to {high:g}")
         if name not in _WHOLE:
             return number
         if number != int(number):
             raise ValueError("a whole number")
         return int(number)
 
+    def _unit(self, name: str, source: Source, value: Value) -> str:
+        """Return the unit of a value: the dialect's, unless the card's own comment counts; raises `ValueError`."""
+        if source.hint or len(source.keys) > 1 or (isinstance(value, str) and as_number(value) is None):
+            return source.unit
+        return unit_of(name, source.unit, self.header.first[source.keys[0]].comment, trusted=self.dialect.comments)
+
     def _image_type(self, value: Value) -> ImageType:
         text = str(value)
         plain = "".join(letter for letter in text.lower() if letter.isalpha())
         return self.dialect.image_types.get(text) or _IMAGE_TYPES.get(plain) or ImageType.UNKNOWN
 
-    def _complain(self, name: str, source: Source, value: Value, expected: str) -> None:
-        """Keep what is wrong with a value: grave for the start of an exposure, odd for everything else."""
-        rule, severity = ("V05", Severity.ERROR) if name == "start" else ("V04", Severity.WARNING)
+    def _complain(self, name: str, source: Source, got: str, expected: str, severity: Severity) -> None:
+        """Keep what is wrong with a value, with what stands there."""
+        rule = "V05" if name == "start" else "V04"
         unit = f" [{source.unit}]" if source.unit else ""
         said = f"the {self.dialect.id} dialect reads it as {name}{unit}: {expected}"
-        self.findings.append(Finding(rule, severity, "+".join(source.keys), repr(value), said))
+        self.findings.append(Finding(rule, severity, "+".join(source.keys), got, said))

@@ -48,6 +48,8 @@ READERS: Mapping[str, Callable[[Value], float]] = {
     "dms": sexagesimal,
     "s": _plain(1),
     "ms": lambda value: _plain(1)(value) / 1000,
+    "us": lambda value: _plain(1)(value) / 1_000_000,
+    "min": _plain(60),
     "C": _plain(1),
     "um": _plain(1),
     "m": _plain(1),
@@ -61,7 +63,7 @@ READERS: Mapping[str, Callable[[Value], float]] = {
 _ANGLE, _RIGHT_ASCENSION = ("deg", "dms"), ("deg", "h", "hms")
 #: The units that make sense for a field; a field that is not here has none.
 UNITS_OF: Mapping[str, tuple[str, ...]] = {
-    "exptime": ("s", "ms"),
+    "exptime": ("s", "ms", "us", "min"),
     "ra": _RIGHT_ASCENSION,
     "dec": _ANGLE,
     "alt": _ANGLE,

@@ -16,7 +16,7 @@ from nightferry.headers.profiles.model import Profile
 #: All releases that wrote such texts called themselves so.
 SOFTWARE = "nightferry 0.1.0"
 #: Dialects that we ship since then; whoever adds one names it here.
-SHIPPED_SINCE: frozenset[str] = frozenset()
+SHIPPED_SINCE = frozenset({"dwarf3", "origin"})
 _DIGITS = 12
 
 

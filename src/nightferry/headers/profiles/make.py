@@ -9,6 +9,7 @@ from nightferry.core.errors import Held
 from nightferry.formats.cards import CARD, Card, Value, format_card
 from nightferry.headers.canonical import Canonical, Finding, ImageType, Severity, Wcs
 from nightferry.headers.dialects.header import Header, meant
+from nightferry.headers.dialects.meaning import is_applied
 from nightferry.headers.profiles.model import CardRule, Profile
 from nightferry.headers.profiles.values import FUNCTIONS, Facts, Span
 
@@ -126,8 +127,17 @@ class _Maker:
         integer = isinstance(bitpix, int) and bitpix > 0
         for keyword in ("BZERO", "BSCALE", "BLANK"):
             value = self.header.value(keyword)
+            if quoted := self._no_number(keyword):
+                self.find("V04", Severity.ERROR, keyword, quoted, "a number: it says what the pixels' values are")
             if value is not None and (integer or keyword != "BLANK"):
                 yield card_of(keyword, value)
+
+    def _no_number(self, keyword: str) -> str:
+        """Return what stands on a card that should hold a number and does not; empty where it does, or is not there."""
+        if quoted := self.header.unreadable(keyword):
+            return quoted
+        value = self.header.value(keyword)
+        return repr(value) if value is not None and self.header.number(keyword) is None else ""
 
     def table(self) -> Iterator[Card]:
         """Write the profile's cards in its order."""
@@ -242,6 +252,8 @@ class _Maker:
     def _unfit(self, card: Card) -> str:
         if flaw := card.flaw:
             return flaw
+        if is_applied(card):
+            return "it was applied: the times are UTC now"
         if meant(card.value) is None and self.profile.layout == "table":
             return "it says nothing"
         return "its text goes on in other cards" if len(card.raw) > CARD and not self.profile.long_text else ""
