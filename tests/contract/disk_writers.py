@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 from unittest import mock
 
+from nightferry.books import copies, nights
 from nightferry.core.context import Context, Site
 from nightferry.core.errors import NightferryError, Occupied, TryAgain
 from nightferry.core.frame import Fact, Frame, FrameId, Role, Sighting
@@ -42,7 +43,6 @@ from nightferry.steps.standard_frames import Standardise
 from nightferry.steps.standardise import Settings, standardise_file
 from nightferry.stores.local import LocalStore
 from nightferry.stores.memory import MemoryDisk, MemoryFile, MemoryStore
-from nightferry.vigil import books, copies
 from tests.astra import astra_frame
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def _build(out: Path, given: Path) -> None:
 
 
 def _book(out: Path, given: Path) -> None:
-    books._write(out / "callisto" / "20260222" / "transferred", ["# head", "a.fits\tlibrary\tb.fits\t00"])
+    nights._write(out / "callisto" / "20260222" / "transferred", ["# head", "a.fits\tlibrary\tb.fits\t00"])
 
 
 def _notes(out: Path, given: Path) -> None:
