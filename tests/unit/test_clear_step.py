@@ -224,8 +224,6 @@ def test_after_the_first_deletion_the_archives_are_looked_at_again(carried: Benc
     assert len(carried.telescope.content()) == 1
     deletions = [one for number in (1, 2) for one in carried.told(light(number)) if one[0] == "clear"]
     assert deletions == [("clear", "done")]
-        "done"
-    ]
 
 
 class Coarse(MemoryStore):
