@@ -132,14 +132,14 @@ def status(config: Path) -> float:
 
 def judgements(config: Path) -> list[float]:
     """Judge as a watch does, and tell how long each time took: the first one writes down what is to be told."""
-    from nightferry.vigil import Vigil  # noqa: PLC0415 - what `status` does without
+    from nightferry.monitor import Monitor  # noqa: PLC0415 - what `status` does without
 
     loaded = load(config)
     ledger = open_ledger(f"sqlite:///{config.with_suffix('.db')}")
     spent = []
     for _ in range(3):
         started = time.perf_counter()
-        Vigil(loaded, ledger, hasty=True, note=print).judge(NOW_US)
+        Monitor(loaded, ledger, hasty=True, note=print).judge(NOW_US)
         spent.append(time.perf_counter() - started)
     ledger.close()
     return spent

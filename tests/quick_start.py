@@ -29,7 +29,7 @@ AVAILABLE = sys.platform == "linux"
 #: What most commands load; nothing of it starts a thread, which a fork would not take along.
 _LOADED = (
     "alembic.command", "nightferry.cli.app", "nightferry.cli.asking", "nightferry.cli.carrying",
-    "nightferry.config.presets", "nightferry.stores.ftp", "nightferry.stores.local_put", "nightferry.vigil",
+    "nightferry.config.presets", "nightferry.stores.ftp", "nightferry.stores.local_put", "nightferry.monitor",
 )  # fmt: skip
 #: What an interpreter reads only once, when it starts (LD_PRELOAD and the like: before).
 _READ_ONCE = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "FAKETIME", "NO_FAKE", "DONT_FAKE")

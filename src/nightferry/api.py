@@ -14,12 +14,13 @@ Every function raises `nightferry.core.errors.Misconfigured` for what a person m
 `NightferryError` as its docstring says.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from nightferry import alerts
+from nightferry.alerts import AuditAlerts, Mailer
 from nightferry.assemble import (
     Hands,
     archive_store,
@@ -31,6 +32,7 @@ from nightferry.assemble import (
 )
 from nightferry.config import Config, for_run, load, loads
 from nightferry.config.secrets import read_secret
+from nightferry.core.audit import Finding, Stranger
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Busy, Misconfigured, TryAgain, Unreachable
 from nightferry.core.ledger import Account, Ledger, latest_editions
@@ -39,7 +41,7 @@ from nightferry.core.receipt import Outcome
 from nightferry.core.step import LIST, RELEASE
 from nightferry.disk.errors import translated
 from nightferry.folders import make_new_folders, own_ground
-from nightferry.passes.audit import Finding, Stranger
+from nightferry.monitor import Monitor, monitored
 from nightferry.passes.audit import audit as audit_route
 from nightferry.passes.audit import strangers as list_strangers
 from nightferry.passes.clear import clear as clear_route
@@ -52,17 +54,15 @@ from nightferry.passes.watch import Watched
 from nightferry.passes.watch import watch as watch_route
 from nightferry.steps.clear import Clearance
 from nightferry.steps.rebuild import digest_of
-from nightferry.vigil import AuditAlerts, Vigil, audit_alerts
-from nightferry.vigil import keep as keep_vigil
 
 __all__ = [
     "AuditAlerts",
     "Hands",
+    "Monitor",
     "Orders",
     "Pass",
     "Restored",
     "Stranger",
-    "Vigil",
     "Watched",
     "alert",
     "audit",
@@ -71,9 +71,9 @@ __all__ = [
     "find_any",
     "find_one",
     "idle_hands",
-    "keep_vigil",
     "load",
     "loads",
+    "monitored",
     "open_ledger",
     "own_archives",
     "release",
@@ -210,6 +210,23 @@ def audit(
     with _route(config, telescope, hands, working=False) as (route, given):
         evenings = _nights(nights, route).evenings
         yield from audit_route(route, ledger, evenings, sample=sample, salt=salt, stop=given.stop)
+
+
+@contextmanager
+def audit_alerts(config: Config, ledger: Ledger, note: Callable[[str], None]) -> Iterator[AuditAlerts]:
+    """Yield what tells people of an audit's findings, and send it meanwhile; what cannot be sent waits in the outbox.
+
+    ``note`` is called with what a person at the terminal should read.
+    """
+    channels = config.alerts.channels
+    archives = {name: telescope.archives for name, telescope in config.telescope.items()}
+    with ExitStack() as sending:
+        mailer = sending.enter_context(Mailer(ledger.outbox, channels, read_secret, note)) if channels else None
+        told = AuditAlerts(ledger, channels, archives, mailer.wake if mailer else lambda: None)
+        try:
+            yield told
+        finally:
+            told.post()  # whatever ended it
 
 
 def strangers(config: Config, ledger: Ledger, telescopes: Sequence[str]) -> Iterator[Stranger]:

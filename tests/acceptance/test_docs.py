@@ -368,7 +368,7 @@ def stop(process: "subprocess.Popen[str]") -> None:
     """End a process that we started, as Ctrl-C does."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(300)
     if process.stdout is not None:
         process.stdout.close()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nightferry.alerts import Facts, Habits, NightFacts, conditions_of, digest_of
+from nightferry.alerts import Facts, Limits, NightFacts, conditions_of, digest_of
 from nightferry.core.alert import LEASE, RAISE_AGAIN, Alert, Condition, Kind, Past, turn
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.night import Night
@@ -23,7 +23,7 @@ EVENING = date(2026, 9, 11)
 NIGHT = Night("callisto", EVENING)
 SECOND = 1_000_000
 NOW = 1_789_000_000 * SECOND
-HABITS = Habits(0.1, 600.0)
+LIMITS = Limits(0.1, 600.0)
 BROKEN = Condition("unreachable/callisto", True, "callisto cannot be reached", "no route to host", 600.0)
 FINE = Condition("unreachable/callisto", active=False)
 CHANNELS = ("env:MAIL", "env:CHAT")
@@ -46,7 +46,7 @@ def facts(balance: Balance | None = None, *reasons: Reason, **more: object) -> F
 
 
 def active(found: Facts, room: int = 10, wanted: int = 1) -> set[str]:
-    return {one.key for one in conditions_of([found], room, wanted, HABITS) if one.active}
+    return {one.key for one in conditions_of([found], room, wanted, LIMITS) if one.active}
 
 
 # turning conditions into alerts ----------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def test_a_good_night_is_worth_no_alert() -> None:
 def test_a_telescope_out_of_reach_is_told_when_that_loses_time(why: str, more: dict[str, object]) -> None:
     gone = Contact("callisto", looked_us=NOW + 9, reached_us=NOW + 5, trouble="no route to host")
     found = facts(None, contact=gone, **more)
-    (one,) = (one for one in conditions_of([found], 10, 1, HABITS) if one.key == "unreachable/callisto")
+    (one,) = (one for one in conditions_of([found], 10, 1, LIMITS) if one.key == "unreachable/callisto")
     assert one.active
     assert why in one.body
     assert "no route to host" in one.body
@@ -103,13 +103,13 @@ def test_a_telescope_out_of_reach_is_told_when_that_loses_time(why: str, more: d
 
 def test_a_telescope_that_is_off_by_day_is_no_news_and_no_end_of_an_alert() -> None:
     gone = Contact("callisto", looked_us=NOW + 9, reached_us=NOW + 5, trouble="no route to host")
-    (one,) = (one for one in conditions_of([facts(None, contact=gone)], 10, 1, HABITS) if "unreachable" in one.key)
+    (one,) = (one for one in conditions_of([facts(None, contact=gone)], 10, 1, LIMITS) if "unreachable" in one.key)
     assert one.active is None
 
 
 def test_a_night_in_which_nobody_reached_the_telescope_is_told() -> None:
     gone = Contact("callisto", looked_us=NOW + 9, reached_us=NOW - 99, trouble="no route to host")
-    (one,) = (one for one in conditions_of([facts(None, contact=gone)], 10, 1, HABITS) if "unreachable" in one.key)
+    (one,) = (one for one in conditions_of([facts(None, contact=gone)], 10, 1, LIMITS) if "unreachable" in one.key)
     assert one.active
     assert "nobody knows whether the night was observed" in one.body
 
@@ -143,7 +143,7 @@ def test_held_frames_over_the_share_are_told_and_a_few_are_not() -> None:
 def test_an_archive_that_refuses_is_told_once_for_all_telescopes() -> None:
     reason = Reason(Bin.FAILED, "deliver to eso", "no space is left", 4)
     one = facts(Balance(NIGHT, seen=10, delivered=6, failed=4), reason)
-    found = [item for item in conditions_of([one, one], 10, 1, HABITS) if item.active]
+    found = [item for item in conditions_of([one, one], 10, 1, LIMITS) if item.active]
     assert [item.key for item in found] == ["archive/eso"]
     assert found[0].title == "archive eso takes nothing: 8 frames wait"
 
@@ -163,7 +163,7 @@ HELD_CUBE = Reason(Bin.HELD, "validate", "no RA", 1)
 
 def test_one_held_cube_is_told_at_once_and_the_digest_tells_it_on_its_first_line() -> None:
     night = with_cubes(facts(GOOD), HELD_CUBE)
-    (one,) = (item for item in conditions_of([night], 10, 1, HABITS) if item.active)
+    (one,) = (item for item in conditions_of([night], 10, 1, LIMITS) if item.active)
     assert (one.key, one.patience) == ("cubes/callisto/2026-09-11", 0)
     assert one.title == "callisto: 1 cube of 2026-09-11 is held"
     assert "1 held at validate: no RA" in one.body
@@ -178,13 +178,13 @@ def test_one_held_cube_is_told_at_once_and_the_digest_tells_it_on_its_first_line
 
 def test_cubes_that_fail_are_told_when_it_lasts_and_at_an_archive_are_its_affair() -> None:
     night = with_cubes(facts(GOOD), Reason(Bin.FAILED, "cube", "no room", 2))
-    (one,) = (item for item in conditions_of([night], 10, 1, HABITS) if item.active)
+    (one,) = (item for item in conditions_of([night], 10, 1, LIMITS) if item.active)
     assert (one.title, one.patience) == ("callisto: 2 cubes of 2026-09-11 cannot be made", 600)
     both = with_cubes(facts(GOOD), HELD_CUBE, Reason(Bin.FAILED, "cube", "no room", 2))
-    (one,) = (item for item in conditions_of([both], 10, 1, HABITS) if item.active)
+    (one,) = (item for item in conditions_of([both], 10, 1, LIMITS) if item.active)
     assert one.title == "callisto: 1 cube of 2026-09-11 is held and 2 cubes of 2026-09-11 cannot be made"
     night = with_cubes(facts(GOOD), Reason(Bin.FAILED, "deliver to eso", "no space is left", 1))
-    (one,) = (item for item in conditions_of([night], 10, 1, HABITS) if item.active)
+    (one,) = (item for item in conditions_of([night], 10, 1, LIMITS) if item.active)
     assert (one.key, one.title) == ("archive/eso", "archive eso takes nothing: 1 cube waits")
 
 

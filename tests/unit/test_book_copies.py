@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from nightferry.books import copies
+from nightferry.books.copies import BESIDE, Copier, replace_copy
 from nightferry.core.errors import NightferryError, Unreachable
 from nightferry.core.store import Load, StorePath
 from nightferry.stores.memory import GoodWire, MemoryDisk, MemoryStore
-from nightferry.vigil import copies
-from nightferry.vigil.copies import BESIDE, Copier, replace_copy
 from tests.unit.conftest import Far, Witness, until
 
 NAME = StorePath("vespera/transfer_log.txt")

@@ -24,7 +24,7 @@ from nightferry.core.night import (
     evening_at,
     evening_of_stamp,
 )
-from nightferry.passes.sun import night_hours
+from nightferry.core.sun import night_hours
 
 PARANAL = Site(-24.61596, -70.3903)
 #: When Chile's clocks change in 2026: back in the night of 4 April, forward in that of 5 September.

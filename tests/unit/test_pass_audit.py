@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from nightferry.core.audit import Finding, Verdict
 from nightferry.core.errors import Unreachable
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Store, StorePath
-from nightferry.passes.audit import Finding, Verdict, audit
+from nightferry.passes.audit import audit
 from nightferry.steps.readback import read_back
 from nightferry.stores.memory import MemoryFile
 from tests.unit.conftest import NIGHT, THEN_US, Bench, Far, frame_bytes, light, name_of

@@ -17,6 +17,7 @@ from nightferry import api
 from nightferry.assemble import open_route
 from nightferry.cli.products import held_products
 from nightferry.config import for_run, loads
+from nightferry.core.audit import Verdict
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Held, Misconfigured, NoSpace, TryAgain
 from nightferry.core.frame import Digest, Frame, FrameId, Role, fingerprint
@@ -27,7 +28,7 @@ from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Group, Work
 from nightferry.core.store import StorePath
 from nightferry.ledger.sql import SqlLedger, open_ledger
-from nightferry.passes.audit import Verdict, audit, strangers
+from nightferry.passes.audit import audit, strangers
 from nightferry.passes.item import Waiting
 from nightferry.passes.making import make_and_judge
 from nightferry.passes.processing import CREW

@@ -42,7 +42,7 @@ def imported(program: str, *words: str) -> set[str]:
 def test_a_run_without_news_imports_nothing_that_it_does_not_need(config: Path) -> None:
     found = imported(LOOKS, "--config", str(config), "run", "--night", "all")
     assert "nightferry.passes.run" in found
-    assert "nightferry.passes.sun" in found  # its site is known, so the sun was asked for
+    assert "nightferry.core.sun" in found  # its site is known, so the sun was asked for
     assert not found & RARE
     assert "nightferry.stores.local" in found
     assert not [

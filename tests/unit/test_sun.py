@@ -9,7 +9,7 @@ import pytest
 
 from nightferry.core.context import Site
 from nightferry.core.instant import instant_of, tai_less_utc
-from nightferry.passes.sun import altitude, night_hours
+from nightferry.core.sun import altitude, night_hours
 
 PARANAL = Site(-24.61596, -70.3903)
 

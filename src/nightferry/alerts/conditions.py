@@ -19,8 +19,8 @@ _BUG = "a bug in nightferry"
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
-    """What an operator wants to be told of: the share of held frames, and how long trouble must last, in seconds."""
+class Limits:
+    """From where on people are told: the share of held frames, and how long trouble must last, in seconds."""
 
     held: float
     patience: float
@@ -58,28 +58,28 @@ class Facts:
     older: Sequence[NightLine] = ()
 
 
-def conditions_of(telescopes: Sequence[Facts], room: int | None, wanted: int, habits: Habits) -> list[Condition]:
+def conditions_of(telescopes: Sequence[Facts], room: int | None, wanted: int, limits: Limits) -> list[Condition]:
     """Look at everything.
 
     ``room`` is what the shelf may still take (None: unknown) and ``wanted`` what a night takes, in bytes.
     """
-    found = [condition for facts in telescopes for condition in _of_telescope(facts, habits)]
-    found += _of_archives(telescopes, habits)
+    found = [condition for facts in telescopes for condition in _of_telescope(facts, limits)]
+    found += _of_archives(telescopes, limits)
     found.append(_of_disk(room, wanted))
     return found
 
 
-def _of_telescope(facts: Facts, habits: Habits) -> Iterator[Condition]:
-    yield _unreachable(facts, habits)
+def _of_telescope(facts: Facts, limits: Limits) -> Iterator[Condition]:
+    yield _unreachable(facts, limits)
     for night in facts.nights:
-        yield from _of_line(night.line, habits)
+        yield from _of_line(night.line, limits)
         if night.over:
-            yield _silence(night.line, habits)
+            yield _silence(night.line, limits)
     for line in facts.older:
-        yield from _of_line(line, habits)
+        yield from _of_line(line, limits)
 
 
-def _unreachable(facts: Facts, habits: Habits) -> Condition:
+def _unreachable(facts: Facts, limits: Limits) -> Condition:
     """Judge silence: a telescope that is off by day is well; one in the dark, or with frames for us, loses time."""
     contact = facts.contact
     key = f"unreachable/{contact.telescope}"
@@ -101,17 +101,17 @@ def _unreachable(facts: Facts, habits: Habits) -> Condition:
     )
     title = f"{contact.telescope} cannot be reached"
     body = f"{contact.trouble}\nIt matters, for {why}. Carrying goes on by itself as soon as it answers."
-    return Condition(key, True if why else None, title, body, 0 if facts.refused else habits.patience)
+    return Condition(key, True if why else None, title, body, 0 if facts.refused else limits.patience)
 
 
-def _of_line(line: NightLine, habits: Habits) -> Iterator[Condition]:
+def _of_line(line: NightLine, limits: Limits) -> Iterator[Condition]:
     """Judge what is held of a night."""
     balance = line.balance
     name, evening = balance.night.telescope, balance.night.date
     held = [one for one in line.reasons if one.bin is Bin.HELD]
     yield Condition(
         f"held/{name}/{evening}",
-        _are_many(balance, habits),
+        _are_many(balance, limits),
         f"{name}: {balance.held:,} of {balance.seen - balance.ignored:,} frames of {evening} are held",
         "\n".join(f"{one.frames:,} at {one.stage}: {one.reason}" for one in held)
         + f"\nTo see them: nightferry held {name}",
@@ -123,28 +123,28 @@ def _of_line(line: NightLine, habits: Habits) -> Iterator[Condition]:
         f"{name}: a bug in nightferry stopped {sum(one.frames for one in bugs):,} frames of {evening}",
         "\n".join(one.reason for one in bugs) + "\nThe traceback stands in: nightferry why FRAME",
     )
-    yield _of_cubes(line, habits)
+    yield _of_cubes(line, limits)
 
 
-def _are_many(balance: Balance, habits: Habits) -> bool:
-    return balance.held >= FEWEST_HELD and balance.held > habits.held * (balance.seen - balance.ignored)
+def _are_many(balance: Balance, limits: Limits) -> bool:
+    return balance.held >= FEWEST_HELD and balance.held > limits.held * (balance.seen - balance.ignored)
 
 
-def _silence(line: NightLine, habits: Habits) -> Condition:
+def _silence(line: NightLine, limits: Limits) -> Condition:
     """Judge a night that is over, and of which nothing arrived."""
     balance = line.balance
     name, evening = balance.night.telescope, balance.night.date
     taken = balance.seen - balance.ignored
     return Condition(
         f"silent/{name}/{evening}",
-        bool(taken) and not balance.delivered and not _are_many(balance, habits),
+        bool(taken) and not balance.delivered and not _are_many(balance, limits),
         f"{name}: observed on {evening}, but nothing arrived",
         f"The telescope shows {taken:,} frames of the night, and none of them is delivered: {balance.held:,} held, "
         f"{balance.failed:,} failed, {balance.pending:,} pending.\nTo see why: nightferry night {name} {evening}",
     )
 
 
-def _of_cubes(line: NightLine, habits: Habits) -> Condition:
+def _of_cubes(line: NightLine, limits: Limits) -> Condition:
     """Judge a night's cubes: one stands for many frames, so one that is held is told at once.
 
     A delivery that fails is the archive's affair.
@@ -160,7 +160,7 @@ def _of_cubes(line: NightLine, habits: Habits) -> Condition:
         f"{name}: {' and '.join(words)}",
         "\n".join(f"{one.frames:,} {one.bin} at {one.stage}: {one.reason}" for one in bad)
         + f"\nTo see them: nightferry night {name} {evening}",
-        0 if held else habits.patience,
+        0 if held else limits.patience,
     )
 
 
@@ -174,7 +174,7 @@ def _archive_of(reason: Reason) -> str:
     return archive if word == DELIVER else ""
 
 
-def _of_archives(telescopes: Sequence[Facts], habits: Habits) -> Iterator[Condition]:
+def _of_archives(telescopes: Sequence[Facts], limits: Limits) -> Iterator[Condition]:
     """Frames and cubes that fail at a delivery mean an archive that is out of reach, full, or refuses us."""
     failing: dict[str, tuple[list[Reason], list[Reason]]] = {}
     for facts in telescopes:
@@ -190,7 +190,7 @@ def _of_archives(telescopes: Sequence[Facts], habits: Habits) -> Iterator[Condit
         waiting = " and ".join(counted(count, what) for count, what in counts if count)
         verb = "waits" if sum(count for count, _ in counts) == 1 else "wait"
         title = f"archive {archive} takes nothing: {waiting} {verb}"
-        yield Condition(f"archive/{archive}", True, title, body, habits.patience)
+        yield Condition(f"archive/{archive}", True, title, body, limits.patience)
 
 
 def _of_disk(room: int | None, wanted: int) -> Condition:

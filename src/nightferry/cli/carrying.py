@@ -70,20 +70,20 @@ def _carry_each(config: Config, names: Sequence[str], carry: Carry, orders: Orde
         open_now.callback(workers.shutdown)
         shown = open_now.enter_context(ExitStack())
         watcher = shown.enter_context(onlooker(quiet=as_json))
-        vigil = None
+        monitor = None
         if not orders.dry_run:
-            vigil = open_now.enter_context(api.keep_vigil(config, ledger, names, watcher.note, hasty=True))
+            monitor = open_now.enter_context(api.monitored(config, ledger, names, watcher.note, hasty=True))
 
         def one(name: str) -> Pass:
-            told = watcher if vigil is None else vigil.onlooker(watcher, name)
+            told = watcher if monitor is None else monitor.progress(watcher, name)
             done = _carry_one(config, ledger, name, carry, api.Hands(told, stop, Lent(workers)))
-            if vigil is not None:
-                vigil.passed(name, done)
+            if monitor is not None:
+                monitor.passed(name, done)
             return done
 
         results = side_by_side(names, one, config.pool.telescopes, stop, watcher.note)
         shown.close()
-        for name in names:  # before the vigil ends, which may wait a little for a mail server
+        for name in names:  # before the monitor ends, which may wait a little for a mail server
             _tell(name, results[name], as_json=as_json, dry_run=orders.dry_run)
     sys.exit(_worst([_code(done, orders) for done in results.values()]))
 
@@ -189,21 +189,21 @@ def watch_command(
         ledger = open_now.enter_context(api.open_ledger(config))
         open_now.callback(workers.shutdown)
         watcher = open_now.enter_context(onlooker(quiet=as_json))
-        vigil = open_now.enter_context(api.keep_vigil(config, ledger, names, watcher.note, hasty=False))
+        monitor = open_now.enter_context(api.monitored(config, ledger, names, watcher.note, hasty=False))
 
         def follow(name: str) -> None:
-            hands = api.Hands(vigil.onlooker(watcher, name), stop, Lent(workers))
+            hands = api.Hands(monitor.progress(watcher, name), stop, Lent(workers))
             try:
                 for seen in api.watch(config, ledger, name, hands=hands):
                     codes[name] = _code(seen.result, Orders())
-                    vigil.watched(name, seen)
+                    monitor.watched(name, seen)
                     _tell_watched(config, name, seen, watcher, as_json=as_json)
             except (TryAgain, Misconfigured) as err:
                 watcher.note(f"{name}: {err}")
                 codes[name] = code_of(err)
-                vigil.passed(name, err)
+                monitor.passed(name, err)
             else:
-                vigil.done(name)
+                monitor.done(name)
 
         side_by_side(names, follow, len(names), stop, watcher.note)
     sys.exit(_worst(list(codes.values())))

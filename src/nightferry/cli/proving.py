@@ -12,10 +12,10 @@ from nightferry.cli.exits import DONE, FAILED, HELD, code_of, say_error
 from nightferry.cli.progress import onlooker
 from nightferry.cli.show import Cell, say, say_json, size_text, table
 from nightferry.config.units import percent
+from nightferry.core.audit import Finding, Stranger, Verdict
 from nightferry.core.display import counted
 from nightferry.core.errors import Misconfigured, NightferryError
 from nightferry.core.receipt import Outcome
-from nightferry.passes.audit import Finding, Stranger, Verdict
 from nightferry.steps.clear import Clearance
 
 _MOST_ROWS = 40

@@ -3,12 +3,10 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from itertools import islice
 
-from nightferry.core.display import display
+from nightferry.core.audit import Finding, Stranger, Verdict
 from nightferry.core.errors import Gone, NightferryError, Unreachable
 from nightferry.core.frame import Digest
 from nightferry.core.ledger import Ledger, Proof
@@ -20,43 +18,6 @@ from nightferry.passes.route import Route
 from nightferry.steps.readback import read_back
 
 _BATCH = 32
-
-
-class Verdict(StrEnum):
-    """What an audit says of one frame in one archive."""
-
-    GOOD = "good"
-    DAMAGED = "damaged"
-    MISSING = "missing"
-    UNREADABLE = "unreadable"
-    FOREIGN = "foreign"  #: nobody delivered it; see `strangers`
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One frame, or product of many, that was read again."""
-
-    archive: str
-    proof: Proof
-    verdict: Verdict
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Stranger:
-    """A file in an archive that nobody delivered; ``size`` in bytes."""
-
-    archive: str
-    name: StorePath
-    size: int
-
-    @property
-    def reason(self) -> str:
-        """Say what it is, and what to do."""
-        return (
-            f"{self.archive}: nobody delivered {display(self.name)} ({self.size:,} bytes); move it away, or say "
-            f"'shared = true' in [archive.{self.archive}] if others keep files there"
-        )
 
 
 def strangers(archive: str, store: Store, ledger: Ledger, ours: Callable[[StorePath], bool]) -> Iterator[Stranger]:

@@ -19,13 +19,13 @@ from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import DELIVER, Gather, Group
 from nightferry.core.store import StorePath
+from nightferry.core.sun import night_hours
 from nightferry.core.version import Version
 from nightferry.disk.errors import translated
 from nightferry.passes.carry import carry
 from nightferry.passes.item import Item, MadeOf
 from nightferry.passes.receipts import noted, now_us
 from nightferry.passes.route import Route
-from nightferry.passes.sun import night_hours
 from nightferry.steps.products import product_of
 from nightferry.steps.pull import described_frame
 

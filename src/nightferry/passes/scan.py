@@ -27,6 +27,8 @@ _ODD = {
     "name": "its name could do harm, so nothing under it is read",
     "closed": "it may not be read, so it may hide frames: give nightferry's user the right to read it",
     "line": "this line of the telescope's listing could not be read; it may hide a file",
+    "unread": "this folder was not listed whole, so it may hide frames",
+    "unknown": "the telescope does not tell whether this is a file or a folder",
 }
 #: What systems put into the root of a disk, and let nobody read.
 _OF_THE_SYSTEM = {"lost+found", "System Volume Information", "$RECYCLE.BIN", "FOUND.000", ".Trashes", ".Spotlight-V100"}
@@ -263,7 +265,7 @@ def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[tuple[Sighting, 
     """Sight what cannot be carried, so that the balance shows it: ignored, or held for a person to look at."""
     seen_us = now_us()
     for oddity in odd:
-        path = StorePath(f"{oddity.folder}/{oddity.text}" if oddity.folder else oddity.text)
+        path = _path_of(oddity)
         place = route.telescope.layout.place(path, None, seen_us)
         harmless = (
             oddity.kind in {"link", "special"}
@@ -275,6 +277,13 @@ def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[tuple[Sighting, 
         reason = f"{_ODD[oddity.kind]}: {oddity.text!r}"
         told = (reason, "") if harmless else ("", reason)
         yield Sighting(night, path, 0, None, seen_us, place.role, *told), ""
+
+
+def _path_of(oddity: Oddity) -> StorePath:
+    """Return what an oddity is known by: a folder that was not listed whole by its own path, all else by its name."""
+    if oddity.kind == "unread":
+        return StorePath(oddity.folder or ".")
+    return StorePath(f"{oddity.folder}/{oddity.text}" if oddity.folder else oddity.text)
 
 
 def _is_news(sighting: Sighting, last: Known | None) -> bool:

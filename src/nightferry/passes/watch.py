@@ -17,10 +17,10 @@ from nightferry.core.errors import Busy, Misconfigured, TryAgain
 from nightferry.core.ledger import Ledger
 from nightferry.core.night import Nights, evening_at
 from nightferry.core.progress import Onlooker
+from nightferry.core.sun import NightHours, night_hours
 from nightferry.passes.receipts import now_us
 from nightferry.passes.route import Route
 from nightferry.passes.run import Orders, Pass, run_pass
-from nightferry.passes.sun import NightHours, night_hours
 
 #: Frames "keep coming" for so many seconds after the last new one.
 _COMING = 1800.0

@@ -23,7 +23,7 @@ _SECOND = 1_000_000
 
 
 class Collector:
-    """Tells Prometheus how things stand now, from the ledger alone."""
+    """Collects for Prometheus how things stand now, from the ledger alone."""
 
     def __init__(self, config: Config, ledger: Ledger) -> None:
         self._config, self._ledger = config, ledger

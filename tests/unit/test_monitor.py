@@ -1,4 +1,4 @@
-"""The vigil: two nights with a clock of their own, what is told in them, and that nothing is lost or told twice."""
+"""The monitor: two nights with a clock of their own, what people are told in them, and nothing lost or told twice."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from nightferry.alerts import over_evening
 from nightferry.config import Config, loads
 from nightferry.core.alert import Alert, Kind
 from nightferry.core.balance import Bin
@@ -16,10 +17,10 @@ from nightferry.core.night import Night
 from nightferry.core.overview import Contact
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.store import Entry, Oddity, StorePath
+from nightferry.monitor import Monitor
 from nightferry.passes.run import Pass
 from nightferry.passes.watch import Watched, watch
 from nightferry.stores.memory import MemoryStore
-from nightferry.vigil import Vigil, over_evening
 from tests.unit.conftest import Bench, frame_bytes
 
 SITE = Site(48.1, 11.6)
@@ -62,7 +63,7 @@ def clock(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Clock:
     for name in CLOCKS:
         monkeypatch.setattr(name, clock.now_us)
     monkeypatch.setattr("nightferry.passes.watch.time", clock)
-    monkeypatch.setattr("nightferry.vigil.time", clock)
+    monkeypatch.setattr("nightferry.monitor.time", clock)
     monkeypatch.setattr(bench.stop, "wait", clock.wait)
     bench.site = SITE
     return clock
@@ -129,13 +130,13 @@ def test_two_nights_with_an_outage_and_a_restart_lose_nothing_and_tell_each_thin
     ended: list[date] = []
 
     def looks(until: str) -> None:
-        vigil = Vigil(config, bench.ledger, hasty=False, note=bench.witness.note)
+        monitor = Monitor(config, bench.ledger, hasty=False, note=bench.witness.note)
         seen: Iterator[Watched] = watch(
             bench.route(store), bench.ledger, every=600.0, live=120.0, empty=None, then="stop",
             onlooker=bench.witness, stop=bench.stop,
         )  # fmt: skip
         for look in seen:
-            vigil.watched("vespera", look)
+            monitor.watched("vespera", look)
             ended.extend([look.ended] if look.ended else [])
             if clock.at_us > at(until):
                 return
@@ -180,15 +181,15 @@ def test_a_frame_is_delivered_within_seconds_of_its_settling(bench: Bench, clock
 
 
 def test_an_archive_that_is_away_is_told_and_its_return_too(bench: Bench, clock: Clock) -> None:
-    vigil = Vigil(configured(bench), bench.ledger, hasty=True, note=bench.witness.note)
+    monitor = Monitor(configured(bench), bench.ledger, hasty=True, note=bench.witness.note)
     store = Observing(bench, clock, (0, 0))
     clock.at_us = at("2026-09-11 20:00:00")
     store.observe()
     bench.library.wire.lives = 0
-    vigil.passed("vespera", bench.carry())
-    vigil.passed("vespera", bench.carry())
+    monitor.passed("vespera", bench.carry())
+    monitor.passed("vespera", bench.carry())
     bench.library.wire.lives = None
-    vigil.passed("vespera", bench.carry())
+    monitor.passed("vespera", bench.carry())
     assert [one for one in told(bench) if "digest" not in one] == [
         ("raised", "archive/library"),
         ("resolved", "archive/library"),
@@ -200,9 +201,9 @@ def test_without_a_site_silence_is_no_alert_and_noon_ends_the_night(bench: Bench
     bench.ledger.outbox.post(EARLIER)
     bench.ledger.greet(Contact("vespera", looked_us=clock.at_us, reached_us=clock.at_us))
     bench.ledger.greet(Contact("vespera", looked_us=clock.at_us + 1, trouble="no route to host"))
-    vigil = Vigil(config, bench.ledger, hasty=True, note=bench.witness.note)
+    monitor = Monitor(config, bench.ledger, hasty=True, note=bench.witness.note)
     for hours in range(48):
-        vigil.judge(clock.at_us + hours * 3_600_000_000)
+        monitor.judge(clock.at_us + hours * 3_600_000_000)
     assert {kind for kind, _ in told(bench)} == {"digest"}
     swept = round(datetime(2026, 9, 12, 13).astimezone().timestamp() * 1e6)  # by the machine's zone, whichever it is
     assert over_evening(None, swept - 1_000_000) == date(2026, 9, 10)
@@ -213,23 +214,23 @@ def test_the_first_look_is_judged_even_where_the_monotonic_clock_has_just_begun(
     bench: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[int] = []
-    monkeypatch.setattr(Vigil, "judge", lambda _, now_us: judged.append(now_us))
+    monkeypatch.setattr(Monitor, "judge", lambda _, now_us: judged.append(now_us))
     clock.at_us = 1_000_000
-    vigil = Vigil(configured(bench), bench.ledger, hasty=False, note=bench.witness.note)
-    vigil.passed("vespera", Pass(), quiet=True)
-    vigil.passed("vespera", Pass(), quiet=True)
+    monitor = Monitor(configured(bench), bench.ledger, hasty=False, note=bench.witness.note)
+    monitor.passed("vespera", Pass(), quiet=True)
+    monitor.passed("vespera", Pass(), quiet=True)
     assert judged == [1_000_000], "the first, and then once a minute"
 
 
 def test_a_digest_waits_for_every_telescope_but_not_for_ever(bench: Bench, clock: Clock) -> None:
     more = '[telescope.other]\npreset = "vespera"\nsource = "file:///other"\nsite = "here"\narchives = ["library"]\n'
-    vigil = Vigil(configured(bench, more=more), bench.ledger, hasty=True, note=bench.witness.note)
+    monitor = Monitor(configured(bench, more=more), bench.ledger, hasty=True, note=bench.witness.note)
     bench.ledger.outbox.post(EARLIER)
     morning = at("2026-09-12 06:30:00")
     bench.ledger.greet(Contact("vespera", looked_us=morning, reached_us=morning))
-    vigil.judge(morning)
+    monitor.judge(morning)
     assert told(bench) == [], "the other one was not looked at since the night ended"
-    vigil.judge(at("2026-09-12 09:30:00"))
+    monitor.judge(at("2026-09-12 09:30:00"))
     assert told(bench) == [("digest", "digest/2026-09-11")]
     letter = bench.ledger.outbox.letters(9)[0]
     assert "other: was never reached" in letter.alert.body
@@ -238,50 +239,50 @@ def test_a_digest_waits_for_every_telescope_but_not_for_ever(bench: Bench, clock
 
 def test_a_night_is_not_judged_while_another_telescope_s_end_finds_it_under_way(bench: Bench, clock: Clock) -> None:
     more = '[telescope.other]\npreset = "vespera"\nsource = "file:///other"\nsite = "here"\narchives = ["library"]\n'
-    vigil = Vigil(configured(bench, more=more), bench.ledger, hasty=True, note=bench.witness.note)
+    monitor = Monitor(configured(bench, more=more), bench.ledger, hasty=True, note=bench.witness.note)
     bench.ledger.outbox.post(EARLIER)
-    vigil.begin(["vespera", "other"])
+    monitor.begin(["vespera", "other"])
     clock.at_us = at("2026-09-12 15:00:00")
     for name in ("vespera", "other"):
         bench.ledger.expect(name, bench.route().expectation)
         bench.ledger.greet(Contact(name, looked_us=clock.at_us, reached_us=clock.at_us))
     bench.ledger.sight([Sighting(Night("other", date(2026, 9, 11)), StorePath("late.fits"), 100, 1, 1)])
-    vigil.passed("vespera", Pass())
+    monitor.passed("vespera", Pass())
     assert told(bench) == [], "its frame may arrive yet"
-    vigil.passed("other", Pass())
+    monitor.passed("other", Pass())
     assert sorted(told(bench)) == [("digest", "digest/2026-09-11"), ("raised", "silent/other/2026-09-11")]
 
 
 def test_a_digest_only_for_trouble_is_quiet_after_a_good_night(bench: Bench, clock: Clock) -> None:
     rules = '[alerts]\nurls = ["env:MAIL"]\ndigest = "trouble"\n'
-    vigil = Vigil(configured(bench, more=rules), bench.ledger, hasty=True, note=bench.witness.note)
+    monitor = Monitor(configured(bench, more=rules), bench.ledger, hasty=True, note=bench.witness.note)
     bench.ledger.outbox.post(EARLIER)
     bench.ledger.greet(Contact("vespera", looked_us=at("2026-09-12 06:30:00"), reached_us=at("2026-09-12 06:30:00")))
-    vigil.judge(at("2026-09-12 06:31:00"))
+    monitor.judge(at("2026-09-12 06:31:00"))
     assert told(bench) == []
     bench.ledger.greet(Contact("vespera", looked_us=at("2026-09-13 06:30:00"), trouble="no route to host"))
-    vigil.judge(at("2026-09-13 06:31:00"))
+    monitor.judge(at("2026-09-13 06:31:00"))
     assert ("digest", "digest/2026-09-12") in told(bench)
 
 
 def test_a_night_before_nightferry_came_has_no_digest(bench: Bench, clock: Clock) -> None:
-    vigil = Vigil(configured(bench), bench.ledger, hasty=True, note=bench.witness.note)
+    monitor = Monitor(configured(bench), bench.ledger, hasty=True, note=bench.witness.note)
     bench.ledger.greet(Contact("vespera", looked_us=clock.at_us, reached_us=clock.at_us))
-    vigil.judge(clock.at_us)
+    monitor.judge(clock.at_us)
     assert told(bench) == []
 
 
 def test_the_pulse_stops_when_one_of_several_telescopes_does(bench: Bench, clock: Clock) -> None:
-    vigil = Vigil(configured(bench), bench.ledger, hasty=False, note=bench.witness.note)
-    vigil.expect(["vespera"])
-    assert vigil.alive()
+    monitor = Monitor(configured(bench), bench.ledger, hasty=False, note=bench.witness.note)
+    monitor.expect(["vespera"])
+    assert monitor.alive()
     clock.wait(1800 + 300 + 1)
-    assert not vigil.alive()
-    vigil.beat("vespera")
-    assert vigil.alive()
+    assert not monitor.alive()
+    monitor.beat("vespera")
+    assert monitor.alive()
     clock.wait(9999)
-    vigil.done("vespera")
-    assert vigil.alive(), "it ended as it should"
+    monitor.done("vespera")
+    assert monitor.alive(), "it ended as it should"
 
 
 def test_the_night_of_a_digest_is_the_one_that_just_ended() -> None:
@@ -317,44 +318,44 @@ def release(bench: Bench, day: date) -> None:
 
 
 @pytest.fixture
-def vigil(bench: Bench, clock: Clock) -> Vigil:
-    """A vigil that comes back after a week of good nights."""
+def monitor(bench: Bench, clock: Clock) -> Monitor:
+    """A monitor that comes back after a week of good nights."""
     bench.ledger.expect("vespera", bench.route().expectation)
     for day in range(5, 12):
         spoil(bench, date(2026, 9, day), frames=0)
-    return Vigil(configured(bench), bench.ledger, hasty=True, note=bench.witness.note)
+    return Monitor(configured(bench), bench.ledger, hasty=True, note=bench.witness.note)
 
 
 def test_frames_held_in_a_night_of_long_ago_are_told_and_their_release_too(
-    bench: Bench, clock: Clock, vigil: Vigil
+    bench: Bench, clock: Clock, monitor: Monitor
 ) -> None:
     long_ago = date(2026, 3, 1)
     spoil(bench, long_ago)
     for _ in range(2):
-        vigil.judge(clock.at_us)
+        monitor.judge(clock.at_us)
     assert told(bench) == [("raised", "held/vespera/2026-03-01")]
     (letter,) = bench.ledger.outbox.letters(9)
     assert letter.alert.title == "vespera: 4 of 5 frames of 2026-03-01 are held"
     assert "4 at verify: torn" in letter.alert.body
     release(bench, long_ago)
     for _ in range(2):
-        vigil.judge(clock.at_us)
+        monitor.judge(clock.at_us)
     assert told(bench)[1:] == [("resolved", "held/vespera/2026-03-01")]
 
 
-def test_a_bug_and_an_archive_in_the_way_of_an_old_night_are_told(bench: Bench, clock: Clock, vigil: Vigil) -> None:
+def test_a_bug_and_an_archive_in_the_way_of_an_old_night_are_told(bench: Bench, clock: Clock, monitor: Monitor) -> None:
     spoil(bench, date(2026, 3, 1), 1, reason="a bug in nightferry: KeyError: 'x'")
     stuck = Sighting(Night("vespera", date(2026, 3, 2)), StorePath("stuck.fits"), 100, 1, 1)
     bench.ledger.sight([stuck])
     for step, outcome in (("pull", Outcome.DONE), ("verify", Outcome.DONE), ("deliver", Outcome.FAILED)):
         target = "library" if step == "deliver" else ""
         bench.ledger.record([Receipt(stuck.id, stuck.night, step, "1", outcome, "no space is left", target)])
-    vigil.judge(clock.at_us)
+    monitor.judge(clock.at_us)
     assert told(bench) == [("raised", "bug/vespera/2026-03-01"), ("raised", "archive/library")]
 
 
-def test_many_bad_nights_of_a_catching_up_are_told_in_one_message(bench: Bench, clock: Clock, vigil: Vigil) -> None:
-    mailing = Vigil(configured(bench, more='[alerts]\nurls = ["env:MAIL"]\n'), bench.ledger, True, bench.witness.note)
+def test_many_bad_nights_of_a_catching_up_are_told_in_one_message(bench: Bench, clock: Clock, monitor: Monitor) -> None:
+    mailing = Monitor(configured(bench, more='[alerts]\nurls = ["env:MAIL"]\n'), bench.ledger, True, bench.witness.note)
     days = [date(2026, 2, day) for day in range(1, 15)]
     for day in days:
         spoil(bench, day)
@@ -375,12 +376,12 @@ def test_many_bad_nights_of_a_catching_up_are_told_in_one_message(bench: Bench, 
     assert (last.kind, last.key) == (Kind.RESOLVED, "held/vespera/2026-02-01")
 
 
-def test_the_digest_counts_what_waits_in_all_nights_before(bench: Bench, clock: Clock, vigil: Vigil) -> None:
+def test_the_digest_counts_what_waits_in_all_nights_before(bench: Bench, clock: Clock, monitor: Monitor) -> None:
     spoil(bench, date(2026, 3, 1), 2)
     spoil(bench, date(2026, 3, 2), 3, Outcome.FAILED, "no space is left")
     morning = at("2026-09-12 06:30:00")
     bench.ledger.greet(Contact("vespera", looked_us=morning, reached_us=morning))
-    vigil.judge(morning)
+    monitor.judge(morning)
     digest = bench.ledger.outbox.letters(9)[0].alert
     assert digest.key == "digest/2026-09-11"
     assert "Of the nights before: 2 frames held, 3 frames failed." in digest.body

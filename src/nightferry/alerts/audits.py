@@ -1,99 +1,99 @@
-"""What an audit finds is told people, whoever started it: where cron did, nobody reads what it prints.
+"""Alerts of audits: people are told of what one finds, whoever started it: where cron did, nobody reads its output.
 
-One alert for each archive tells what an audit found that none found before, so that nothing is told twice, and new
+One alert for each archive says what an audit found that none found before, so that nothing is said twice, and new
 damage is not silent because old damage stands. All of them are over when an audit of that archive finds nothing bad and
 nothing is left of what earlier ones found.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
-from nightferry.alerts import Mailer
-from nightferry.config import Config
-from nightferry.config.secrets import read_secret
 from nightferry.core.alert import Alert, Condition
+from nightferry.core.audit import Finding, Stranger, Verdict
 from nightferry.core.balance import dropped
 from nightferry.core.display import counted, display
 from nightferry.core.errors import NightferryError
 from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Ledger
-from nightferry.passes.audit import Finding, Stranger, Verdict
 
-#: What is bad is told so many seconds after it was found at the latest, however long the audit goes on.
+#: Seconds from a bad finding to its alert at the latest, however long the audit goes on.
 _SOON = 10.0
-#: So many are named in one alert.
+#: How many are named in one alert.
 _NAMED = 50
 _MORE = "... and "
 
 
 class AuditAlerts:
-    """Tells of one audit, telescope by telescope, and then of the strangers in archives."""
+    """The alerts of one audit, telescope by telescope, and then of the strangers in archives.
 
-    def __init__(self, config: Config, ledger: Ledger, wake: Callable[[], None]) -> None:
-        self._config, self._ledger, self._wake = config, ledger, wake
+    ``archives`` are each telescope's; ``wake`` is called when something was posted to the ledger's outbox.
+    """
+
+    def __init__(
+        self, ledger: Ledger, channels: Sequence[str], archives: Mapping[str, Sequence[str]], wake: Callable[[], None]
+    ) -> None:
+        self._ledger, self._channels, self._archives, self._wake = ledger, tuple(channels), archives, wake
         self._new: dict[tuple[str, str], list[Finding]] = {}  # by archive and telescope
         self._bad: set[tuple[str, str]] = set()
-        self._told: dict[str, list[str]] = {}  # the lines of standing alerts, by the beginning of their keys
+        self._posted: dict[str, list[str]] = {}  # the lines of standing alerts, by the beginning of their keys
         self._since = 0.0
 
     def found(self, telescope: str, finding: Finding) -> None:
-        """Take note of a finding; what is bad is told soon."""
+        """Take note of a finding; what is bad is posted soon."""
         where = (finding.archive, telescope)
         if finding.verdict is not Verdict.GOOD and not self._is_dropped(finding.proof.frame):
             self._bad.add(where)
-            if not self._is_told(telescope, finding):
+            if not self._is_posted(telescope, finding):
                 self._since = self._since if self._new else time.monotonic()
                 self._new.setdefault(where, []).append(finding)
         if self._new and time.monotonic() - self._since > _SOON:
-            self.tell()
+            self.post()
 
-    def tell(self) -> None:
-        """Tell what was found since the last time."""
+    def post(self) -> None:
+        """Post what was found since the last time."""
         new, self._new = self._new, {}
-        self._told = {}
+        self._posted = {}
         self._follow([_of_findings(*where, found) for where, found in new.items()])
 
     def ended(self, telescope: str, trouble: NightferryError | None) -> None:
-        """Tell what is left to tell at the end of a telescope's audit, and what is over; ``trouble`` cut it short."""
-        self.tell()
+        """Post what is left at the end of a telescope's audit, and what is over; ``trouble`` cut it short."""
+        self.post()
         what = f"the audit of {telescope} could not be finished"
         conditions = [Condition(f"unaudited/{telescope}", trouble is not None, what, str(trouble))]
-        for archive in self._config.telescope[telescope].archives if trouble is None else ():
+        for archive in self._archives[telescope] if trouble is None else ():
             standing = self._standing(_key(archive, telescope))
             if standing and (archive, telescope) not in self._bad and not self._is_doubted(archive, telescope):
                 conditions += [Condition(alert.key, active=False) for alert in standing]
         self._follow(conditions)
 
     def listed(self, archives: Sequence[str], strangers: Sequence[Stranger], trouble: NightferryError | None) -> None:
-        """Tell of files that nobody delivered to these archives; with ``trouble`` not all of them could be listed."""
+        """Post which files nobody delivered to these archives; with ``trouble`` not all of them could be listed."""
         what = "archives could not be looked through for files that nobody delivered"
         conditions = [Condition("unaudited/archives", trouble is not None, what, str(trouble))]
         for archive in archives:
             standing = self._standing(f"foreign/{archive}/")
             lines = [_line(one) for one in strangers if one.archive == archive]
-            told = {line for alert in standing for line in alert.body.splitlines()}
-            new = [line for line in lines if line not in told]
-            if new and not any(line.startswith(_MORE) for line in told):
+            posted = {line for alert in standing for line in alert.body.splitlines()}
+            new = [line for line in lines if line not in posted]
+            if new and not any(line.startswith(_MORE) for line in posted):
                 conditions.append(_of_strangers(archive, new))
             if not lines and trouble is None:
                 conditions += [Condition(alert.key, active=False) for alert in standing]
         self._follow(conditions)
 
-    def _is_told(self, telescope: str, finding: Finding) -> bool:
+    def _is_posted(self, telescope: str, finding: Finding) -> bool:
         """Whether a standing alert names it, or may do so among those that it names no more."""
         key = _key(finding.archive, telescope)
-        if key not in self._told:
-            self._told[key] = [line for alert in self._standing(key) for line in alert.body.splitlines()]
-        told = self._told[key]
-        if any(line.startswith(_MORE) for line in told) and (finding.proof.doubt or finding.proof.unread):
+        if key not in self._posted:
+            self._posted[key] = [line for alert in self._standing(key) for line in alert.body.splitlines()]
+        posted = self._posted[key]
+        if any(line.startswith(_MORE) for line in posted) and (finding.proof.doubt or finding.proof.unread):
             return True
-        return any(line.startswith(_name_of(finding)) for line in told)
+        return any(line.startswith(_name_of(finding)) for line in posted)
 
     def _follow(self, conditions: Sequence[Condition]) -> None:
-        channels = tuple(dict.fromkeys(self._config.alerts.urls))
-        if self._ledger.outbox.follow(conditions, channels, _now_us()):
+        if self._ledger.outbox.follow(conditions, self._channels, _now_us()):
             self._wake()
 
     def _standing(self, prefix: str) -> list[Alert]:
@@ -106,19 +106,6 @@ class AuditAlerts:
 
     def _is_dropped(self, frame: FrameId) -> bool:
         return dropped(self._ledger.history(frame)) is not None
-
-
-@contextmanager
-def audit_alerts(config: Config, ledger: Ledger, note: Callable[[str], None]) -> Iterator[AuditAlerts]:
-    """Give what tells people of an audit, and send it meanwhile; what cannot be sent waits in the outbox."""
-    channels = tuple(dict.fromkeys(config.alerts.urls))
-    with ExitStack() as sending:
-        mailer = sending.enter_context(Mailer(ledger.outbox, channels, read_secret, note)) if channels else None
-        told = AuditAlerts(config, ledger, mailer.wake if mailer else lambda: None)
-        try:
-            yield told
-        finally:
-            told.tell()  # whatever ended it
 
 
 def _of_findings(archive: str, telescope: str, found: Sequence[Finding]) -> Condition:

@@ -1,4 +1,4 @@
-"""The journal: what happens, as log files that people and machines read, rotated by size."""
+"""Logs: what happens, as files that people and machines read, rotated by size."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ _LEVELS = {
 }
 
 
-class Journal:
+class Logs:
     """The logs of a process: one for all, and one of its own for each telescope that asks for it.
 
     Raises `Misconfigured` when a log cannot be opened.
@@ -41,7 +41,7 @@ class Journal:
         self._loggers = {name: _logger(name, path, rules) if path else general for name, path in own.items()}
         self._loggers[""] = general
 
-    def tell(self, telescope: str, level: int, event: str, fields: Fields | None = None) -> None:
+    def write(self, telescope: str, level: int, event: str, fields: Fields | None = None) -> None:
         """Write one line."""
         logger = self._loggers[telescope]
         if logger is not None:
@@ -79,14 +79,14 @@ def _logger(name: str, path: Path | None, rules: LogConfig) -> logging.Logger | 
 
 
 class _Rotated(logging.handlers.RotatingFileHandler):
-    """A rotated file whose trouble (a full disk, say) is told once on stderr, and stops nothing."""
+    """A rotated file whose trouble (a full disk, say) is reported once on stderr, and stops nothing."""
 
-    _told = False
+    _reported = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the library's signature
-        """Tell of the first line that could not be written."""
-        if not self._told:
-            self._told = True
+        """Report the first line that could not be written."""
+        if not self._reported:
+            self._reported = True
             sys.stderr.write(f"nightferry: the log {self.baseFilename} cannot be written: {sys.exception()}\n")
 
 
@@ -132,40 +132,43 @@ def _fields(record: logging.LogRecord) -> dict[str, str | int | float | None]:
     return dict(found) if isinstance(found, dict) else {}
 
 
-class Written:
-    """Passes everything on to an onlooker, and writes what matters into a telescope's log."""
+class LoggedProgress:
+    """Progress that is shown, and of which what matters is written into a telescope's log.
 
-    def __init__(self, onlooker: Onlooker, journal: Journal, telescope: str, beat: Callable[[], None]) -> None:
-        self._onlooker, self._journal, self._telescope, self._beat = onlooker, journal, telescope, beat
+    ``beat`` is called with each sign that the work goes on.
+    """
+
+    def __init__(self, shown: Onlooker, logs: Logs, telescope: str, beat: Callable[[], None]) -> None:
+        self._shown, self._logs, self._telescope, self._beat = shown, logs, telescope, beat
 
     def listed(self, files: int) -> None:
         """Pass on what was listed."""
         self._beat()
-        self._onlooker.listed(files)
+        self._shown.listed(files)
 
     def settling(self, files: int, seconds: float) -> None:
         """Pass on what settles."""
         self._beat()
-        self._onlooker.settling(files, seconds)
+        self._shown.settling(files, seconds)
 
     def planned(self, frames: int, size: int) -> None:
         """Pass on what is planned."""
-        self._onlooker.planned(frames, size)
+        self._shown.planned(frames, size)
 
     def started(self, path: StorePath, size: int) -> None:
         """Pass on what begins to arrive."""
-        self._onlooker.started(path, size)
+        self._shown.started(path, size)
 
     def moved(self, path: StorePath, count: int) -> None:
         """Pass on what arrived."""
         self._beat()
-        self._onlooker.moved(path, count)
+        self._shown.moved(path, count)
 
     def receipt(self, sighting: Sighting, receipt: Receipt) -> None:
         """Write a receipt down."""
         self._beat()
-        self._onlooker.receipt(sighting, receipt)
-        if not self._journal.wants(self._telescope):
+        self._shown.receipt(sighting, receipt)
+        if not self._logs.wants(self._telescope):
             return
         fields: dict[str, str | int | float | None] = {
             "night": receipt.night.date.isoformat(),
@@ -177,10 +180,10 @@ class Written:
             "reason": receipt.reason,
         }
         event = f"{receipt.step} {receipt.outcome}"
-        told = {key: value for key, value in fields.items() if value != ""}
-        self._journal.tell(self._telescope, _LEVELS[receipt.outcome], event, told)
+        known = {key: value for key, value in fields.items() if value != ""}
+        self._logs.write(self._telescope, _LEVELS[receipt.outcome], event, known)
 
     def note(self, text: str) -> None:
         """Write a note down."""
-        self._onlooker.note(text)
-        self._journal.tell(self._telescope, logging.WARNING, text)
+        self._shown.note(text)
+        self._logs.write(self._telescope, logging.WARNING, text)
