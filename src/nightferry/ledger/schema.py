@@ -122,7 +122,7 @@ standings = Table(
     Column("key", AnyText),  # of a made frame: what its parents have in common, the same for every edition
     Column("delivered", Boolean, nullable=False),  # of a made frame: whether any archive was ever given it
     CheckConstraint("bin IN ('delivered', 'held', 'failed', 'ignored', 'pending')", name="bin"),
-    Index("ix_standings_night", "telescope", "evening", "made", "bin"),
+    Index("ix_standings_night", "telescope", "evening", "made", "bin", "sighting"),  # answers balances alone
 )
 Index(
     "ix_standings_open",

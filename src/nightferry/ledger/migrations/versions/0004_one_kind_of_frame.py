@@ -60,7 +60,7 @@ def _make_standings() -> None:
 
 
 def _make_indexes() -> None:
-    op.create_index("ix_standings_night", "standings", ["telescope", "evening", "made", "bin"])
+    op.create_index("ix_standings_night", "standings", ["telescope", "evening", "made", "bin", "sighting"])
     op.create_index(
         "ix_standings_open",
         "standings",
