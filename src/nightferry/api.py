@@ -35,6 +35,7 @@ from nightferry.config.secrets import read_secret
 from nightferry.core.audit import Finding, Stranger
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Busy, Misconfigured, TryAgain, Unreachable
+from nightferry.core.frame import DOUBTS
 from nightferry.core.ledger import Account, Ledger, latest_editions
 from nightferry.core.night import Nights
 from nightferry.core.receipt import Outcome
@@ -321,7 +322,8 @@ def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Acco
         raise Misconfigured("a release needs a reason: --why TEXT")
     if standing.bin is not Bin.HELD and not (drop and standing.bin is Bin.FAILED):
         raise Misconfigured(f"{name} is not held; it is {standing.bin}")
-    if standing.stage == LIST and not drop:
+    doubt = meant.sighting.role in DOUBTS
+    if standing.stage == LIST and not drop and not doubt:
         raise Misconfigured(f"{name} can never be carried ({standing.reason}); it can be dropped")
     if meant.made and not drop and meant not in latest_editions(ledger.products(meant.night.telescope)):
         raise Misconfigured(

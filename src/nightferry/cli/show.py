@@ -87,13 +87,20 @@ def _balance_row(balance: Balance) -> list[Cell]:
         (balance.pending, Bin.PENDING),
     )
     numbers: list[Cell] = [(f"{count:,}", COLOURS[place] if count else "dim") for count, place in counts]
-    verdict = ("closed", "green") if balance.closed else ("open", "yellow")
-    if not balance.balanced:
-        verdict = ("DOES NOT BALANCE", "bold red")
-    elif not balance.seen:
+    verdict = verdict_cell(balance)
+    if balance.balanced and not balance.seen:
         verdict = ("nothing seen", "dim")
     night = balance.night
     return [night.telescope, night.date.isoformat(), f"{balance.seen:,}", *numbers, size_text(balance.bytes), verdict]
+
+
+def verdict_cell(balance: Balance) -> tuple[str, str]:
+    """Return how a night stands, in a word and its colour."""
+    if not balance.balanced:
+        return "DOES NOT BALANCE", "bold red"
+    if not balance.complete:
+        return "not seen whole", "yellow"
+    return ("closed", "green") if balance.closed else ("open", "yellow")
 
 
 def balance_json(balance: Balance, seconds: float | None = None) -> dict[str, Json]:
@@ -108,6 +115,7 @@ def balance_json(balance: Balance, seconds: float | None = None) -> dict[str, Js
         "ignored": balance.ignored,
         "pending": balance.pending,
         "balanced": balance.balanced,
+        "complete": balance.complete,
         "bytes": balance.bytes,
     }
     return told if seconds is None else told | {"seconds": round(seconds, 3)}

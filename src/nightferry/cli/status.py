@@ -9,7 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nightferry.cli.exits import DONE, FAILED, HELD
-from nightferry.cli.show import COLOURS, Cell, Json, balance_json, instant_json, say, say_json, span_text, table
+from nightferry.cli.show import (
+    COLOURS,
+    Cell,
+    Json,
+    balance_json,
+    instant_json,
+    say,
+    say_json,
+    span_text,
+    table,
+    verdict_cell,
+)
 from nightferry.config import Config, ledger_url, load
 from nightferry.core.balance import Bin
 from nightferry.core.display import counted
@@ -108,9 +119,7 @@ def _night_row(name: str, line: NightLine, *, cubes: bool) -> list[Cell]:
         (balance.failed, Bin.FAILED),
         (balance.pending, Bin.PENDING),
     )
-    verdict = ("closed", "green") if balance.closed else ("open", "yellow")
-    if not balance.balanced:
-        verdict = ("DOES NOT BALANCE", "bold red")
+    verdict = verdict_cell(balance)
     numbers: list[Cell] = [(f"{count:,}", COLOURS[place] if count else "dim") for count, place in counts]
     made = [_cubes_cell(line.products.counts)] if cubes else []
     why = [_why(line.reasons), _why(line.products.reasons, "cube")]

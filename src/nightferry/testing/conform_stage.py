@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -130,8 +131,9 @@ class StoreStage(Protocol):
         ...
 
 
+@lru_cache(maxsize=4)
 def generated(size: int, seed: str = "") -> bytes:
-    """Make ``size`` bytes that do not compress; equal size and seed give equal bytes."""
+    """Make ``size`` bytes that do not compress; equal size and seed give equal bytes, kept for the next who asks."""
     return hashlib.shake_128(f"{size} {seed}".encode()).digest(size)
 
 
