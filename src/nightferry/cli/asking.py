@@ -15,7 +15,6 @@ from nightferry.cli.show import (
     Json,
     balance_json,
     instant_json,
-    instant_text,
     say,
     say_json,
     show_balances,
@@ -27,6 +26,7 @@ from nightferry.config import Config
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Fact
+from nightferry.core.instant import utc_text
 from nightferry.core.ledger import Account, Ledger, latest_editions
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
@@ -95,7 +95,7 @@ def _account_row(account: Account) -> list[Cell]:
     sighting, standing = account.sighting, account.standing
     reason = standing.reason if standing.bin is not Bin.DELIVERED else ", ".join(_names(account))
     if standing.bin is Bin.FAILED:
-        reason = f"{standing.stage}: {reason}; next try {instant_text(standing.next_try_us)}"
+        reason = f"{standing.stage}: {reason}; next try {utc_text(standing.next_try_us)}"
     return [sighting.path, size_text(sighting.size), (str(standing.bin), COLOURS[standing.bin]), reason]
 
 
@@ -145,12 +145,12 @@ def why_command(place: Path | None, text: str, *, as_json: bool) -> None:
         say_json(_why_json(account))
         return
     sighting, standing = account.sighting, account.standing
-    changed = "unknown" if sighting.mtime_us is None else instant_text(sighting.mtime_us)
+    changed = "unknown" if sighting.mtime_us is None else utc_text(sighting.mtime_us)
     say(sighting.path, "bold")
     say(f"  telescope  {sighting.night.telescope}, night of {sighting.night.date}")
     say(f"  identity   {sighting.id}")
     say(f"  BLAKE3     {_digest(account) or 'not pulled yet'}")
-    say(f"  at source  {sighting.size:,} bytes, changed {changed}, first seen {instant_text(sighting.seen_us)}")
+    say(f"  at source  {sighting.size:,} bytes, changed {changed}, first seen {utc_text(sighting.seen_us)}")
     say(f"  standing   {standing.bin}{f': {standing.reason}' if standing.reason else ''}", COLOURS[standing.bin])
     _show_receipts(account.receipts)
     told = seen_of(account)
@@ -212,7 +212,7 @@ def _receipt_row(receipt: Receipt) -> list[Cell]:
     if receipt.step == SOLVE and not receipt.reason:
         found = solve_text(receipt.proof)  # the rest stands below the table
     outcome = (str(receipt.outcome), _OUTCOMES[receipt.outcome])
-    return [instant_text(receipt.started_us), step, outcome, span_text(receipt.seconds), found]
+    return [utc_text(receipt.started_us), step, outcome, span_text(receipt.seconds), found]
 
 
 def _is_told(key: str, value: Fact) -> bool:

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from nightferry.cli.show import COLOURS, Cell, Json, instant_text, say, size_text, table
+from nightferry.cli.show import COLOURS, Cell, Json, say, size_text, table
 from nightferry.core.balance import Bin
 from nightferry.core.display import counted
+from nightferry.core.instant import utc_text
 from nightferry.core.ledger import Account, Ledger, latest_editions
 
 
@@ -56,7 +57,7 @@ def _row(product: Account) -> list[Cell]:
     if standing.bin is Bin.DELIVERED:
         reason = ", ".join(f"{archive}: {name}" for archive, name in product.delivered.items())
     elif standing.bin is Bin.FAILED:
-        reason = f"{standing.stage}: {reason}; next try {instant_text(standing.next_try_us)}"
+        reason = f"{standing.stage}: {reason}; next try {utc_text(standing.next_try_us)}"
     numbers = f"{product.edition}", f"{product.frames:,}", size_text(product.size)
     return [product.name, *numbers, (str(standing.bin), COLOURS[standing.bin]), reason]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from nightferry import api
 from nightferry.alerts import Mailer
 from nightferry.cli.exits import DONE, FAILED, HELD, say_error
-from nightferry.cli.show import Cell, Json, instant_json, instant_text, say, say_json, table
+from nightferry.cli.show import Cell, Json, instant_json, say, say_json, table
 from nightferry.config.secrets import read_secret
 from nightferry.core.alert import TOGETHER, Alert, Kind, Letter
 from nightferry.core.errors import Misconfigured
+from nightferry.core.instant import utc_text
 
 _COLOURS = {Kind.RAISED: "red", Kind.RESOLVED: "green"}
 WORDS = ("list", "test", "send")
@@ -62,7 +63,7 @@ def _row(letter: Letter, standing: list[int]) -> list[Cell]:
     alert = letter.alert
     kind = "stands" if alert.number in standing else str(alert.kind)
     return [
-        instant_text(alert.at_us),
+        utc_text(alert.at_us),
         alert.title,
         (kind, _COLOURS.get(alert.kind, "")),
         "together with others" if letter.channel == TOGETHER else letter.channel or "nobody is configured",
@@ -72,11 +73,11 @@ def _row(letter: Letter, standing: list[int]) -> list[Cell]:
 
 def _state(letter: Letter) -> str:
     if letter.sent_us:
-        return instant_text(letter.sent_us)
+        return utc_text(letter.sent_us)
     if letter.channel in {"", TOGETHER}:
         return ""
     if letter.tries:
-        return f"tried {letter.tries} times, next {instant_text(letter.next_try_us)}: {letter.reason}"
+        return f"tried {letter.tries} times, next {utc_text(letter.next_try_us)}: {letter.reason}"
     return "waits"
 
 
