@@ -14,7 +14,7 @@ from nightferry.core.context import Context, Site
 from nightferry.formats.cards import parse_cards
 from nightferry.formats.datasum import datasum_of
 from nightferry.formats.rewrite import sealed
-from nightferry.steps.standardise import Settings, standardise_file
+from nightferry.steps.standardise_files import Settings, standardise_file
 from tests.astra import astra_frame
 
 SITE = Site(-24.61596, -70.3903, 2482.0)

@@ -26,7 +26,7 @@ from pathlib import Path
 OURS = """
 import sys
 from pathlib import Path
-from nightferry.steps.cube import CubeSettings, Input, make_cubes, plan_cubes
+from nightferry.steps.cube_files import CubeSettings, Input, make_cubes, plan_cubes
 settings = CubeSettings(durable=sys.argv[1] == "durable")
 plan = plan_cubes([Input(file) for file in sorted(Path(sys.argv[2]).iterdir())], settings)
 assert not plan.left, plan.left[:3]

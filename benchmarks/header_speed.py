@@ -25,7 +25,7 @@ from pathlib import Path
 from nightferry.core.context import Context, Site
 from nightferry.formats.cards import parse_cards
 from nightferry.headers.profiles import load_profile
-from nightferry.steps.standardise import Settings, draft_file, standardise_file
+from nightferry.steps.standardise_files import Settings, draft_file, standardise_file
 from nightferry.steps.validate import validate_file
 from tests.astra import astra_frame
 

@@ -49,7 +49,7 @@ from nightferry.stores.wrappers import Throttle, Window, limited, retried, throt
 
 if TYPE_CHECKING:
     from nightferry.solving.model import Settings as SolveSettings
-    from nightferry.steps.standardise import Settings
+    from nightferry.steps.standardise_files import Settings
 
 #: Connections to a store whose section does not say how many.
 _CONNECTIONS = 4
@@ -268,7 +268,7 @@ def solve_settings(telescope: ResolvedTelescope) -> "SolveSettings":
 
 
 def _standardise(telescope: ResolvedTelescope, shelf: Shelf) -> Work:
-    from nightferry.steps.standard_frames import Standardise  # noqa: PLC0415 - only the steps in use are loaded
+    from nightferry.steps.standardise import Standardise  # noqa: PLC0415 - only the steps in use are loaded
 
     settings = header_settings(telescope)
     _require_facts(settings)
@@ -285,8 +285,8 @@ def _validate(telescope: ResolvedTelescope, _shelf: Shelf) -> Work:
 
 def _cube(telescope: ResolvedTelescope, shelf: Shelf) -> Gather:
     from nightferry.cubes import Wishes  # noqa: PLC0415
-    from nightferry.steps.cube import CubeSettings  # noqa: PLC0415
-    from nightferry.steps.night_cubes import Cube  # noqa: PLC0415
+    from nightferry.steps.cube import Cube  # noqa: PLC0415
+    from nightferry.steps.cube_files import CubeSettings  # noqa: PLC0415
 
     asked = telescope.cube
     wishes = Wishes(max_frames=asked.max_frames or 0, max_bytes=asked.max_size or 0, odd=asked.odd)
@@ -320,7 +320,7 @@ def _require_facts(settings: "Settings") -> None:
 
 def header_settings(telescope: ResolvedTelescope) -> "Settings":
     """Return how a telescope's frames are standardised."""
-    from nightferry.steps.standardise import Settings  # noqa: PLC0415 - only routes and commands with headers need it
+    from nightferry.steps.standardise_files import Settings  # noqa: PLC0415 - only routes and commands with headers need it
 
     said = telescope.header
     context = Context(

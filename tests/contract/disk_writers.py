@@ -32,15 +32,15 @@ from nightferry.solving import building, download
 from nightferry.solving.cards import write_solution
 from nightferry.solving.series import Wish
 from nightferry.steps.claims import claim
-from nightferry.steps.cube import CubeSettings, Input, make_cubes, plan_cubes, split_file
+from nightferry.steps.cube import Cube
+from nightferry.steps.cube_files import CubeSettings, Input, make_cubes, plan_cubes, split_file
 from nightferry.steps.fetchback import fetch_back
-from nightferry.steps.night_cubes import Cube
 from nightferry.steps.products import TRAITS
 from nightferry.steps.pull import Pull
 from nightferry.steps.rebuild import digest_of, restore_raw
 from nightferry.steps.shelf import Shelf
-from nightferry.steps.standard_frames import Standardise
-from nightferry.steps.standardise import Settings, standardise_file
+from nightferry.steps.standardise import Standardise
+from nightferry.steps.standardise_files import Settings, standardise_file
 from nightferry.stores.local import LocalStore
 from nightferry.stores.memory import MemoryDisk, MemoryFile, MemoryStore
 from tests.astra import astra_frame

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nightferry.steps.cube import CubeSettings, Input, make_cubes, plan_cubes
+from nightferry.steps.cube_files import CubeSettings, Input, make_cubes, plan_cubes
 from tests.astra import astra_frame
 
 # Works on a disk of 512 KiB made for this process alone, where the system lets us make one (root, or a user namespace);
@@ -14,7 +14,7 @@ SMALL_DISK = """
 import ctypes, json, os, sys
 from pathlib import Path
 from nightferry.core.errors import NightferryError
-from nightferry.steps.cube import CubeSettings, Input, make_cubes, plan_cubes, split_file
+from nightferry.steps.cube_files import CubeSettings, Input, make_cubes, plan_cubes, split_file
 
 root, files, cube = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.fits")), Path(sys.argv[3])
 NEWNS, NEWUSER, PRIVATE = 0x20000, 0x10000000, 0x40000 | 0x4000

@@ -9,7 +9,7 @@ from nightferry.core.context import Context, Site
 from nightferry.core.errors import Held
 from nightferry.headers.profiles import load_profile
 from nightferry.steps.rebuild import restore_raw
-from nightferry.steps.standardise import Settings, draft_of, standardise_file
+from nightferry.steps.standardise_files import Settings, draft_of, standardise_file
 from nightferry.steps.validate import validate_file
 
 HEADERS = Path(__file__).parents[1] / "data/headers"

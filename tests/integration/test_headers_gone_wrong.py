@@ -18,7 +18,7 @@ from nightferry.config import loads
 from nightferry.core.context import Context, Site
 from nightferry.core.errors import Held
 from nightferry.headers.profiles import load_profile
-from nightferry.steps.standardise import Settings, Standardised, standardise_file
+from nightferry.steps.standardise_files import Settings, Standardised, standardise_file
 from nightferry.steps.validate import validate_file
 from tests.astra import astra_frame
 from tests.astra_night import build_astra_night

@@ -30,7 +30,7 @@ from nightferry.solving.model import Settings
 from nightferry.solving.sphere import sky_of
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.solve import Notes, Solve
-from nightferry.steps.standard_frames import SOLUTION
+from nightferry.steps.standardise import SOLUTION
 from nightferry.testing.encode import Card, fits_data, fits_header
 from nightferry.testing.fields import draw_field, made_up_stars, plain_wcs, write_catalogue
 from tests.astra import START, astra_cards

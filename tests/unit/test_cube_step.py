@@ -18,12 +18,12 @@ from nightferry.core.store import StorePath
 from nightferry.cubes import Settings as Reading
 from nightferry.cubes import Wishes, no_traits, read_source
 from nightferry.headers.profiles import load_profile
-from nightferry.steps.cube import CubeSettings
-from nightferry.steps.night_cubes import Cube
+from nightferry.steps.cube import Cube
+from nightferry.steps.cube_files import CubeSettings
 from nightferry.steps.products import TRAITS
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf
-from nightferry.steps.standardise import Settings, standardise_file
+from nightferry.steps.standardise_files import Settings, standardise_file
 from nightferry.steps.validate import Validate
 from tests.astra import astra_frame
 

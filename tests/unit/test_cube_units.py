@@ -10,7 +10,7 @@ from astropy.table import QTable
 from astropy.units import Unit
 
 from nightferry.cubes.units import unit_of
-from nightferry.steps.cube import CubeSettings, Input, make_cubes, plan_cubes
+from nightferry.steps.cube_files import CubeSettings, Input, make_cubes, plan_cubes
 from tests.astra import astra_frame
 
 UNITS = {

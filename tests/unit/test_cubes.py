@@ -32,8 +32,8 @@ from nightferry.formats.cards import Value, parse_cards
 from nightferry.headers.canonical import ImageType
 from nightferry.headers.dialects.header import Header
 from nightferry.headers.profiles import load_profile
-from nightferry.steps.cube import Cubed, CubeSettings, Input, make_cubes, plan_cubes, split_file
-from nightferry.steps.standardise import Settings, standardise_file
+from nightferry.steps.cube_files import Cubed, CubeSettings, Input, make_cubes, plan_cubes, split_file
+from nightferry.steps.standardise_files import Settings, standardise_file
 from nightferry.steps.validate import validate_file
 from tests.astra import START, astra_cards, astra_frame
 
@@ -533,7 +533,7 @@ def test_a_group_of_damaged_frames_alone_makes_no_cube(tmp_path: Path) -> None:
 SHORT = """
 import resource, signal, sys
 from pathlib import Path
-from nightferry.steps.cube import CubeSettings, Input, make_cubes, plan_cubes
+from nightferry.steps.cube_files import CubeSettings, Input, make_cubes, plan_cubes
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 settings = CubeSettings(durable=False)
@@ -558,7 +558,7 @@ def test_a_disk_that_is_full_half_way_leaves_nothing_behind(tmp_path: Path) -> N
 KILLED = """
 import os, sys
 from pathlib import Path
-from nightferry.steps.cube import CubeSettings, Input, make_cubes, plan_cubes
+from nightferry.steps.cube_files import CubeSettings, Input, make_cubes, plan_cubes
 settings = CubeSettings(durable=False)
 plan = plan_cubes([Input(file) for file in sorted(Path(sys.argv[1]).glob("*.fits"))], settings)
 left = [3]

@@ -36,7 +36,7 @@ from nightferry.passes.route import Route
 from nightferry.passes.run import Orders, Pass, run_pass
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf
-from nightferry.steps.standard_frames import Standardise
+from nightferry.steps.standardise import Standardise
 from nightferry.steps.validate import Validate
 from tests.astra import astra_frame
 from tests.astra_night import Planted, build_astra_night

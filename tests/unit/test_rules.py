@@ -15,7 +15,7 @@ from nightferry.formats.rewrite import read_unit, sealed
 from nightferry.headers.canonical import Finding
 from nightferry.headers.profiles import load_profile
 from nightferry.headers.rules import RULES, judge, read_subject
-from nightferry.steps.standardise import Settings, standardise_file
+from nightferry.steps.standardise_files import Settings, standardise_file
 from nightferry.steps.validate import validate_file
 from nightferry.testing.encode import fits_header
 from tests.astra import astra_frame

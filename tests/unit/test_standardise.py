@@ -27,8 +27,8 @@ from nightferry.core.store import StorePath
 from nightferry.headers.profiles import load_profile, profile_names
 from nightferry.steps.rebuild import digest_of, restore_raw
 from nightferry.steps.shelf import Shelf
-from nightferry.steps.standard_frames import Standardise
-from nightferry.steps.standardise import (
+from nightferry.steps.standardise import Standardise
+from nightferry.steps.standardise_files import (
     Settings,
     Standardised,
     draft_file,

@@ -31,12 +31,12 @@ from nightferry.headers.profiles import load_profile, profile_settings
 from nightferry.ledger.rows import expectation_from, expectation_row
 from nightferry.passes.processing import versions_of
 from nightferry.solving.model import Settings as Solving
-from nightferry.steps.cube import CubeSettings
-from nightferry.steps.night_cubes import Cube
+from nightferry.steps.cube import Cube
+from nightferry.steps.cube_files import CubeSettings
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.solve import Solve
-from nightferry.steps.standard_frames import Standardise
-from nightferry.steps.standardise import Settings
+from nightferry.steps.standardise import Standardise
+from nightferry.steps.standardise_files import Settings
 from nightferry.steps.validate import Validate
 
 DATA = Path(__file__).parents[1] / "data" / "versions"

@@ -21,8 +21,8 @@ from nightferry.core.context import Context
 from nightferry.core.errors import Held, Misconfigured, NightferryError
 from nightferry.cubes import Group, LeftOut, Plan, Wishes
 from nightferry.cubes import Settings as Reading
-from nightferry.steps.cube import Cubed, CubeSettings, Input, make_cubes, plan_cubes, split_file
-from nightferry.steps.standardise import Settings
+from nightferry.steps.cube_files import Cubed, CubeSettings, Input, make_cubes, plan_cubes, split_file
+from nightferry.steps.standardise_files import Settings
 
 _ODD = ("apart", "out")
 

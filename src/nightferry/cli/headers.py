@@ -16,7 +16,7 @@ from nightferry.core.context import Context
 from nightferry.core.errors import Held, Misconfigured, TryAgain
 from nightferry.headers.canonical import Finding, Severity
 from nightferry.headers.profiles import load_profile
-from nightferry.steps.standardise import Settings, Standardised, draft_file, standardise_file, start_of
+from nightferry.steps.standardise_files import Settings, Standardised, draft_file, standardise_file, start_of
 from nightferry.steps.validate import validate_file
 
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}

@@ -1,287 +1,235 @@
-"""Cube: put a night's frames of one kind into one file, and take such a file apart again.
+"""Cube: put a night's standard frames into cubes, on the shelf.
 
-A cube is written beside its final name, read by nobody until it is whole, made durable, and given its name without
-replacing anything. The same frames make no second cube; other frames of the same group make its next version.
+Frames are sorted by the traits that standardise left in their facts, so a group is known long after its frames left
+the shelf. A cube lies under its identity; its name in archives is claimed for it, and tells its edition. What was made
+once is made alike again, with the same DATE and name, when the shelf lost it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
 
-from nightferry.core.context import Context
-from nightferry.core.errors import Held, Misconfigured, NightferryError, Occupied
-from nightferry.core.instant import instant_of
-from nightferry.core.store import BUFFER_SIZE
-from nightferry.cubes import Group, LeftOut, Plan, Source, Wishes, plan, read_source, split_cube, write_cube
-from nightferry.cubes import Settings as Reading
+from nightferry.core.context import context_settings
+from nightferry.core.errors import Changed, Held
+from nightferry.core.frame import Fact, Frame, FrameId, Role
+from nightferry.core.instant import Instant, instant_of, parse_instant
+from nightferry.core.receipt import Outcome, Receipt, Result
+from nightferry.core.step import CUBE, Group
+from nightferry.core.version import Settings, version_of
+from nightferry.cubes import Group as Planes
+from nightferry.cubes import Source, Traits, Wishes, read_source, sort_out, traits_from, write_cube
 from nightferry.cubes.head import Head, former_identity_of, identity_of, make_head
-from nightferry.cubes.names import cube_name, is_cube_name
-from nightferry.cubes.source import opened
-from nightferry.cubes.split import Piece
-from nightferry.cubes.write import Damaged
+from nightferry.cubes.names import MOST_DIGITS, cube_name
+from nightferry.cubes.write import Damaged, Written
 from nightferry.disk.errors import translated
-from nightferry.disk.files import WholeFile, finish, name_new, part_beside
-from nightferry.disk.parts import sweep_folder
-from nightferry.disk.sync import sync_folder
-from nightferry.formats.datasum import Datasum
-from nightferry.formats.rewrite import read_unit, sealed
-from nightferry.headers.canonical import Finding, ImageType
-from nightferry.headers.dialects import load_dialect
-from nightferry.headers.dialects.header import Header
-from nightferry.headers.profiles import Profile, load_profile
+from nightferry.disk.files import WholeFile, finish, make_folders, name_anew, part_beside
+from nightferry.headers.canonical import ImageType, Severity
+from nightferry.headers.profiles import Profile, profile_settings
+from nightferry.headers.profiles.former import context_text, former_version, profile_text, text_of
+from nightferry.steps.claims import claim
+from nightferry.steps.cube_files import CubeSettings
+from nightferry.steps.products import NAMES, TRAITS, named_beside
+from nightferry.steps.rebuild import digest_of
+from nightferry.steps.shelf import Shelf
 
-Moved = Callable[[int], object]
-
-
-def _nobody(_count: int) -> None:
-    """Look on without a word."""
-
-
-class Input(NamedTuple):
-    """A file that may become a plane; ``name`` is its name where the file has another, ``digest`` its BLAKE3."""
-
-    file: Path
-    name: str = ""
-    digest: str = ""
+#: The folder of a night on the shelf where its cubes are.
+CUBES = "cubes"
 
 
 @dataclass(frozen=True, slots=True)
-class CubeSettings:
-    """How cubes are made. An empty ``profile`` is that of the frames: ESO's where they have its cards."""
+class Cube:
+    """The step. Its input are a night's standard frames, its products cubes beside them."""
 
-    context: Context = field(default_factory=Context)
-    profile: str = ""
-    reading: Reading = field(default_factory=Reading)
-    wishes: Wishes = field(default_factory=Wishes)
-    profiles: Path | None = None
-    durable: bool = True
+    shelf: Shelf
+    settings: CubeSettings
+    name: str = CUBE
+    target: str = ""
+    form: str = field(default="1", repr=False)
 
-    def check(self) -> None:
-        """Read profile and dialect; raise `Misconfigured` for a name that there is not, before anything is written."""
-        if self.profile:
-            self.loaded(self.profile)
-        if self.reading.dialect:
-            load_dialect(self.reading.dialect, self.reading.dialects)
+    @property
+    def version(self) -> str:
+        """Changes with the step, its settings and the file of the profile."""
+        wishes = self.settings.wishes
+        settings: Settings = {
+            "context": context_settings(self.settings.context),
+            "profile": profile_settings(self._profile),
+            "max_frames": wishes.max_frames or None,
+            "max_size": wishes.max_bytes or None,
+            "odd": wishes.odd,
+        }
+        return version_of(self.form, settings)
 
-    def profile_of(self, group: Group) -> Profile:
-        """Give the profile of a group's cube."""
-        return self.loaded(self.profile or ("eso" if group.sources[0].standard else "library"))
-
-    def loaded(self, name: str) -> Profile:
-        """Give the profile of cubes whose frames have the profile of that name."""
-        found = load_profile(name, self.profiles)
-        return load_profile(found.cube, self.profiles) if found.cube else found
-
-
-@dataclass(frozen=True, slots=True)
-class Cubed:
-    """What became of a group: its cube, or the error that kept it from being made.
-
-    ``planes`` are the sums of its planes; ``left`` the frames whose damage showed when they were read.
-    """
-
-    group: Group
-    file: Path | None = None
-    version: int = 1
-    size: int = 0
-    datasums: tuple[int, ...] = ()
-    planes: tuple[int, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    left: tuple[LeftOut, ...] = ()
-    was_there: bool = False
-    error: NightferryError | None = None
-
-
-def plan_cubes(inputs: Sequence[Input], settings: CubeSettings) -> Plan:
-    """Read all headers and sort the frames into cubes; every frame is in one of them, or left out with a reason."""
-    sources: list[Source] = []
-    left: list[LeftOut] = []
-    for each in inputs:
-        try:
-            with translated(each.file, "the frame"):
-                sources.append(read_source(each.file, settings.reading, name=each.name, digest=each.digest))
-        except NightferryError as err:
-            left.append(LeftOut(each.file, str(err)))
-    made = plan(sources, settings.wishes)
-    return Plan(made.groups, (*left, *made.left))
-
-
-def make_cubes(made: Plan, folder: Path, settings: CubeSettings, moved: Moved = _nobody) -> Iterator[Cubed]:
-    """Make all cubes of a plan in a folder, one after the other; one that cannot be made costs no other."""
-    with translated(folder, "the folder for cubes"):
-        sweep_folder(folder)
-        shelf = _Library.of(folder)
-    for group in made.groups:
-        try:
-            yield _make(group, shelf, settings, moved)
-        except NightferryError as err:
-            yield Cubed(group, error=err)
-
-
-@dataclass(slots=True)
-class _Library:
-    """The cubes that a folder holds: by identity, the versions of each group, the names that are taken."""
-
-    folder: Path
-    cubes: dict[str, tuple[Path, int]] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, folder: Path) -> "_Library":
-        """Look at the names in a folder, and into the headers of those that cubes have."""
-        library = cls(folder)
-        for path in sorted(folder.iterdir()):
-            library.names.add(path.name.lower())
-            if is_cube_name(path.name):
-                library.note(path)
-        return library
-
-    def note(self, path: Path) -> None:
-        """Remember a cube by its header; what is none is a name that is taken, and no more."""
-        try:
-            with path.open("rb", buffering=0) as file:
-                unit = read_unit(file, 0)
-        except (OSError, Held):
-            return
-        header = Header([] if unit is None else unit.cards)
-        identity, group, version = (header.value(key) for key in ("CUBEID", "CUBESET", "CUBEVER"))
-        if isinstance(identity, str) and isinstance(group, str) and isinstance(version, int):
-            self.names.add(path.name.lower())
-            self.cubes[identity] = path, version
-            self.versions[group] = max(version, self.versions.get(group, 0))
-
-
-def _make(group: Group, library: _Library, settings: CubeSettings, moved: Moved) -> Cubed:
-    """Make one cube; frames that turn out to be damaged are left out of it, and it is begun anew."""
-    profile = settings.profile_of(group)
-    context = settings.context
-    written = replace(context, written=context.written or instant_of(datetime.now(UTC)))
-    before = library.versions.get(group.set, 0)
-    left: list[LeftOut] = []
-    while True:
-        there = library.cubes.get(identity_of(group, profile, context))
-        there = there or library.cubes.get(former_identity_of(group, profile, context))
-        if there is not None and _holds(there[0], group):
-            return Cubed(group, there[0], there[1], there[0].stat().st_size, left=tuple(left), was_there=True)
-        version = before + 1
-        label = "S" if group.kind is ImageType.SCIENCE else "C"
-        first = group.sources[0]
-        name = cube_name(
-            context.instrume or first.instrument, first.start, label, group.key,
-            version=version, short=profile.name.short, taken=library.names, whole=group.set,
+    @property
+    def former(self) -> str:
+        """What the version of these settings was called before it was a digest of named settings."""
+        wishes = self.settings.wishes
+        told = text_of(
+            "Wishes", max_frames=wishes.max_frames, max_bytes=wishes.max_bytes, odd=wishes.odd, longitude=None,
+            night=None,
         )  # fmt: skip
-        try:
-            head = make_head(group, profile, written, version=version)
-            done = _write(group, library.folder / name, head, moved, durable=settings.durable)
-        except Damaged as err:
-            left.append(LeftOut(err.source.file, err.reason))
-            rest = tuple(source for source in group.sources if source is not err.source)
-            if not rest:
-                raise
-            group = replace(group, sources=rest)
-            continue
-        library.names.add(name.lower())
-        return replace(done, version=version, left=tuple(left))
+        return former_version(context_text(self.settings.context, software=""), profile_text(self._profile), told)
+
+    @property
+    def _profile(self) -> Profile:
+        return self.settings.loaded(self.settings.profile)
+
+    def groups(self, frames: Sequence[Frame]) -> tuple[Sequence[Group], Sequence[tuple[Frame, str]]]:
+        """Sort a night's standard frames into groups; what has no picture, such as sidecars, belongs to none.
+
+        Second come frames that can be no plane (focus frames) and those that ``odd`` leaves out, each with the reason.
+        """
+        told = [(_traits_of(frame), frame) for frame in frames]
+        known = [(traits, frame) for traits, frame in told if isinstance(traits, Traits)]
+        unfit = [(frame, traits) for traits, frame in told if isinstance(traits, str)]
+        if not known:
+            return [], unfit
+        bunches, odd = sort_out(known, _of_night(self.settings.wishes, known[0][1]))
+        made = [
+            Group(_key(bunch.key, bunch.set, bunch.part), tuple(frame for _, frame in bunch.members))
+            for bunch in bunches
+        ]
+        return made, [*unfit, *odd]
+
+    def __call__(self, group: Group, identity: FrameId) -> Result:
+        """Make one cube of members that all lie on the shelf.
+
+        Raises `Held` with every error of its header, `Changed` for a member that is damaged (it is fetched anew).
+        """
+        planes = self._planes(group)
+        folder = self.shelf.folder(group.members[0].night)
+        self.shelf.require_room(planes.size)
+        stamp = _stamp(group)
+        context = replace(self.settings.context, written=stamp)
+        known_as = self._known_as(planes, group)
+        head = make_head(planes, self._profile, context, version=group.edition, identity=known_as)
+        name = self._name(planes, group, identity, folder)
+        place = folder / CUBES / identity
+        done = _written(place, planes.sources, head)
+        digest = digest_of(place)
+        product = Frame(
+            identity, digest, done.size, group.members[0].night, named_beside(group.members[0], name), Role.CUBE, place,
+            {"datasum": _sums(done), "name": name}, tuple(frame.id for frame in group.members),
+        )  # fmt: skip
+        warnings = [str(finding) for finding in head.findings if finding.severity is Severity.WARNING]
+        proof: dict[str, Fact] = {
+            "name": name, "product": identity, "size": done.size, "digest": digest, "datasum": _sums(done),
+            "frames": len(group.members), "key": group.key, "edition": group.edition, "written": stamp.iso(6),
+            "cube_id": known_as, "warnings": "; ".join(warnings),
+        }  # fmt: skip
+        return Result(group.members[0], Outcome.DONE, "", proof, product)
+
+    def recall(self, group: Group, receipt: Receipt) -> Frame | None:
+        """Return the cube that an earlier call made, on the shelf still or not; None when the receipt names none."""
+        first, told = group.members[0], receipt.proof
+        identity, size, name = told.get("product"), told.get("size"), told.get("name")
+        if receipt.digest is None or not (
+            isinstance(identity, str) and isinstance(size, int) and isinstance(name, str)
+        ):
+            return None
+        place = self.shelf.folder(first.night) / CUBES / identity
+        facts: dict[str, Fact] = {"datasum": told.get("datasum"), "name": name}
+        return Frame(
+            FrameId(identity), receipt.digest, size, first.night, named_beside(first, name), Role.CUBE, place, facts,
+            tuple(frame.id for frame in group.members),
+        )  # fmt: skip
+
+    def _planes(self, group: Group) -> Planes:
+        """Read the members' headers; the group is what `groups` made of them."""
+        sources = []
+        for frame in group.members:
+            try:
+                with translated(frame.file, "the frame"):
+                    sources.append(
+                        read_source(frame.file, self.settings.reading, name=_base(frame), digest=str(frame.digest))
+                    )
+            except Held as err:
+                raise _spoilt(frame, str(err)) from err
+        key, digits, part = _parts(group.key)
+        return Planes(sources[0].kind, key, digits, tuple(sources), part)
+
+    def _known_as(self, planes: Planes, group: Group) -> str:
+        """Return the identity that stands in the header: as it stood before, where a cube is made alike again."""
+        if not group.memory:
+            return identity_of(planes, self._profile, self.settings.context)
+        told = group.memory.get("cube_id")
+        return told if isinstance(told, str) else former_identity_of(planes, self._profile, self.settings.context)
+
+    def _name(self, planes: Planes, group: Group, identity: FrameId, folder: Path) -> str:
+        """Name the cube: as it was named before, else by the first name that is not another's."""
+        before = group.memory.get("name")
+        if isinstance(before, str):
+            return before
+        first = planes.sources[0]
+        label = "S" if planes.kind is ImageType.SCIENCE else "C"
+        taken: set[str] = set()
+        while len(taken) <= MOST_DIGITS:
+            name = cube_name(
+                self.settings.context.instrume or first.instrument, first.start, label, planes.key,
+                version=group.edition, short=self._profile.name.short, taken=taken, whole=group.key,
+            )  # fmt: skip
+            if claim(folder / NAMES, name, identity):
+                return name
+            taken.add(name.lower())
+        raise Held(f"V19 {group.key}: every name that it could have is another cube's")
 
 
-def _holds(cube: Path, group: Group) -> bool:
-    """Whether a cube of the same identity holds the same pixels; where no sum is known, frames are read for it."""
-    unknown = [row for row, source in enumerate(group.sources) if not source.digest and source.datasum is None]
-    with translated(cube, "the cube"), cube.open("rb", buffering=0) as file:
-        pieces = list(split_cube(file))
-    if len(pieces) != len(group.sources):
-        return False
-    return all(pieces[row].datasum == _sum_of(group.sources[row]) for row in unknown)
+def _written(place: Path, sources: Sequence[Source], head: Head) -> Written:
+    """Write a cube under its identity, whole and durable or not at all; what a kill left of others is taken away."""
+    with translated(place, "the shelf"):
+        make_folders(place.parent)
+        for left in place.parent.glob("*.part"):  # one route makes one cube at a time, under its lock
+            left.unlink(missing_ok=True)
+        with part_beside(place) as part:
+            try:
+                with WholeFile(part, "x") as out:
+                    done = write_cube(out, sources, head)
+                    finish(out)
+            except Damaged as err:
+                err.source.file.unlink(missing_ok=True)
+                raise Changed(f"{err.source.archive_name}: {err.reason}; it is fetched anew") from err
+            name_anew(part, place)
+    return done
 
 
-def _sum_of(source: Source) -> int:
-    summed, left, buffer = Datasum(), source.length, memoryview(bytearray(BUFFER_SIZE))
-    with translated(source.file, "the frame"), opened(source) as stream:
-        while left and (count := stream.readinto(buffer[: min(len(buffer), left)])):  # type: ignore[attr-defined]
-            summed.add(buffer[:count])
-            left -= count
-    return summed.value
+def _spoilt(frame: Frame, reason: str) -> Changed:
+    """Take away a working file that is not what was delivered, so that it is fetched anew."""
+    frame.file.unlink(missing_ok=True)
+    return Changed(f"{frame.name}: its working file is not what was delivered: {reason}; it is fetched anew")
 
 
-def _write(group: Group, target: Path, head: Head, moved: Moved, *, durable: bool) -> Cubed:
-    """Write a cube and give it its name; nothing stands under it before, and nothing is left behind on failure."""
-    with translated(target, "the cube"), part_beside(target) as part:
-        with WholeFile(part, "x") as out:
-            done = write_cube(out, group.sources, head, moved)
-            finish(out, durable=durable)
-        try:
-            name_new(part, target, durable=durable)
-        except FileExistsError as err:
-            raise Occupied(f"{target}: another file stands under this name; nothing was overwritten") from err
-    return Cubed(group, target, 1, done.size, done.datasums, done.planes, head.findings)
+def _traits_of(frame: Frame) -> Traits | str | None:
+    text = frame.facts.get(TRAITS)
+    return traits_from(text) if isinstance(text, str) else None
 
 
-class SplitFrame(NamedTuple):
-    """A frame that was taken out of a cube; ``lost`` are keywords that no header can hold."""
-
-    file: Path
-    size: int
-    datasum: int
-    lost: tuple[str, ...]
-    was_there: bool
+def _of_night(wishes: Wishes, frame: Frame) -> Wishes:
+    return replace(wishes, night=frame.night.date)
 
 
-def split_file(cube: Path, folder: Path, *, durable: bool = True, dry_run: bool = False) -> Iterator[SplitFrame]:
-    """Take a cube apart into a folder, plane by plane; raises `Held` for what is no cube, or not whole.
-
-    A frame that is there already is left; another file under its name raises `Occupied`. With ``dry_run`` frames are
-    told of, and nothing is written.
-    """
-    if not cube.is_file():
-        raise Misconfigured(f"{cube}: there is no such file")
-    with translated(cube, "the cube"), cube.open("rb", buffering=0) as file:
-        pieces = list(split_cube(file))
-        buffer = memoryview(bytearray(BUFFER_SIZE))
-        if not dry_run:
-            with translated(folder, "the folder"):
-                sweep_folder(folder)
-        for row, piece in enumerate(pieces, 1):
-            if dry_run:
-                yield SplitFrame(folder / piece.name, 0, piece.datasum or 0, piece.lost, (folder / piece.name).exists())
-                continue
-            with translated(folder / piece.name, "the frame"):
-                yield _write_frame(file, piece, folder / piece.name, row, buffer, durable=durable)
-    if durable and not dry_run:
-        with translated(folder, "the folder"):
-            sync_folder(folder)
+def _key(key: str, digits: str, part: int) -> str:
+    """Write a group's key: what it is, what parts it from others, which part it is."""
+    return f"{key} {digits}" + (f" part {part}" if part > 1 else "")
 
 
-def _write_frame(
-    cube: FileIO, piece: Piece, target: Path, row: int, buffer: memoryview, *, durable: bool
-) -> SplitFrame:
-    start = len(sealed(piece.cards, 0))
-    summed, left = Datasum(), piece.length
-    was_there = False
-    with part_beside(target) as part:
-        with part.open("xb") as out:
-            cube.seek(piece.at)
-            out.seek(start)
-            while left and (count := cube.readinto(buffer[: min(len(buffer), left)])):
-                summed.add(buffer[:count])
-                out.write(buffer[:count])
-                left -= count
-            if left:
-                raise Held(f"the cube ends {left:,} bytes before plane {row} does: it is truncated")
-            if piece.datasum is not None and summed.value != piece.datasum:
-                raise Held(f"plane {row} is not what its row tells: DATASUM {piece.datasum} told, {summed.value} found")
-            out.write(bytes(-piece.length % 2880))
-            size = out.tell()
-            out.seek(0)
-            out.write(sealed(piece.cards, summed.value))
-            finish(out, durable=durable)
-        try:
-            name_new(part, target, durable=False)  # the names are synced all together
-        except FileExistsError as err:
-            was_there = True
-            if part.read_bytes() != target.read_bytes():
-                raise Occupied(f"{target}: another file stands under this name; nothing was overwritten") from err
-    return SplitFrame(target, size, summed.value, piece.lost, was_there)
+def _parts(text: str) -> tuple[str, str, int]:
+    """Read what `_key` wrote."""
+    whole, _, part = text.rpartition(" part ")
+    if not whole:
+        whole, part = text, "1"
+    key, _, digits = whole.rpartition(" ")
+    return key, digits, int(part)
+
+
+def _stamp(group: Group) -> Instant:
+    """Tell the time of writing: now, or when the cube was made that is made again."""
+    told = group.memory.get("written")
+    return parse_instant(told)[0] if isinstance(told, str) else instant_of(datetime.now(UTC))
+
+
+def _base(frame: Frame) -> str:
+    return frame.name.rpartition("/")[2]
+
+
+def _sums(done: Written) -> str:
+    return " ".join(map(str, done.datasums))

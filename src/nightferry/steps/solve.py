@@ -27,7 +27,7 @@ from nightferry.disk.files import write_anew
 from nightferry.headers.profiles.former import former_version, site_text, text_of
 from nightferry.solving.model import Answer, Hints, Settings
 from nightferry.steps.shelf import Shelf
-from nightferry.steps.standard_frames import SOLUTION
+from nightferry.steps.standardise import SOLUTION
 
 if TYPE_CHECKING:
     from nightferry.solving.warp import Warp
