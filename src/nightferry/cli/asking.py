@@ -27,9 +27,8 @@ from nightferry.core.balance import Balance, Bin
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Fact
 from nightferry.core.instant import utc_text
-from nightferry.core.ledger import Account, Ledger
+from nightferry.core.ledger import Account, Ledger, latest_editions
 from nightferry.core.night import Night
-from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import DELIVER, PULL
 
@@ -138,8 +137,8 @@ def why_command(place: Path | None, text: str, *, as_json: bool) -> None:
     config = api.load(place)
     with api.open_ledger(config, reading=True) as ledger:
         account = api.find_any(ledger, text)
-        members = members_of(ledger, account) if isinstance(account, Product) else []
-    if isinstance(account, Product):
+        members = members_of(ledger, account) if account.made else []
+    if account.made:
         _why_product(account, members, as_json=as_json)
         return
     if as_json:
@@ -175,7 +174,7 @@ def _show_receipts(receipts: Sequence[Receipt]) -> None:
         table(("when", "step", "outcome", "took", "what was found"), rows, numbers=("took",))
 
 
-def _why_product(product: Product, members: Sequence[tuple[str, str]], *, as_json: bool) -> None:
+def _why_product(product: Account, members: Sequence[tuple[str, str]], *, as_json: bool) -> None:
     """Print a cube's history, and the frames that it is made of."""
     if as_json:
         told: dict[str, Json] = {
@@ -274,7 +273,7 @@ def held_command(place: Path | None, telescope: str | None, *, as_json: bool) ->
     sys.exit(HELD if accounts or products else 0)
 
 
-def _held_product_row(product: Product) -> list[Cell]:
+def _held_product_row(product: Account) -> list[Cell]:
     standing = product.standing
     return [product.id[:12], str(product.night), product.name, standing.stage, standing.reason]
 
@@ -290,9 +289,9 @@ def release_command(place: Path | None, text: str, reason: str, *, drop: bool, d
     with api.open_ledger(config, reading=dry_run) as ledger:
         meant = api.find_any(ledger, text) if dry_run else api.release(ledger, text, reason, drop=drop)
     if as_json:
-        say_json(product_json(meant) if isinstance(meant, Product) else _account_json(meant))
+        say_json(product_json(meant) if meant.made else _account_json(meant))
         return
-    path = meant.name if isinstance(meant, Product) else meant.sighting.path
+    path = meant.name
     if dry_run:
         say(f"{path} would be {'dropped' if drop else 'released'}; nothing was changed")
     elif drop:

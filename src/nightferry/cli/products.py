@@ -7,11 +7,10 @@ from nightferry.cli.show import COLOURS, Cell, Json, say, size_text, table
 from nightferry.core.balance import Bin
 from nightferry.core.display import counted
 from nightferry.core.instant import utc_text
-from nightferry.core.ledger import Ledger
-from nightferry.core.product import Product, latest_editions
+from nightferry.core.ledger import Account, Ledger, latest_editions
 
 
-def held_products(ledger: Ledger, telescope: str | None) -> list[Product]:
+def held_products(ledger: Ledger, telescope: str | None) -> list[Account]:
     """List the products that wait for a person.
 
     An edition that was never delivered waits for nobody once a later one took its place.
@@ -23,7 +22,7 @@ def held_products(ledger: Ledger, telescope: str | None) -> list[Product]:
     ]
 
 
-def product_json(product: Product) -> dict[str, Json]:
+def product_json(product: Account) -> dict[str, Json]:
     """Tell a product in the contract's words."""
     standing = product.standing
     return {
@@ -43,7 +42,7 @@ def product_json(product: Product) -> dict[str, Json]:
     }
 
 
-def show_products(products: Sequence[Product]) -> None:
+def show_products(products: Sequence[Account]) -> None:
     """Print a night's products, one a row."""
     table(
         (products[0].step, "version", "frames", "size", "standing", "reason"),
@@ -52,7 +51,7 @@ def show_products(products: Sequence[Product]) -> None:
     )
 
 
-def _row(product: Product) -> list[Cell]:
+def _row(product: Account) -> list[Cell]:
     standing = product.standing
     reason = standing.reason
     if standing.bin is Bin.DELIVERED:
@@ -63,7 +62,7 @@ def _row(product: Product) -> list[Cell]:
     return [product.name, *numbers, (str(standing.bin), COLOURS[standing.bin]), reason]
 
 
-def show_totals(products: Sequence[Product]) -> None:
+def show_totals(products: Sequence[Account]) -> None:
     """Print one line about all products; nothing where there are none."""
     if products:
         counts = Counter(product.standing.bin for product in products)
@@ -71,7 +70,7 @@ def show_totals(products: Sequence[Product]) -> None:
         say(f"{counted(len(products), products[0].step)}: {words}", "red" if counts[Bin.HELD] else "")
 
 
-def show_product(product: Product) -> None:
+def show_product(product: Account) -> None:
     """Print the head of a product's history."""
     standing = product.standing
     say(product.name, "bold")
@@ -83,7 +82,7 @@ def show_product(product: Product) -> None:
     say(f"  standing   {standing.bin}{f': {standing.reason}' if standing.reason else ''}", COLOURS[standing.bin])
 
 
-def members_of(ledger: Ledger, product: Product) -> list[tuple[str, str]]:
+def members_of(ledger: Ledger, product: Account) -> list[tuple[str, str]]:
     """Tell the frames that a product is made of, by their paths at the telescope and their identities."""
     return [
         (account.sighting.path, account.sighting.id)
