@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 from nightferry.core.balance import Balance, Bin
-from nightferry.core.display import display
+from nightferry.core.display import display, size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,7 @@ _WHOLE = {"night", "standing", "outcome", "when", "frame id", ""}
 
 def console() -> "Console":
     """Give the console for answers; where no terminal sets a width, lines are not folded."""
-    from rich.console import Console  # noqa: PLC0415 - programs that read JSON need not wait for it
+    from rich.console import Console
 
     width = None if sys.stdout.isatty() else _WIDE
     return Console(markup=False, highlight=False, emoji=False, width=width)
@@ -36,7 +36,7 @@ def console() -> "Console":
 
 def say(text: str, style: str = "") -> None:
     """Print one line of an answer."""
-    from rich.text import Text  # noqa: PLC0415 - as above
+    from rich.text import Text
 
     console().print(Text(display(text), style=style), soft_wrap=True)
 
@@ -48,8 +48,8 @@ def say_json(value: Json) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Sequence[str] = ()) -> None:
     """Print a table; a cell is text, or text and style. ``numbers`` names the columns set flush right."""
-    from rich.table import Table  # noqa: PLC0415 - as above
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Table
+    from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
@@ -111,15 +111,6 @@ def balance_json(balance: Balance, seconds: float | None = None) -> dict[str, Js
         "bytes": balance.bytes,
     }
     return told if seconds is None else told | {"seconds": round(seconds, 3)}
-
-
-def size_text(size: float) -> str:
-    """Write a size as people read it, in powers of ten."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004 - powers of ten
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} TB"
 
 
 def span_text(seconds: float) -> str:
