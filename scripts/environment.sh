@@ -83,6 +83,32 @@ fill_environment() {
     fi
 }
 
+copy_environment() { # copy_environment FROM TO PART...: another one with these parts alone, and without nightferry
+    local from="$1" to="$2" part word extra wanted=()
+    shift 2
+    rm -rf -- "$to"
+    mkdir -p "${to%/*}"
+    cp -al "$from" "$to" 2> /dev/null || { rm -rf -- "$to"; cp -R "$from" "$to"; } # links, where cp makes some
+    for word in "$to"/bin/*; do # programs name their Python with its whole path
+        if [ -f "$word" ] && ! [ -L "$word" ] && grep -Iq -m 1 "^#!$PWD/$from/bin/" "$word"; then
+            sed "1s|^#!$PWD/$from/bin/|#!$PWD/$to/bin/|" "$word" > "$word.new"
+            chmod +x "$word.new"
+            mv -f "$word.new" "$word"
+        fi
+    done
+    for part in build "$@"; do
+        wanted+=("requirements/$part.lock")
+    done
+    extra="$(comm -23 <(pinned requirements/*.lock) <(pinned "${wanted[@]}"))"
+    # shellcheck disable=SC2086 # one word a package
+    "$to/bin/python" -m pip uninstall -qq --yes nightferry $extra
+    rm -f "$to/made-from" "$to"/has-*
+}
+
+pinned() { # pinned LOCK...: the names of all packages in lock files, sorted
+    sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' "$@" | sort -u
+}
+
 install_checkout() { # install_checkout FOLDER: nightferry itself, so that a change to src/ is in effect at once
     local folder="$1"
     if ! cmp -s pyproject.toml "$folder/has-checkout"; then

@@ -87,7 +87,7 @@ url = "{self.eso.as_uri()}"
 [telescope.{moon}]
 preset = "speculoos-{moon}"
 source = "{source or share}"
-{login}{settle}timeout = "10 s"
+{login}{settle}timeout = "120 s"
 route = [{steps}]
 program = "60.A-9009(D)"
 archives = ["eso"]

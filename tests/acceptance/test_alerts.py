@@ -20,7 +20,7 @@ import pytest
 from nightferry.alerts import over_evening
 from nightferry.core.context import Site
 from nightferry.testing.telescope import simulated_vespera
-from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Telescope, frame, until
+from tests.acceptance.conftest import DONE, FAILED, HELD, LONG, MISCONFIGURED, Desk, Telescope, frame, until
 from tests.servers.certificates import certificate
 from tests.servers.mail_server import PASSWORD, USER, MailServer, mail_server, silent_server
 
@@ -193,7 +193,7 @@ def test_a_mount_that_is_gone_is_told_while_the_watch_goes_on_and_ends_with_it(
         until(lambda: any(name.endswith("img-0100.fits") for name in desk.carried()), "the new frame is carried")
     finally:
         watch.send_signal(signal.SIGTERM)
-        watch.communicate(timeout=30)
+        watch.communicate(timeout=LONG)
     assert mail.subjects().count("nightferry: vespera cannot be reached") == 1
 
 

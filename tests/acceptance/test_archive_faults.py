@@ -67,7 +67,7 @@ settle = "0 s"
 
 [archive.vault]
 name = "{{night}}/{{stem}}{{suffix}}"
-timeout = "2 s"
+timeout = "120 s"
 {archive}
 """)
 

@@ -11,6 +11,7 @@ from tests.acceptance.conftest import (
     DONE,
     FAILED,
     HELD,
+    LONG,
     MISCONFIGURED,
     MOUNTS,
     ROOT,
@@ -71,7 +72,7 @@ def test_a_host_that_does_not_exist_is_named(desk: Desk) -> None:
 def test_a_host_that_never_says_a_word_is_given_up_after_the_time_out(desk: Desk) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         desk.configure(f"ftp://127.0.0.1:{mute.getsockname()[1]}/user")
-        desk.config.write_text(desk.config.read_text().replace('timeout = "5 s"', 'timeout = "0.3 s"'))
+        desk.config.write_text(desk.config.read_text().replace('timeout = "120 s"', 'timeout = "0.3 s"'))
         assert_told(desk.run(), FAILED, "within the time-out")
 
 
@@ -117,7 +118,7 @@ def test_without_a_configuration_the_way_to_one_is_told(desk: Desk) -> None:
         ("[archive.library]", "[archive.library", ("not TOML",)),
         ("[shelf]", "[shelves]", ("did you mean 'shelf'",)),
         ('source = "ftp://', 'source = "ftpp://', ("a store we know",)),
-        ('timeout = "5 s"', 'secret = "hunter2"', ("a secret is a reference",)),
+        ('timeout = "120 s"', 'secret = "hunter2"', ("a secret is a reference",)),
         ("ftp://127.0.0.1", "ftp://me:hunter2@127.0.0.1", ("holds a password",)),
         ("ftp://127.0.0.1", "ftp://telescope.example.org", ("plain FTP", "insecure = true")),
     ],
@@ -284,7 +285,7 @@ def test_a_second_run_at_the_same_nights_says_so(desk: Desk, bad_server: FtpServ
         assert_told(second, FAILED, "another nightferry is carrying the nights of vespera", "wait for it to end")
         questions = desk.nightferry("nights", "--json")
         assert questions.code == DONE, "asking is always possible"
-    out, err = first.communicate(timeout=60)
+    out, err = first.communicate(timeout=LONG)
     assert first.returncode == DONE, err
     assert '"delivered": 3' in out
     assert desk.run().code == DONE

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import DONE, HELD, MISCONFIGURED, Desk, frame, until
+from tests.acceptance.conftest import DONE, HELD, LONG, MISCONFIGURED, Desk, frame, until
 from tests.servers.ftp_server import FtpServer
 
 SESSION = "2026-09-11_21-10-37_observation_M31/01-images-initial"
@@ -189,7 +189,7 @@ def watching(desk: Desk) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=LONG)
 
 
 def test_metrics_are_served_while_a_watch_goes_on(desk: Desk, card: Path) -> None:
@@ -199,7 +199,7 @@ def test_metrics_are_served_while_a_watch_goes_on(desk: Desk, card: Path) -> Non
 
     def answer() -> str:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=LONG) as page:
                 return str(page.read().decode())
         except OSError:
             return ""

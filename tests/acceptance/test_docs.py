@@ -7,7 +7,9 @@ Every fenced block counts:
 - ``toml``: its title says what becomes of it: ``config.toml`` (written), ``add to config.toml``, ``change in
   config.toml`` (the keys of one section), ``presets/NAME.toml``, ``dialects/NAME.toml``. Whatever results is loaded,
   unless it is ``a mistake in config.toml``.
-- ``python``: is run; a ``text`` block titled ``prints`` right after it shows what it prints.
+  ``NAME/pyproject.toml`` is written as it is.
+- ``python``: is run; a ``text`` block titled ``prints`` right after it shows what it prints. One with a title of its
+  own is written into the file of that name.
 - ``csh``: is written into the file that its title names, for its owner alone.
 - ``json`` and ``ini``: are parsed. ``sh``: what a test must not do (install, set up services); the list stands below.
 
@@ -16,7 +18,7 @@ Comments that readers do not see set the stage: ``<!-- telescope: quirks -->`` (
 ``<!-- damage: FILE -->``, ``<!-- mail -->`` (a mail server, whose newest mail a ``text`` block titled ``the mail``
 shows), ``<!-- exits: 1 -->`` before a block whose last command ends with that code, ``<!-- interrupt -->`` before a
 block whose last command gets a Ctrl-C, ``<!-- sky -->`` for a frame of stars, one of clouds and a catalogue in the
-home.
+home, ``<!-- install: FOLDER -->`` for a package whose entry points are to be found from then on.
 
 A preset of the user's own, put in place before each page, names the simulated telescope's address and a settle
 time of 0.2 s; nothing else differs from what a reader has.
@@ -33,6 +35,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -46,6 +49,7 @@ import pytest
 from nightferry.cli.app import main
 from nightferry.config import load, load_preset
 from nightferry.headers.dialects import load_dialect
+from nightferry.stores import kinds
 from nightferry.testing.encode import fits_image
 from nightferry.testing.fields import draw_field, plain_wcs, vespera_frame
 from nightferry.testing.sky import View, star_table
@@ -175,8 +179,8 @@ class Reader:
             folder, *kinds = piece.title.split()
             faults = [] if kinds else ["no-imagetyp"]
             build_astra_night(self.home / folder, faults=faults, kinds=kinds or ["bias", "light", "light"])
-        elif piece.kind == "<damage>":
-            damage(self.home / piece.title)
+        elif piece.kind in {"<damage>", "<install>"}:
+            {"<damage>": damage, "<install>": self.install}[piece.kind](self.home / piece.title)
         elif piece.kind == "<sky>":
             self.sky()
         elif piece.kind == "<exits>":
@@ -199,6 +203,22 @@ class Reader:
         (self.home / "m45.fits").write_bytes(vespera_frame("M45", View(56.6, 24.11, 12.0)))
         dark = draw_field(plain_wcs(56.6, 24.11, (960, 540), 5.98), stars[:0], (960, 540))
         (self.home / "clouds.fits").write_bytes(fits_image([], dark))
+
+    def install(self, package: Path) -> None:
+        """Do what pip would for a package of modules: make them and their entry points known."""
+        project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        info = package / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir()
+        about = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        (info / "METADATA").write_text(about, encoding="utf-8")
+        points = configparser.ConfigParser()
+        points.read_dict(project["entry-points"])
+        with (info / "entry_points.txt").open("w", encoding="utf-8") as file:
+            points.write(file)
+        self.stack.enter_context(mock.patch.object(sys, "path", [str(package), *sys.path]))
+        for forget in (kinds.kind_of.cache_clear, kinds._installed.cache_clear):
+            forget()
+            self.stack.callback(forget)
 
     def do_console(self, piece: Piece) -> None:
         commands = re.split(r"^\$ ", piece.body, flags=re.MULTILINE)
@@ -223,6 +243,9 @@ class Reader:
 
     def do_toml(self, piece: Piece) -> None:
         body = self.real(piece.body)
+        if piece.title.endswith("/pyproject.toml"):
+            self.write(piece)
+            return
         if piece.title.startswith("presets/"):
             preset = self.config.parent / piece.title
             preset.parent.mkdir(parents=True, exist_ok=True)
@@ -248,7 +271,16 @@ class Reader:
         if piece.title != "a mistake in config.toml":
             load(self.config)
 
+    def write(self, piece: Piece) -> None:
+        """Write a file of a package."""
+        file = self.home / piece.title
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(piece.body, encoding="utf-8")
+
     def do_python(self, piece: Piece) -> None:
+        if piece.title:
+            self.write(piece)
+            return
         code = compile(self.real(piece.body), f"line {piece.line}", "exec")
         with io.StringIO() as screen, redirect_stdout(screen):
             exec(code, {"__name__": "__main__"})  # noqa: S102 - our own pages
@@ -293,6 +325,8 @@ class Reader:
             name, _, value = words[1].partition("=")
             self.environment(name, value.replace("~", str(self.home), 1))
             return 0
+        if words[0] == "pytest":
+            return self.test(words[1:])
         if words[0] == "mv":
             Path(words[1]).rename(words[2])
             return 0
@@ -303,7 +337,9 @@ class Reader:
             names = sorted(path.name for path in Path(words[1]).iterdir() if not path.name.startswith("."))
             self.printed = "".join(f"{name}\n" for name in names)
             return 0
-        assert words[0] == "nightferry", f"a page may run nightferry, ls, cat, mv, export and echo $?, not {words[0]!r}"
+        assert words[0] == "nightferry", (
+            f"a page may run nightferry, pytest, ls, cat, mv, export and echo $?, not {words[0]!r}"
+        )
         screen = io.StringIO()
         with (
             mock.patch.object(sys, "argv", words),
@@ -316,6 +352,14 @@ class Reader:
         self.printed = screen.getvalue()
         code = ended.value.code
         return code if isinstance(code, int) else 0
+
+    def test(self, words: list[str]) -> int:
+        """Run the tests of a package that the page had written, and tell their exit code."""
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", ".", *words]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        self.printed = done.stdout + done.stderr
+        return done.returncode
 
     def environment(self, name: str, value: str) -> None:
         """Set a variable for what follows; a configuration elsewhere has its presets beside it."""
@@ -368,7 +412,7 @@ def stop(process: "subprocess.Popen[str]") -> None:
     """End a process that we started, as Ctrl-C does."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(300)
     if process.stdout is not None:
         process.stdout.close()
 

@@ -2,10 +2,12 @@
 
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from tests.acceptance.conftest import DONE, FAILED, HELD, Desk, frame, until
+from tests.acceptance.conftest import DONE, FAILED, HELD, LONG, Desk, frame, until
 from tests.servers.ftp_facts import Node
 from tests.servers.ftp_server import FtpServer
 
@@ -33,7 +35,6 @@ def server(bad_server: FtpServer, desk: Desk) -> FtpServer:
     for number in NUMBERS:
         bad_server.tree.plant(path(number), frame(number), THEN_US + number)
     desk.configure(f"ftp://127.0.0.1:{bad_server.port}/user")
-    desk.config.write_text(desk.config.read_text().replace('timeout = "5 s"', 'timeout = "0.6 s"'))
     return bad_server
 
 
@@ -42,6 +43,15 @@ def library(desk: Desk, *numbers: int) -> None:
     made = {name(number): frame(number) for number in numbers}
     found = {key: (desk.library / key).read_bytes() for key in desk.carried()}
     assert found == made
+
+
+@contextmanager
+def hasty(desk: Desk) -> Iterator[None]:
+    """Have the desk wait no longer than a moment for a server that is silent."""
+    text = desk.config.read_text()
+    desk.config.write_text(text.replace('timeout = "120 s"', 'timeout = "0.6 s"'))
+    yield
+    desk.config.write_text(text)
 
 
 def refuses(server: FtpServer) -> bool:
@@ -53,7 +63,7 @@ def refuses(server: FtpServer) -> bool:
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LONG)
     assert "Traceback" not in err
     return process.returncode, out + err
 
@@ -83,7 +93,7 @@ def test_a_server_that_comes_back_at_once_costs_nothing(desk: Desk, server: FtpS
 
 
 def test_a_server_that_freezes_is_given_up_after_the_time_out(desk: Desk, server: FtpServer) -> None:
-    with server.freezes(after=3 * size() + 100):
+    with server.freezes(after=3 * size() + 100), hasty(desk):
         answer = desk.run()
         assert answer.code == FAILED
         assert answer.sheet().failed + answer.sheet().pending > 0

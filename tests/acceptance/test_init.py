@@ -16,6 +16,7 @@ from tests.acceptance.conftest import (
     FAILED,
     HELD,
     INTERRUPTED,
+    LONG,
     MISCONFIGURED,
     Desk,
     Ended,
@@ -187,7 +188,7 @@ if sys.platform != "win32":
             """Wait for the end; tell exit code and what was shown since the last question."""
             until(lambda: not self._read(), "it ends")
             os.close(self.fd)
-            return self.process.wait(30), self.shown
+            return self.process.wait(LONG), self.shown
 
         def _reads(self, words: str) -> bool:
             self._read()

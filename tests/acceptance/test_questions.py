@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nightferry.testing.vespera import NightPlan
-from tests.acceptance.conftest import DONE, FAILED, HELD, MISCONFIGURED, Desk, Telescope
+from tests.acceptance.conftest import DONE, FAILED, HELD, LONG, MISCONFIGURED, Desk, Telescope
 
 FRAME = "2026-09-11_22-45-50-observation-NGC7023/01-images-initial/img-0002r.fits"
 NAME = "NGC 7023/NGC 7023_2026-09-11_22-45-50_img-0002r.fits"
@@ -177,7 +177,7 @@ def test_a_reader_who_has_seen_enough_is_no_error(carried_once: Desk) -> None:
     assert process.stderr is not None
     with process.stderr:
         assert process.stderr.read() == ""
-    assert process.wait(30) == DONE
+    assert process.wait(LONG) == DONE
 
 
 def test_help_loads_nothing_that_takes_long() -> None:

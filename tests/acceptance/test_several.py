@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import DONE, MISCONFIGURED, Desk, frame
+from tests.acceptance.conftest import DONE, LONG, MISCONFIGURED, Desk, frame
 
 NAMES = ("io", "europa", "ganymede", "callisto")
 FRAMES = 12
@@ -51,7 +51,7 @@ def test_trouble_with_one_telescope_keeps_no_other_waiting(domes: Desk, tmp_path
 
 def test_two_conductors_on_one_ledger_neither_lose_nor_double_a_frame(domes: Desk) -> None:
     conductors = [domes.start("run", *names, "--night", "all", "--json") for names in (NAMES[:2], NAMES[2:], NAMES)]
-    ends = [conductor.communicate(timeout=120) for conductor in conductors]
+    ends = [conductor.communicate(timeout=LONG) for conductor in conductors]
     assert all("Traceback" not in err for _, err in ends), ends
     domes.nightferry("run", "--night", "all")
     sheets = domes.nightferry("nights", "--json").sheets()

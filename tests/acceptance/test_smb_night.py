@@ -52,7 +52,7 @@ source = "{url}/{IMAGES}"
 user = "{USER}"
 secret = "env:CONTROL_PC_PASSWORD"
 settle = "0 s"
-timeout = "5 s"
+timeout = "120 s"
 route = ["verify"]
 archives = ["library"]
 {telescope}

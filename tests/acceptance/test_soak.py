@@ -27,7 +27,7 @@ from blake3 import blake3
 
 from nightferry.core.context import Site
 from nightferry.core.sun import night_hours
-from tests.acceptance.conftest import DONE, frame, until
+from tests.acceptance.conftest import DONE, LONG, frame, until
 from tests.servers.mail_server import MailServer, mail_server
 from tests.servers.programs import unpacked
 
@@ -124,7 +124,7 @@ def counted(desk: Desk) -> int:
 def end(process: subprocess.Popen[str], how: signal.Signals) -> str:
     """End a process under libfaketime, and tell what it wrote on stderr."""
     process.send_signal(how)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=LONG)
     for left in ("faketime_shm", "sem.faketime_sem"):  # libfaketime's own, which a kill leaves behind
         Path(f"/dev/shm/{left}_{process.pid}").unlink(missing_ok=True)  # noqa: S108 - where libfaketime puts them
     return err
@@ -147,7 +147,7 @@ class Morning:
     def live_until(self, moment: datetime) -> None:
         """Put the clock forward, and let the watch look once more, at least."""
         self.clock.put(moment)
-        until(lambda: self.looked_after(moment), f"the watch looks at {moment}", 120.0)
+        until(lambda: self.looked_after(moment), f"the watch looks at {moment}")
 
     def closings(self) -> list[str]:
         """Tell the closing notes of nights."""
@@ -161,13 +161,13 @@ class Morning:
         return [one[1] for one in found if one]
 
     def wait_for_digests(self, count: int) -> None:
-        until(lambda: len(self.digests()) == count, "the digest is mailed", 240.0)
+        until(lambda: len(self.digests()) == count, "the digest is mailed")
 
     def wait_for_closings(self, count: int) -> None:
-        until(lambda: len(self.closings()) == count, "the night is closed", 120.0)
+        until(lambda: len(self.closings()) == count, "the night is closed")
 
     def wait_for_frames(self, camera: Camera) -> None:
-        until(lambda: counted(self.desk) == len(camera.taken), "all frames are counted", 120.0)
+        until(lambda: counted(self.desk) == len(camera.taken), "all frames are counted")
 
 
 def sun_over(night: int) -> tuple[datetime, datetime]:

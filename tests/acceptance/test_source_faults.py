@@ -41,7 +41,7 @@ preset = "generic"
 {source}
 archives = ["library"]
 settle = "0 s"
-timeout = "2 s"
+timeout = "120 s"
 
 [archive.library]
 url = "{desk.library.as_uri()}"

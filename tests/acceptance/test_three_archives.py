@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from tests.acceptance.conftest import DONE, FAILED, HELD, Desk, Telescope, digests, until
+from tests.acceptance.conftest import DONE, FAILED, HELD, LONG, Desk, Telescope, digests, until
 from tests.servers.s3_server import SECRET, USER, S3Server, s3_server
 from tests.servers.sshd import Sshd, sshd
 
@@ -126,7 +126,7 @@ def harbour(desk: Desk, servers: tuple[Sshd, S3Server], vespera: Telescope, requ
     found = Harbour(desk, *servers, root)
     found.vault.mkdir()
     found.library.mkdir(parents=True)
-    found.configure(vespera.url, "5 s")
+    found.configure(vespera.url, "120 s")
     return found
 
 
@@ -171,14 +171,14 @@ def test_one_archive_away_for_half_the_night_costs_no_other_and_gets_all_in_the_
 
 
 def test_archive_that_says_nothing_keeps_no_other_waiting(harbour: Harbour, vespera: Telescope) -> None:
-    harbour.configure(vespera.url, "60 s")
+    harbour.configure(vespera.url, "600 s")
     wanted = Counter(vespera.wanted().values())
     with harbour.s3.proxy.changed(freezes=0):
         running = harbour.desk.start("run", "vespera", "--night", "all", "--json")
-        until(lambda: harbour.holds("library") == wanted == harbour.holds("vault"), "two archives have all", 50)
+        until(lambda: harbour.holds("library") == wanted == harbour.holds("vault"), "two archives have all")
         assert harbour.holds("cloud") == Counter()
         assert running.poll() is None
-    out, _ = running.communicate(timeout=60)
+    out, _ = running.communicate(timeout=LONG)
     assert running.returncode == HELD
     assert '"failed": 0' in out
     assert harbour.holds("cloud") == wanted

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nightferry.testing.telescope import grow_frames, simulated_vespera
-from tests.acceptance.conftest import DONE, INTERRUPTED, MISCONFIGURED, Desk, frame, until
+from tests.acceptance.conftest import DONE, INTERRUPTED, LONG, MISCONFIGURED, Desk, frame, until
 from tests.servers.ftp_server import FtpServer
 
 FRAMES = "2026-09-11_21-10-37_observation_M31/01-images-initial"
@@ -146,7 +146,7 @@ if sys.platform != "win32":
         with watching(desk, "--json") as process:
             until(lambda: delivered(desk, 1), "the frame is delivered")
             os.kill(process.pid, how)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=LONG)
         assert process.returncode == INTERRUPTED
         assert "stopped; nothing is half-written" in err
         assert "Traceback" not in err

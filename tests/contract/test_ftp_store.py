@@ -71,6 +71,9 @@ class FolderStage:
     def astray(self) -> Store:
         return FtpStore(replace(self.served.address, root=f"{self.name}/no/such/folder"))
 
+    def hasty(self) -> Store:
+        raise NotImplementedError
+
     def plant(self, path: bytes, data: bytes, mtime_us: int | None = None) -> None:
         place = self._place(path)
         self._make(place.parent)
@@ -129,11 +132,14 @@ class RehearsalStage:
     pipeline: bool | None = None
     faults: frozenset[Fault] = FAULTS
 
-    def _address(self) -> FtpAddress:
-        return FtpAddress("127.0.0.1", self.server.port, timeout=1, pipeline=self.pipeline)
+    def _address(self, timeout: float = 60) -> FtpAddress:
+        return FtpAddress("127.0.0.1", self.server.port, timeout=timeout, pipeline=self.pipeline)
 
     def store(self) -> Store:
         return FtpStore(self._address())
+
+    def hasty(self) -> Store:
+        return FtpStore(self._address(timeout=0.3))
 
     def astray(self) -> Store:
         return FtpStore(replace(self._address(), root="no/such/folder"))
@@ -241,7 +247,7 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @pytest.fixture(scope="module")
 def on_vsftpd(folder: Path) -> Iterator[Served]:
     with vsftpd(folder, settings={"force_dot_files": "YES"}) as port:
-        yield Served(folder, FtpAddress("127.0.0.1", port, password=PASSWORD, timeout=2))
+        yield Served(folder, FtpAddress("127.0.0.1", port, password=PASSWORD, timeout=60))
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +255,7 @@ def on_secure_vsftpd(folder: Path, signed: Certificate) -> Iterator[Served]:
     with vsftpd(folder, tls=signed, settings={"force_dot_files": "YES"}) as port:
         yield Served(
             folder,
-            FtpAddress("127.0.0.1", port, password=PASSWORD, timeout=2, tls="explicit", ca_file=signed.certificate),
+            FtpAddress("127.0.0.1", port, password=PASSWORD, timeout=60, tls="explicit", ca_file=signed.certificate),
         )
 
 
@@ -260,7 +266,7 @@ def on_pyftpdlib(folder: Path) -> Iterator[Served]:
 
 
 def known(port: int) -> FtpAddress:
-    return FtpAddress("localhost", port, user=USER, password=PASSWORD, timeout=2)
+    return FtpAddress("localhost", port, user=USER, password=PASSWORD, timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,7 @@ if sys.platform != "win32":
                 [sys.executable, "-c", KILLED, place, way, f"{points}", tmp_path, ",".join(CALLS), ",".join(TARGETS)],
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=300,
                 check=False,
             )
             assert_whole_or_absent(place, loads)
@@ -412,7 +412,7 @@ if sys.platform != "win32":
         for number, size in enumerate((500_000, 3_000_000, 2_000_000, 100_000)):
             write(tmp_path / f"{number}", generated(size))
         ran = subprocess.run(
-            [sys.executable, "-c", SMALL_DISK, root, tmp_path], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", SMALL_DISK, root, tmp_path], capture_output=True, text=True, timeout=300, check=False
         )
         assert ran.returncode == 0, ran.stderr
         disk, answers, there, then = json.loads(ran.stdout)

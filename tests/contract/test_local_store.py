@@ -54,6 +54,9 @@ class LocalStage:
     def store(self) -> LocalStore:
         return LocalStore(self.root, link=self.links)
 
+    def hasty(self) -> LocalStore:
+        raise NotImplementedError("a disk does not freeze in tests")
+
     def astray(self) -> LocalStore:
         return LocalStore(self.root / "not" / "there")
 

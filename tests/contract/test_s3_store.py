@@ -24,14 +24,16 @@ class S3Stage:
     """A fresh prefix of the bucket; unfinished uploads count as what truly is there."""
 
     server: S3Server
-    timeout: float = 10
     parts: bool = False
     faults: frozenset[Fault] = frozenset(Fault)
     root: str = field(default_factory=lambda: f"stage {next(_NUMBER)}")
 
-    def store(self) -> Store:
-        address = self.server.address(self.root, timeout=self.timeout)
+    def store(self, timeout: float = 60) -> Store:
+        address = self.server.address(self.root, timeout=timeout)
         return S3Store(replace(address, whole=0, part_size=SMALLEST_PART) if self.parts else address)
+
+    def hasty(self) -> Store:
+        return self.store(timeout=0.5)
 
     def astray(self) -> Store:
         return S3Store(replace(self.server.address(), bucket="no-such-bucket"))
@@ -96,7 +98,7 @@ class TestInOneRequest(StoreConformance):
 
     @pytest.fixture
     def stage(self, server: S3Server) -> S3Stage:
-        return S3Stage(server, timeout=1.5)
+        return S3Stage(server)
 
 
 class TestInParts(StoreConformance):
@@ -108,4 +110,4 @@ class TestInParts(StoreConformance):
 
     @pytest.fixture
     def stage(self, server: S3Server) -> S3Stage:
-        return S3Stage(server, timeout=1.5, parts=True)
+        return S3Stage(server, parts=True)

@@ -28,7 +28,6 @@ class SftpStage:
 
     server: Sshd
     control: Faults | None = None
-    timeout: float = 10
     name: str = field(default_factory=lambda: f"stage{next(_NUMBER)}")
 
     def __post_init__(self) -> None:
@@ -42,8 +41,11 @@ class SftpStage:
     def root(self) -> Path:
         return self.server.home / self.name
 
-    def store(self) -> Store:
-        return SftpStore(replace(self.server.address(timeout=self.timeout), root=self.name))
+    def store(self, timeout: float = 60) -> Store:
+        return SftpStore(replace(self.server.address(timeout=timeout), root=self.name))
+
+    def hasty(self) -> Store:
+        return self.store(timeout=1)  # a login takes part of that
 
     def astray(self) -> Store:
         return SftpStore(self.server.address(self.root / "no" / "such"))
@@ -155,4 +157,4 @@ class TestOnFaultyOpenSsh(StoreConformance):
 
     @pytest.fixture
     def stage(self, faulty: tuple[Sshd, Faults]) -> SftpStage:
-        return SftpStage(*faulty, timeout=1.5)
+        return SftpStage(*faulty)

@@ -35,6 +35,7 @@ class SmbStage:
 
     server: Smbd
     relay: Relay | None = None
+    encrypt: bool = False
     name: str = field(default_factory=lambda: f"stage{next(_NUMBER)}")
 
     def __post_init__(self) -> None:
@@ -48,10 +49,13 @@ class SmbStage:
     def root(self) -> Path:
         return self.server.folder / self.name
 
-    def store(self) -> Store:
+    def store(self, timeout: float = 60) -> Store:
         if self.relay is None:
-            return SmbStore(self.server.address(self.name))
-        return SmbStore(self.server.guest(self.name, port=self.relay.port, timeout=1.5))
+            return SmbStore(replace(self.server.address(self.name, timeout=timeout), encrypt=self.encrypt))
+        return SmbStore(self.server.guest(self.name, port=self.relay.port, timeout=timeout))
+
+    def hasty(self) -> Store:
+        return self.store(timeout=0.5)
 
     def astray(self) -> Store:
         return SmbStore(self.server.address(f"{self.name}/no/such"))
@@ -148,9 +152,7 @@ class TestOnEncryptingSamba(TestOnSamba):
 
     @pytest.fixture
     def stage(self, plain: Smbd) -> SmbStage:
-        stage = SmbStage(plain)
-        stage.store = lambda: SmbStore(replace(plain.address(stage.name), encrypt=True))  # type: ignore[method-assign]
-        return stage
+        return SmbStage(plain, encrypt=True)
 
 
 class TestOnFaultySamba(StoreConformance):

@@ -66,7 +66,7 @@ if sys.platform != "win32":
         (made,) = make_cubes(plan, tmp_path / "made", settings)
         done = subprocess.run(
             [sys.executable, "-c", SMALL_DISK, tmp_path / "disk", tmp_path / "raw", str(made.file)],
-            capture_output=True, check=False, text=True, timeout=60,
+            capture_output=True, check=False, text=True, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         disk, told, cubes, small, split, left = json.loads(done.stdout)

@@ -55,7 +55,7 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 def login(name: str, port: int, tls: Certificate | None = None) -> FtpAddress:
     user = "anonymous" if name == "vsftpd" else USER
-    address = FtpAddress("localhost", port, user=user, password=PASSWORD, timeout=3)
+    address = FtpAddress("localhost", port, user=user, password=PASSWORD, timeout=60)
     return address if tls is None else replace(address, tls="explicit", ca_file=tls.certificate)
 
 
@@ -271,4 +271,4 @@ def test_server_that_tells_local_times_for_utc_tells_the_same_ones_everywhere(
 def test_login_that_is_refused_is_misconfigured(folder: Path) -> None:
     for name, serve in SERVERS.items():
         with serve(folder) as port, pytest.raises(Misconfigured, match="check user and secret"):
-            entries_of(FtpStore(replace(login(name, port), password="wrong", timeout=8)))
+            entries_of(FtpStore(replace(login(name, port), password="wrong")))

@@ -39,7 +39,7 @@ def server(running: S3Server, request: pytest.FixtureRequest, monkeypatch: pytes
 
 
 def opened(server: S3Server, **changes: object) -> closing[S3Store]:
-    return closing(S3Store(replace(server.address(server.root, timeout=3), **changes)))  # type: ignore[arg-type] # a test's short way
+    return closing(S3Store(replace(server.address(server.root, timeout=60), **changes)))  # type: ignore[arg-type] # a test's short way
 
 
 def in_parts(server: S3Server, **changes: object) -> closing[S3Store]:
@@ -387,7 +387,7 @@ def test_certificate_is_checked_and_its_fault_told(tmp_path: Path, days: int, tr
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made.certificate, made.key)
     with s3_server(context) as server:
-        address = replace(server.address("night", timeout=3), ca=made.certificate if trusted else None)
+        address = replace(server.address("night", timeout=60), ca=made.certificate if trusted else None)
         with closing(S3Store(address)) as store:
             if says:
                 with pytest.raises(Misconfigured, match=f"certificate is refused.*{says}"):

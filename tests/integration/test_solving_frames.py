@@ -289,7 +289,7 @@ def test_a_search_that_finds_nothing_ends(settings: Settings, engine: str) -> No
     began = time.monotonic()
     files = [index.path for index in shelved(settings.indexes, usual=False)]
     assert load_engine(engine).guess(stars, Hints(), files, 20.0) is None
-    assert time.monotonic() - began < 60, "seconds, on a machine that has other work"
+    assert time.monotonic() - began < 300, "seconds, and minutes on a machine that has other work"
 
 
 def test_missing_and_damaged_index_files_are_told(work: Callable[..., Answer], sky_index: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def crash():
 
 def hang():
     def wait(*_):
-        ctypes.PyDLL(None).usleep(60_000_000)  # C code that keeps Python's lock
+        ctypes.PyDLL(None).usleep(600_000_000)  # C code that keeps Python's lock
     return Made("hang", wait)
 
 def lie():
@@ -81,17 +81,17 @@ def test_an_engine_that_crashes_costs_its_frame_and_no_other(engines: Path, fram
         bad = crew.submit(solve_task, frame, settings(sky_index, "crash"))
         good = crew.submit(solve_task, frame, settings(sky_index, ""))
         with pytest.raises(BrokenProcessPool):
-            bad.result(60)
-        assert good.result(60).solution is not None
+            bad.result(300)
+        assert good.result(300).solution is not None
 
 
 def test_an_engine_that_hangs_is_ended_at_the_limit(engines: Path, frame: Path, sky_index: Path) -> None:
     began = time.monotonic()
     with SturdyProcesses(1) as crew:
         with pytest.raises(BrokenProcessPool):
-            crew.submit(solve_task, frame, settings(sky_index, "hang", 2.0)).result(50)
-        assert crew.submit(solve_task, frame, settings(sky_index, "")).result(60).solution is not None
-    assert time.monotonic() - began < 50, "the engine would have slept for a minute"
+            crew.submit(solve_task, frame, settings(sky_index, "hang", 2.0)).result(300)
+        assert crew.submit(solve_task, frame, settings(sky_index, "")).result(300).solution is not None
+    assert time.monotonic() - began < 300, "the engine would have slept for ten minutes"
     assert "within 3 s, twice" in lost(2.0)
 
 
@@ -102,12 +102,12 @@ def test_threads_have_the_same_limit(engines: Path, frame: Path, sky_index: Path
     with ThreadPoolExecutor(2) as crew:
         bad = crew.submit(solve_beside, frame, settings(sky_index, engine, 2.0), {})
         good = [crew.submit(solve_beside, frame, settings(sky_index, ""), {}) for _ in range(3)]
-        assert all(future.result(60).solution is not None for future in good)
-        answer = bad.result(50)
-        assert crew.submit(solve_beside, frame, settings(sky_index, ""), {}).result(60).solution is not None
+        assert all(future.result(300).solution is not None for future in good)
+        answer = bad.result(300)
+        assert crew.submit(solve_beside, frame, settings(sky_index, ""), {}).result(300).solution is not None
     assert answer.solution is None
     assert answer.reason == lost(2.0)
-    assert time.monotonic() - began < 50, "the engine would have slept for a minute"
+    assert time.monotonic() - began < 300, "the engine would have slept for ten minutes"
 
 
 def test_index_files_that_came_later_are_seen(frame: Path, sky_index: Path, tmp_path: Path) -> None:
@@ -116,15 +116,15 @@ def test_index_files_that_came_later_are_seen(frame: Path, sky_index: Path, tmp_
     place.mkdir()
     with SturdyProcesses(1) as crew:
         with pytest.raises(Misconfigured, match="no index file"):
-            crew.submit(solve_task, frame, settings(place, "")).result(60)
+            crew.submit(solve_task, frame, settings(place, "")).result(300)
         for path in sky_index.glob("*.fits"):
             (place / path.name).write_bytes(path.read_bytes()[:50_000])  # half of it came by now
         with pytest.raises(Misconfigured, match="none is whole"):
-            crew.submit(solve_task, frame, settings(place, "")).result(60)
+            crew.submit(solve_task, frame, settings(place, "")).result(300)
         for path in sky_index.glob("*.fits"):
             with (place / path.name).open("ab") as file:
                 file.write(path.read_bytes()[50_000:])
-        assert crew.submit(solve_task, frame, settings(place, "")).result(60).solution is not None
+        assert crew.submit(solve_task, frame, settings(place, "")).result(300).solution is not None
 
 
 def test_an_index_file_that_became_another_is_read_anew(sky_index: Path, tmp_path: Path) -> None:
@@ -143,8 +143,8 @@ def test_an_index_file_that_became_another_is_read_anew(sky_index: Path, tmp_pat
 
 def test_an_engine_that_lies_or_fails_is_told(engines: Path, frame: Path, sky_index: Path) -> None:
     with SturdyProcesses(1) as crew:
-        lie: Answer = crew.submit(solve_task, frame, settings(sky_index, "lie")).result(60)
-        fail: Answer = crew.submit(solve_task, frame, settings(sky_index, "fail")).result(60)
+        lie: Answer = crew.submit(solve_task, frame, settings(sky_index, "lie")).result(300)
+        fail: Answer = crew.submit(solve_task, frame, settings(sky_index, "fail")).result(300)
     assert lie.solution is None
     assert "a solution was found and refused: " in lie.reason
     assert not lie.world
@@ -165,10 +165,10 @@ def test_index_files_with_flipped_bits_end_no_run(frame: Path, sky_index: Path, 
         path.write_bytes(raw)
     with SturdyProcesses(1) as crew:
         try:
-            answer = crew.submit(solve_task, frame, settings(bad, "", 5.0)).result(60)
+            answer = crew.submit(solve_task, frame, settings(bad, "", 5.0)).result(300)
         except BrokenProcessPool:
             answer = Answer(None, lost(5.0), world=True)
-        assert crew.submit(solve_task, frame, settings(sky_index, "")).result(60).solution is not None
+        assert crew.submit(solve_task, frame, settings(sky_index, "")).result(300).solution is not None
     if answer.solution is not None:
         assert abs(answer.solution.wcs.crval[0] - 56.6) < 0.01
     else:
@@ -177,6 +177,6 @@ def test_index_files_with_flipped_bits_end_no_run(frame: Path, sky_index: Path, 
 
 def test_a_program_that_hangs_is_ended_with_its_children() -> None:
     began = time.monotonic()
-    assert _run(["sh", "-c", "echo started; sleep 61 & sleep 62"], 1.0) is None
-    assert time.monotonic() - began < 30
+    assert _run(["sh", "-c", "echo started; sleep 601 & sleep 602"], 1.0) is None
+    assert time.monotonic() - began < 300
     assert _run(["sh", "-c", "echo done"], 30.0) == "done\n"

@@ -3,7 +3,7 @@
 `tests/data/golden/step-versions.json` holds the texts that nightferry 0.1.0 wrote for every shipped preset with default
 settings, when versions were digests of how the code writes its dataclasses. They stand in ledgers beside what was done.
 A step of the same settings must know them, whatever it is called now. Where a preset's settings change, and held frames
-are to be judged again for it, the preset's steps leave the file.
+are to be judged again for it, that step of the preset leaves the file.
 """
 
 from __future__ import annotations
@@ -70,14 +70,16 @@ def texts_of(preset: str, route: str) -> Mapping[str, set[str]]:
         opened.close()
 
 
-def test_every_preset_has_its_versions_written_down() -> None:
-    assert sorted(GOLDEN) == sorted(preset_names())
+def test_presets_that_ledgers_know_are_all_here() -> None:
+    assert GOLDEN.keys() <= set(preset_names())
+    assert len(GOLDEN) == 16
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", GOLDEN)
 @pytest.mark.parametrize(("which", "route"), [("as shipped", ""), ("every step", EVERY_STEP)])
 def test_what_ledgers_know_as_a_version_still_counts_as_it(place: Path, preset: str, which: str, route: str) -> None:
     counted = texts_of(preset, route)
-    assert counted.keys() == GOLDEN[preset][which].keys()
+    assert counted.keys() >= GOLDEN[preset][which].keys()
+    assert GOLDEN[preset][which].keys() >= {"pull", "verify", "deliver to archive", "clear"}
     for step, text in GOLDEN[preset][which].items():
         assert text in counted[step], f"{step} of version {text}"

@@ -25,7 +25,7 @@ _WORD = "NIGHTFERRY_FTPD_PASSWORD"
 USER = "observer"
 #: Drawn anew by every process, for others on this machine can reach loopback, too.
 PASSWORD = os.environ.get(_WORD) or secrets.token_hex(12)
-_PATIENCE = 15.0
+_PATIENCE = 120.0
 
 
 def _hashed() -> str:

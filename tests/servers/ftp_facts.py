@@ -98,9 +98,8 @@ class ServerFacts:
     #: How far the clock face in plain listings is ahead of UTC, in seconds, and of the true time.
     zone: int = 0
     clock_error: int = 0
-    #: Seconds without a command until the server says 421 and goes (or goes without a word).
+    #: Seconds without a command after a transfer until the server says 421 and goes.
     idle: float = 3600.0
-    idle_farewell: bool = True
     #: An empty folder is told by a refusal, as by some old servers.
     empty_is_refused: bool = False
 
@@ -129,6 +128,11 @@ class ServerFacts:
     extra_lines: dict[bytes, list[bytes]] = field(default_factory=dict)
     #: How many bytes of the next listings are sent, each with a success; whole ones after that.
     listing_cuts: list[int] = field(default_factory=list)
+    #: What is said behind the listing of a folder, and instead of one.
+    listing_ends: dict[bytes, bytes] = field(default_factory=dict)
+    listing_refusals: dict[bytes, bytes] = field(default_factory=dict)
+    #: What MLSD is answered with, though FEAT offers it.
+    mlsd_refusal: bytes = b""
     #: Everything is answered, but one login more is refused, as by a server with few places.
     crowded: bool = False
     #: TLS data connections end without a farewell.

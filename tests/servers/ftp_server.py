@@ -56,7 +56,7 @@ class FtpServer:
         self._flowing.set()
         self._away()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
     # -- what happens to the whole server ----------------------------------------------------------------------
 
@@ -87,12 +87,14 @@ class FtpServer:
             for name, value in before.items():
                 setattr(self.facts, name, value)
 
-    def drop_connections(self) -> None:
-        """Cut every connection at once; new ones are welcome."""
+    def drop_connections(self, farewell: bytes = b"") -> None:
+        """Cut every connection at once, with a last reply or without; new ones are welcome."""
         with self._lock:
             cut = tuple(self._sockets)
         for sock in cut:
             with contextlib.suppress(OSError):
+                if farewell:
+                    sock.sendall(farewell + b"\r\n")
                 sock.shutdown(socket.SHUT_RDWR)
 
     @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Protocol
 from tests.servers.ftp_facts import Node, Path, ServerFacts, Tree, fact_line, plain_line, split
 
 _PIECE = 65536
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 
 
 class Closed(Exception):  # noqa: N818 - an event, not an error
@@ -63,6 +63,7 @@ class Session:
         self._start = 0
         self._from: Path | None = None
         self._passive: socket.socket | None = None
+        self._at_rest = False
 
     def run(self) -> None:
         """Greet, then answer command after command until the client leaves."""
@@ -119,11 +120,11 @@ class Session:
         first = True
         while b"\n" not in self._pending:
             first = False
-            self._sock.settimeout(self._facts.idle)
+            self._sock.settimeout(self._facts.idle if self._at_rest else None)
             try:
                 more = self._sock.recv(_PIECE)
             except TimeoutError:
-                self._leave(*([b"421 Timeout"] if self._facts.idle_farewell else []))
+                self._leave(b"421 Timeout")
             if not more:
                 raise Closed
             self._pending += more
@@ -133,6 +134,7 @@ class Session:
                 self._pending = self._pending.partition(b"\n")[0] + b"\n"
         if first:
             self._server.ahead += 1
+        self._at_rest = False
         line, _, self._pending = self._pending.partition(b"\n")
         return line.rstrip(b"\r")
 
@@ -320,6 +322,7 @@ class Session:
                 self._sock.recv(_PIECE)
         if self._facts.no_last_reply:
             raise Closed
+        self._at_rest = True
 
     def _accept(self, passive: socket.socket) -> socket.socket:
         """Wait for the client's data connection, as long as the client is there."""
@@ -368,13 +371,21 @@ class Session:
             place += allowed
 
     def _do_mlsd(self, _: bytes) -> None:
+        if self._facts.mlsd_refusal:
+            self._drop_passive()
+            self._say(self._facts.mlsd_refusal)
+            return
         self._send_listing(fact_line)
 
     def _do_list(self, _: bytes) -> None:
         self._send_listing(plain_line)
 
     def _send_listing(self, line: Callable[[ServerFacts, bytes, Node | None], bytes]) -> None:
-        facts = self._facts
+        facts, here = self._facts, b"/".join(self._folder)
+        if here in facts.listing_refusals:
+            self._drop_passive()
+            self._say(facts.listing_refusals[here])
+            return
         lines = [line(facts, name, node) for name, node in self._tree.inside(self._folder)]
         lines += facts.extra_lines.get(b"/".join(self._folder), [])
         if not lines and facts.empty_is_refused:
@@ -388,7 +399,7 @@ class Session:
             for place in range(0, len(text), _PIECE):
                 self._server.pause()
                 data.sendall(text[place : place + _PIECE])
-        self._say(b"226 Listed.")
+        self._say(facts.listing_ends.get(here, b"226 Listed."))
 
     def _do_stor(self, path: bytes) -> None:
         place, facts = self._place(path), self._facts

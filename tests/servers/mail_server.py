@@ -85,7 +85,7 @@ def mail_server(tls: Certificate | None = None, *, login: bool = False, port: in
     try:
         yield server
     finally:
-        asyncio.run_coroutine_threadsafe(_end(serving), loop).result(10)
+        asyncio.run_coroutine_threadsafe(_end(serving), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -153,7 +153,7 @@ class S3Proxy:
             faults.freezes = max(0, faults.freezes - count)
             if faults.freezes == 0:
                 with self.thaw:
-                    self.thaw.wait_for(lambda: self.faults is not faults, timeout=60)
+                    self.thaw.wait_for(lambda: self.faults is not faults, timeout=600)
                 raise Gone  # what was asked before belongs to the past
 
 
@@ -288,7 +288,7 @@ class _Handler(BaseHTTPRequestHandler):
         return body[:left]
 
     def _forward(self, method: str, path: str, body: bytes = b"") -> "Answered":
-        upstream = http.client.HTTPConnection("127.0.0.1", self.server.proxy.upstream, timeout=60)
+        upstream = http.client.HTTPConnection("127.0.0.1", self.server.proxy.upstream, timeout=600)
         headers = {
             name: value
             for name, value in self.headers.items()

@@ -30,7 +30,7 @@ class S3Server:
         self.proxy, self.bucket, self.root = proxy, bucket, ""
 
     def address(
-        self, root: str = "", *, timeout: float = 10.0, connections: int = 4, attest: bool = False
+        self, root: str = "", *, timeout: float = 60.0, connections: int = 4, attest: bool = False
     ) -> S3Address:
         """Make an address with all that a client needs."""
         return S3Address(

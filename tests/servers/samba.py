@@ -26,7 +26,7 @@ STRANGER = "stranger"
 SHARE = "frames"
 #: Drawn anew by every process, for others on this machine can reach loopback, too.
 PASSWORD = secrets.token_hex(12)
-_PATIENCE = 20.0
+_PATIENCE = 120.0
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Smbd:
         """The folder that is shared."""
         return self.shop / "share"
 
-    def address(self, root: str = "", *, timeout: float = 10.0, connections: int = 2) -> SmbAddress:
+    def address(self, root: str = "", *, timeout: float = 60.0, connections: int = 2) -> SmbAddress:
         """Make an address with all that a login needs."""
         return SmbAddress(
             "127.0.0.1",
@@ -55,7 +55,7 @@ class Smbd:
             connections=connections,
         )
 
-    def guest(self, root: str = "", *, port: int | None = None, timeout: float = 10.0) -> SmbAddress:
+    def guest(self, root: str = "", *, port: int | None = None, timeout: float = 60.0) -> SmbAddress:
         """Make the address of a guest's login, whose session is neither signed nor encrypted."""
         return SmbAddress("127.0.0.1", SHARE, root=root, port=port or self.port, timeout=timeout)
 

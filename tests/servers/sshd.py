@@ -23,7 +23,7 @@ from tests.servers.programs import find_program, free_port, unpacked
 USER = "observer"
 #: Drawn anew by every process, for others on this machine can reach loopback, too.
 PASSWORD = secrets.token_hex(12)
-_PATIENCE = 15.0
+_PATIENCE = 120.0
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Sshd:
         """The folder in which a login starts."""
         return self.shop / "home"
 
-    def address(self, folder: Path | None = None, *, timeout: float = 10.0, connections: int = 2) -> SftpAddress:
+    def address(self, folder: Path | None = None, *, timeout: float = 60.0, connections: int = 2) -> SftpAddress:
         """Make an address with all that a login needs, and nothing of the tester's own configuration."""
         return SftpAddress(
             "127.0.0.1",

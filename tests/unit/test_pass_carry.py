@@ -329,7 +329,7 @@ def test_a_slow_archive_does_not_keep_the_telescope_waiting(bench: Bench, monkey
 
     class Slow(MemoryStore):
         def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
-            assert all_here.wait(20), "the pulls wait for the deliveries"
+            assert all_here.wait(300), "the pulls wait for the deliveries"
             return super().put(loads)
 
     class Watching(Pull):
@@ -359,7 +359,7 @@ def test_frames_that_find_no_room_before_a_slow_archive_wait_outside_and_come_on
 
     class Slow(MemoryStore):
         def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
-            assert all_here.wait(20), "the pulls wait for the deliveries"
+            assert all_here.wait(300), "the pulls wait for the deliveries"
             return super().put(loads)
 
     class Watching(Pull):

@@ -31,9 +31,9 @@ def test_a_dead_worker_costs_a_retry_and_not_the_pool(tmp_path: Path) -> None:
     with SturdyProcesses(2) as workers:
         others = [workers.submit(eval, f"__import__('time').sleep(0.05) or {number}") for number in range(6)]
         victim = workers.submit(exec, DIE_ONCE.format(mark=str(tmp_path / "mark")))
-        assert victim.result(timeout=60) is None
-        assert [future.result(timeout=60) for future in others] == [0, 1, 2, 3, 4, 5]
-        assert workers.submit(math.factorial, 4).result(timeout=60) == 24
+        assert victim.result(timeout=300) is None
+        assert [future.result(timeout=300) for future in others] == [0, 1, 2, 3, 4, 5]
+        assert workers.submit(math.factorial, 4).result(timeout=300) == 24
     assert (tmp_path / "mark").exists()
 
 
@@ -42,9 +42,9 @@ def test_a_task_that_kills_every_worker_is_given_up_and_costs_no_other() -> None
         innocent = workers.submit(eval, "__import__('time').sleep(0.3) or 'done'")
         killer = workers.submit(os._exit, 1)
         with pytest.raises(BrokenProcessPool):
-            killer.result(timeout=60)
-        assert innocent.result(timeout=60) == "done"
-        assert workers.submit(math.factorial, 3).result(timeout=60) == 6
+            killer.result(timeout=300)
+        assert innocent.result(timeout=300) == "done"
+        assert workers.submit(math.factorial, 3).result(timeout=300) == 6
 
 
 def test_workers_end_with_a_conductor_that_was_killed(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_workers_end_with_a_conductor_that_was_killed(tmp_path: Path) -> None:
 
 def test_a_task_s_own_error_comes_back() -> None:
     with SturdyProcesses(1) as workers, pytest.raises(ValueError, match="as asked"):
-        workers.submit(int, "as asked").result(timeout=60)
+        workers.submit(int, "as asked").result(timeout=300)
 
 
 def test_a_crew_that_was_let_go_takes_no_work() -> None:

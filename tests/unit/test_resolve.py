@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from nightferry import api
 from nightferry.config import Config, for_run, load, loads
 from nightferry.config.preset import Preset, load_preset
 from nightferry.core.context import Site
 from nightferry.core.errors import Misconfigured
 from nightferry.core.night import NightRule
+from nightferry.monitor import monitored
+from tests.astra_night import build_astra_night
 
 PLAIN = """
 [site.paranal]
@@ -88,6 +91,37 @@ def test_each_preset_is_read_once_and_only_when_the_configuration_is_loaded(monk
     assert asked == ["vespera"]
     assert set(for_run(config, program="X").resolved) == {"mine", "other"}
     assert asked == ["vespera"]
+
+
+def test_nothing_that_follows_reads_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("raw", "library"):
+        (tmp_path / name).mkdir()
+    config = loads(
+        f'[ledger]\nurl = "sqlite:///{(tmp_path / "ledger.db").as_posix()}"\n'
+        f'[shelf]\npath = "{(tmp_path / "shelf").as_posix()}"\nfloor = "1 MB"\n[pool]\nkind = "threads"\n'
+        f'[books]\npath = "{(tmp_path / "books").as_posix()}"\n'
+        f'[telescope.callisto]\npreset = "speculoos-callisto"\nsource = "{(tmp_path / "raw").as_uri()}"\n'
+        'program = "60.A-9009(D)"\nsettle = "0 s"\narchives = ["library"]\n'
+        'route = ["verify", "standardise", "validate"]\n'
+        f'[archive.library]\nurl = "{(tmp_path / "library").as_uri()}"\n'
+    )
+
+    def refuse(*_args: object) -> None:
+        raise AssertionError("a preset was read")
+
+    for module in ("config.resolve", "config.preset", "config"):
+        monkeypatch.setattr(f"nightferry.{module}.load_preset", refuse)
+    build_astra_night(tmp_path / "raw", kinds=("light",) * 2)
+    noted: list[str] = []
+    with (
+        api.open_ledger(config) as ledger,
+        monitored(config, ledger, ["callisto"], noted.append, hasty=True) as monitor,
+    ):
+        done = api.run(config, ledger, "callisto", ["all"])
+        monitor.passed("callisto", done)
+    assert [(balance.delivered, balance.held) for balance in done.balances] == [(2, 0)]
+    assert noted == []
+    assert "60.A-9009(D)" in (tmp_path / "books" / "callisto" / "transfer_log.txt").read_text()
 
 
 def test_a_run_that_names_its_programme_replaces_the_telescopes() -> None:

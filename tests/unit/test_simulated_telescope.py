@@ -37,7 +37,7 @@ def night(tmp_path: Path) -> NightPlan:
 @contextmanager
 def client(telescope: SimulatedVespera) -> Iterator[ftplib.FTP]:
     """Log in as Vespera owners do; Latin-1 keeps every byte of a name."""
-    with ftplib.FTP(encoding="latin-1", timeout=20) as ftp:
+    with ftplib.FTP(encoding="latin-1", timeout=300) as ftp:
         ftp.connect(telescope.host, telescope.port)
         ftp.login()
         yield ftp
@@ -170,7 +170,7 @@ def test_nothing_is_left_when_it_stops(night: NightPlan) -> None:
 def test_it_stops_while_a_client_is_in_the_middle_of_a_transfer(tmp_path: Path) -> None:
     (tmp_path / "big.fits").write_bytes(bytes(50_000_000))
     with simulated_vespera(tmp_path) as telescope:
-        ftp = ftplib.FTP(timeout=20)
+        ftp = ftplib.FTP(timeout=300)
         ftp.connect(telescope.host, telescope.port)
         ftp.login()
         ftp.voidcmd("TYPE I")

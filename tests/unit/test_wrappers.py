@@ -56,13 +56,13 @@ def run_removals(counted: CountedStore, stores: list[Store], at_once: int) -> in
     with ThreadPoolExecutor(len(stores)) as pool:
         calls = [pool.submit(store.remove, StorePath(f"{n}.fits")) for n, store in enumerate(stores)]
         for _ in range(at_once):
-            assert counted.entered.acquire(timeout=20)
+            assert counted.entered.acquire(timeout=300)
         # a call too many would enter now, if the gate let it
         assert not counted.entered.acquire(timeout=0.1)
         for _ in stores:
             counted.let_go.release()
         for call in calls:
-            call.result(timeout=20)
+            call.result(timeout=300)
     return counted.most
 
 
@@ -97,7 +97,7 @@ def test_each_store_keeps_to_its_own_limit_on_a_shared_host() -> None:
         with pytest.raises(TimeoutError):
             waiting.result(timeout=0.1)
         close_iterator(listing)
-        assert waiting.result(timeout=20) == []
+        assert waiting.result(timeout=300) == []
 
 
 def test_the_traits_tell_no_more_connections_than_the_limit() -> None:
@@ -129,7 +129,7 @@ def test_an_iterator_holds_its_place_until_it_is_closed(which: int) -> None:
         with pytest.raises(TimeoutError):
             waiting.result(timeout=0.1)
         close_iterator(running)
-        assert waiting.result(timeout=20) == ["a.fits"]
+        assert waiting.result(timeout=300) == ["a.fits"]
 
 
 def test_a_thread_that_would_wait_for_itself_is_told_so() -> None:

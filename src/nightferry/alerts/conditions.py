@@ -11,7 +11,7 @@ from nightferry.core.alert import Condition
 from nightferry.core.balance import Balance, Bin
 from nightferry.core.display import counted
 from nightferry.core.overview import Contact, NightLine, Reason
-from nightferry.core.step import DELIVER
+from nightferry.core.step import DELIVER, LIST
 
 #: Fewer held frames than this are a matter for the digest, whatever share of a short night they are.
 FEWEST_HELD = 3
@@ -77,6 +77,23 @@ def _of_telescope(facts: Facts, limits: Limits) -> Iterator[Condition]:
             yield _silence(night.line, limits)
     for line in facts.older:
         yield from _of_line(line, limits)
+    yield _not_whole(facts, limits)
+
+
+def _not_whole(facts: Facts, limits: Limits) -> Condition:
+    """Judge looks that did not show everything: behind them there may be frames that nobody counts."""
+    lines = [night.line for night in facts.nights if not night.line.balance.complete]
+    reasons = dict.fromkeys(one.reason for line in lines for one in line.reasons if one.stage == LIST)
+    name = facts.contact.telescope
+    return Condition(
+        f"unseen/{name}",
+        bool(lines),
+        f"{name} was not seen whole",
+        "\n".join(
+            [*reasons, "It may hide frames, so its nights are not closed.", f"To see where: nightferry held {name}"]
+        ),
+        limits.patience,
+    )
 
 
 def _unreachable(facts: Facts, limits: Limits) -> Condition:

@@ -99,7 +99,7 @@ def _config(home: Path, url: str, index: Path | None = None) -> Config:
     setup = Setup(preset="vespera", name="vespera", source=url, library=home / "library")
     text = config_text(setup, load_preset("vespera"))
     text = text.replace('settle = "10 s"', 'settle = "1 s"').replace(
-        str(home / "library" / ".nightferry"), str(home / "shelf")
+        (home / "library" / ".nightferry").as_posix(), (home / "shelf").as_posix()
     )
     text += f'\n[ledger]\nurl = "sqlite:///{(home / "ledger.db").as_posix()}"\n'
     if index is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Misconfigured
+from nightferry.core.frame import DOUBTS
 from nightferry.core.ledger import Account, Ledger
 from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome
@@ -84,7 +85,8 @@ def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Acco
         raise Misconfigured("a release needs a reason: --why TEXT")
     if standing.bin is not Bin.HELD and not (drop and standing.bin is Bin.FAILED):
         raise Misconfigured(f"{name} is not held; it is {standing.bin}")
-    if standing.stage == LIST and not drop:
+    doubt = isinstance(meant, Account) and meant.sighting.role in DOUBTS
+    if standing.stage == LIST and not drop and not doubt:
         raise Misconfigured(f"{name} can never be carried ({standing.reason}); it can be dropped")
     if isinstance(meant, Product) and not drop and meant not in latest_editions(ledger.products(night.telescope)):
         raise Misconfigured(

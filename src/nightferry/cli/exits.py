@@ -60,7 +60,7 @@ def code_of_balances(balances: "Sequence[Balance]", *, whole: bool = True) -> in
 
     Without ``whole`` the frames were not meant to go all the way, and those on their way are no failure.
     """
-    if any(balance.held or not balance.balanced for balance in balances):
+    if any(balance.held or not (balance.balanced and balance.complete) for balance in balances):
         return HELD
     if any(balance.failed or (whole and balance.pending) for balance in balances):
         return FAILED

@@ -21,7 +21,6 @@ from nightferry.cli.options import (
 from nightferry.cli.show import balance_json, say, say_json, show_balances, span_text, table
 from nightferry.core.display import size_text
 from nightferry.core.errors import Misconfigured, NightferryError
-from nightferry.core.step import CLEAR, DELIVER
 
 if TYPE_CHECKING:  # `--help`, too, comes by here
     from nightferry.core.progress import Onlooker
@@ -125,6 +124,8 @@ def _names(config: "api.Config", chosen: Sequence[str], *, night: bool) -> list[
 
 
 def _code(done: "api.Pass", until: str, *, dry_run: bool) -> int:
+    from nightferry.core.step import CLEAR, DELIVER
+
     if done.trouble is not None and isinstance(done.trouble, Misconfigured):
         return code_of(done.trouble)
     whole = until in {DELIVER, CLEAR}

@@ -4,22 +4,23 @@ Consoles read no markup, emoji codes or highlighting out of text, and every text
 `nightferry.core.display.display` first.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias, Union
 
-from nightferry.core.balance import Balance, Bin
 from nightferry.core.display import display, size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nightferry.core.balance import Balance
+
 Json: TypeAlias = Union[bool, int, float, str, Sequence["Json"], Mapping[str, "Json"], None]  # noqa: UP007 - a string cannot be joined with | here
 Cell: TypeAlias = str | tuple[str, str]
 
-COLOURS = {Bin.DELIVERED: "green", Bin.HELD: "red", Bin.FAILED: "yellow", Bin.IGNORED: "dim", Bin.PENDING: "cyan"}
+#: By the bin's name.
+COLOURS = {"delivered": "green", "held": "red", "failed": "yellow", "ignored": "dim", "pending": "cyan"}
 _MICROSECONDS = 1_000_000
 _WIDE = 100_000
 #: Columns whose short values are never broken over lines.
@@ -43,6 +44,8 @@ def say(text: str, style: str = "") -> None:
 
 def say_json(value: Json) -> None:
     """Print one object as a line of JSON; bytes that are no UTF-8 are escaped as JSON does."""
+    import json
+
     sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
 
 
@@ -72,31 +75,38 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Se
     screen.print(grid)
 
 
-def show_balances(balances: Sequence[Balance]) -> None:
+def show_balances(balances: "Sequence[Balance]") -> None:
     """Print the balance sheet of nights."""
     columns = ("telescope", "night", "seen", "delivered", "held", "failed", "ignored", "pending", "size", "")
     table(columns, [_balance_row(balance) for balance in balances], numbers=columns[2:9])
 
 
-def _balance_row(balance: Balance) -> list[Cell]:
+def _balance_row(balance: "Balance") -> list[Cell]:
     counts = (
-        (balance.delivered, Bin.DELIVERED),
-        (balance.held, Bin.HELD),
-        (balance.failed, Bin.FAILED),
-        (balance.ignored, Bin.IGNORED),
-        (balance.pending, Bin.PENDING),
+        (balance.delivered, "delivered"),
+        (balance.held, "held"),
+        (balance.failed, "failed"),
+        (balance.ignored, "ignored"),
+        (balance.pending, "pending"),
     )
     numbers: list[Cell] = [(f"{count:,}", COLOURS[place] if count else "dim") for count, place in counts]
-    verdict = ("closed", "green") if balance.closed else ("open", "yellow")
-    if not balance.balanced:
-        verdict = ("DOES NOT BALANCE", "bold red")
-    elif not balance.seen:
+    verdict = verdict_cell(balance)
+    if balance.balanced and not balance.seen:
         verdict = ("nothing seen", "dim")
     night = balance.night
     return [night.telescope, night.date.isoformat(), f"{balance.seen:,}", *numbers, size_text(balance.bytes), verdict]
 
 
-def balance_json(balance: Balance, seconds: float | None = None) -> dict[str, Json]:
+def verdict_cell(balance: "Balance") -> tuple[str, str]:
+    """Return how a night stands, in a word and its colour."""
+    if not balance.balanced:
+        return "DOES NOT BALANCE", "bold red"
+    if not balance.complete:
+        return "not seen whole", "yellow"
+    return ("closed", "green") if balance.closed else ("open", "yellow")
+
+
+def balance_json(balance: "Balance", seconds: float | None = None) -> dict[str, Json]:
     """Tell a balance in the contract's words."""
     told: dict[str, Json] = {
         "telescope": balance.night.telescope,
@@ -108,6 +118,7 @@ def balance_json(balance: Balance, seconds: float | None = None) -> dict[str, Js
         "ignored": balance.ignored,
         "pending": balance.pending,
         "balanced": balance.balanced,
+        "complete": balance.complete,
         "bytes": balance.bytes,
     }
     return told if seconds is None else told | {"seconds": round(seconds, 3)}

@@ -13,18 +13,26 @@ import typer
 from nightferry import api
 from nightferry.cli.exits import DONE, FAILED, HELD
 from nightferry.cli.options import JsonOption, Telescopes
-from nightferry.cli.show import COLOURS, Cell, Json, balance_json, instant_json, say, say_json, span_text, table
-from nightferry.core.balance import Bin
+from nightferry.cli.show import (
+    COLOURS,
+    Cell,
+    Json,
+    balance_json,
+    instant_json,
+    say,
+    say_json,
+    span_text,
+    table,
+    verdict_cell,
+)
 from nightferry.core.display import counted
 
 if TYPE_CHECKING:
+    from nightferry.core.balance import Bin
     from nightferry.core.overview import Contact, NightLine, Overview, Reason
 
 _SECOND = 1_000_000
 _DAY = 86_400
-#: What is not at its end yet, and what it means for the exit code.
-_OPEN = {Bin.HELD: HELD, Bin.FAILED: FAILED, Bin.PENDING: FAILED}
-_OF_CUBES = (Bin.DELIVERED, Bin.HELD, Bin.FAILED, Bin.PENDING)
 
 
 def status(
@@ -46,6 +54,10 @@ def status(
 
 def _code(overviews: "Sequence[Overview]") -> int:
     """Return the exit code: what waits for a person comes before what the machine still works at."""
+    from nightferry.core.balance import Bin
+
+    # what is not at its end yet, and what it means for the exit code
+    meaning = {Bin.HELD: HELD, Bin.FAILED: FAILED, Bin.PENDING: FAILED}
     found: set[int] = set()
     for overview in overviews:
         counts: list[Mapping[Bin, int]] = [overview.older, overview.older_products]
@@ -54,7 +66,7 @@ def _code(overviews: "Sequence[Overview]") -> int:
             counts += [{Bin.HELD: balance.held, Bin.FAILED: balance.failed, Bin.PENDING: balance.pending}]
             counts += [line.products.counts]
             found |= set() if balance.balanced else {HELD}
-        found |= {code for place, code in _OPEN.items() if any(one.get(place) for one in counts)}
+        found |= {code for place, code in meaning.items() if any(one.get(place) for one in counts)}
     return next((code for code in (HELD, FAILED) if code in found), DONE)
 
 
@@ -83,6 +95,8 @@ def _contact_row(contact: "Contact", now_us: int) -> list[Cell]:
 
 
 def _night_rows(overview: "Overview", *, cubes: bool) -> list[list[Cell]]:
+    from nightferry.core.balance import Bin
+
     name = overview.contact.telescope
     rows = [_night_row(name, line, cubes=cubes) for line in overview.nights]
     if overview.older or overview.older_products:
@@ -95,6 +109,8 @@ def _night_rows(overview: "Overview", *, cubes: bool) -> list[list[Cell]]:
 
 
 def _night_row(name: str, line: "NightLine", *, cubes: bool) -> list[Cell]:
+    from nightferry.core.balance import Bin
+
     balance = line.balance
     counts = (
         (balance.delivered, Bin.DELIVERED),
@@ -102,9 +118,7 @@ def _night_row(name: str, line: "NightLine", *, cubes: bool) -> list[Cell]:
         (balance.failed, Bin.FAILED),
         (balance.pending, Bin.PENDING),
     )
-    verdict = ("closed", "green") if balance.closed else ("open", "yellow")
-    if not balance.balanced:
-        verdict = ("DOES NOT BALANCE", "bold red")
+    verdict = verdict_cell(balance)
     numbers: list[Cell] = [(f"{count:,}", COLOURS[place] if count else "dim") for count, place in counts]
     made = [_cubes_cell(line.products.counts)] if cubes else []
     why = [_why(line.reasons), _why(line.products.reasons, "cube")]
@@ -113,8 +127,10 @@ def _night_row(name: str, line: "NightLine", *, cubes: bool) -> list[Cell]:
     return [name, night, taken, *numbers, *made, verdict, "; ".join(words for words in why if words)]
 
 
-def _cubes_cell(counts: Mapping[Bin, int]) -> Cell:
+def _cubes_cell(counts: "Mapping[Bin, int]") -> Cell:
     """Return how many cubes are delivered, and how many are not and where they stand."""
+    from nightferry.core.balance import Bin
+
     open_here = [place for place in (Bin.HELD, Bin.FAILED, Bin.PENDING) if counts.get(place)]
     words = [f"{counts.get(Bin.DELIVERED, 0):,}", *(f"{counts[place]:,} {place}" for place in open_here)]
     return ", ".join(words), COLOURS[open_here[0]] if open_here else ""
@@ -137,6 +153,8 @@ def _age(at_us: int, now_us: int) -> str:
 
 
 def _overview_json(overview: "Overview", now_us: int) -> dict[str, Json]:
+    from nightferry.core.balance import Bin
+
     contact = overview.contact
     return {
         "telescope": contact.telescope,
@@ -153,8 +171,12 @@ def _overview_json(overview: "Overview", now_us: int) -> dict[str, Json]:
 
 
 def _night_json(line: "NightLine") -> dict[str, Json]:
+    from nightferry.core.balance import Bin
+
     balance = line.balance
-    cubes: dict[str, Json] = {str(place): line.products.counts.get(place, 0) for place in _OF_CUBES}
+    cubes: dict[str, Json] = {
+        str(place): line.products.counts.get(place, 0) for place in (Bin.DELIVERED, Bin.HELD, Bin.FAILED, Bin.PENDING)
+    }
     return balance_json(balance) | {
         "taken": balance.seen - balance.ignored,
         "closed": balance.closed,

@@ -167,7 +167,7 @@ class WatchConfig(_Section):
     every: Duration = 300.0  #: pause between two passes
     live: Duration = 15.0  #: pause between two looks at the present night, while it is dark or frames come
     empty: Annotated[int, Field(ge=1)] | None = None  #: passes in a row without new frames, or without an answer
-    then: Literal["stop", "alert"] = "stop"  #: what happens after so many
+    then: Literal["stop", "alert"] = "stop"  #: what happens after that
 
 
 class HeaderConfig(_Section):
@@ -316,8 +316,8 @@ class LogConfig(_Section):
 
     path: Path | None = None  #: the file; without it nothing is logged but for telescopes with a log of their own
     format: Literal["console", "json"] = "console"
-    size: Size = 10_000_000  #: a file is put away when it is so large
-    keep: Annotated[int, Field(ge=0, le=1000)] = 10  #: so many that were put away are kept
+    size: Size = 10_000_000  #: the size at which a file is put away
+    keep: Annotated[int, Field(ge=0, le=1000)] = 10  #: how many that were put away are kept
     zone: Annotated[str, AfterValidator(_check_zone)] = "UTC"  #: of the times in it
 
 

@@ -119,7 +119,7 @@ class Preset(_Section):
     solve: SolveConfig = SolveConfig()
 
     def as_layout(self, take: list[str] | None, longitude: float | None, night: NightRule | None = None) -> Layout:
-        """Make the layout, with the user's choice of files and of the night's rule in place of the preset's."""
+        """Return the layout, with the user's choice of files and of the night's rule in place of the preset's."""
         where = self.site.longitude if longitude is None and self.site is not None else longitude
         return Layout(
             rules=tuple(Rule(rule.match, tuple(rule.stem), rule.fields) for rule in self.layout.rule),
@@ -134,7 +134,7 @@ class Preset(_Section):
         )
 
     def foretell(self, path: str, telescope: str) -> Foretold:
-        """Tell what becomes of a path, at a telescope of that name; a night that no path tells is today's."""
+        """Return what becomes of a path, at a telescope of that name; a night that no path tells is today's."""
         layout = self.as_layout(None, None)
         now_us = int(datetime.now(UTC).timestamp() * 1e6)
         place = layout.place(StorePath(path), None, now_us)

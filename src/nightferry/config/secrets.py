@@ -11,7 +11,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check_reference(reference: str) -> str:
-    """Let a well-formed reference pass; raise ValueError for anything else, without repeating what was written."""
+    """Return a well-formed reference; raise ValueError for anything else, without repeating what was written."""
     kind, _, rest = reference.partition(":")
     if kind not in {"env", "file", "keyring"} or not rest:
         # what stands here may be the password itself, so it is not shown

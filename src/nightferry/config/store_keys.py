@@ -18,7 +18,7 @@ Table = Mapping[str, object]
 
 
 def check_url(url: str) -> str:
-    """Let a good URL of a store pass; raise ValueError for any other."""
+    """Return a URL that is good for a store; raise ValueError for any other."""
     parts = urlsplit(url)
     kind = kind_of(parts.scheme)
     if kind is None:

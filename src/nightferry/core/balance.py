@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from nightferry.core.frame import Sighting
+from nightferry.core.frame import DOUBTS, Sighting
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import AUDIT, CLEAR, DELIVER, JUDGES, LIST, RELEASE
@@ -92,6 +92,8 @@ def standing_of(sighting: Sighting, receipts: Iterable[Receipt], expected: Expec
         return Standing(Bin.DELIVERED)
     if history.dropped is not None:
         return Standing(Bin.IGNORED, f"dropped: {history.dropped}", RELEASE)
+    if sighting.refused and history.settled is not None and sighting.role in DOUBTS:
+        return Standing(Bin.IGNORED, f"settled: {history.settled}", RELEASE)
     if sighting.refused:
         return Standing(Bin.HELD, sighting.refused, LIST)
     if sighting.ignored:
@@ -147,6 +149,7 @@ class _History:
     failures: dict[_Key, int] = field(default_factory=dict)
     passed: set[_Key] = field(default_factory=set)
     dropped: str | None = None
+    settled: str | None = None  #: a person's last release that was no drop
 
 
 def _read(receipts: Iterable[Receipt]) -> _History:
@@ -189,7 +192,7 @@ def _apply_release(history: _History, release: Receipt) -> None:
     if release.proof.get("drop"):
         history.dropped = release.reason
         return
-    history.dropped = None
+    history.dropped, history.settled = None, release.reason
     for key, last in list(history.latest.items()):
         if last.outcome not in {Outcome.HELD, Outcome.BROKEN}:
             continue
@@ -233,7 +236,10 @@ def _open_standing(key: _Key, history: _History, expected: Expectation) -> Stand
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A night's balance sheet. ``seen`` is counted from the sightings alone, the bins from the standings."""
+    """A night's balance sheet. ``seen`` is counted from the sightings alone, the bins from the standings.
+
+    ``complete`` says that the last look at the telescope was whole, as far as this night is concerned.
+    """
 
     night: Night
     seen: int = 0
@@ -243,6 +249,7 @@ class Balance:
     ignored: int = 0
     pending: int = 0
     bytes: int = 0
+    complete: bool = True
 
     @property
     def balanced(self) -> bool:
@@ -251,5 +258,5 @@ class Balance:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is left to do for the machine."""
-        return self.balanced and not self.pending and not self.failed
+        """Whether nothing is left to do for the machine, and nothing can be that it was not shown."""
+        return self.balanced and self.complete and not self.pending and not self.failed

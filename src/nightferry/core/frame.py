@@ -34,6 +34,12 @@ class Role(StrEnum):
     SIDECAR = "sidecar"
     STANDARD = "standard"
     CUBE = "cube"
+    DOUBT = "doubt"  #: no file: a place that was not listed whole, and may hide frames of its night
+    DOUBT_ALL = "doubt of all nights"  #: the same, where nothing tells which nights it may hide frames of
+
+
+#: Roles of sightings that say of a look that it was not whole.
+DOUBTS = frozenset({Role.DOUBT, Role.DOUBT_ALL})
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,10 @@ class Layout:
         """Whether a JSON file belongs to a whole folder, and not to one frame."""
         return self.notes is not None and self.notes.search(path) is not None
 
+    def rule_against(self, path: StorePath) -> str:
+        """Return why a rule of the layout ignores a path, whatever kind of file it is; empty where none does."""
+        return next((ignore.why for ignore in self.ignores if ignore.pattern.search(path)), "")
+
     def dates(self, path: StorePath) -> bool:
         """Whether the rule for a path reads a date in it."""
         found = next((found for rule in self.rules if (found := rule.pattern.match(path))), None)
@@ -166,9 +170,8 @@ class Layout:
     def _ignored(self, path: StorePath, name: str, kind: str) -> str:
         if name.startswith("._"):
             return "AppleDouble file: macOS metadata, not a frame"
-        for ignore in self.ignores:
-            if ignore.pattern.search(path):
-                return ignore.why
+        if why := self.rule_against(path):
+            return why
         if not kind:
             return "not a frame: unknown kind of file"
         if kind not in self.take:

@@ -51,11 +51,13 @@ class Oddity:
     """Something in a listing that cannot be carried: counted and reported, never dropped.
 
     ``link``: a symbolic link (never followed); ``name``: a name that could do harm (traversal, CR/LF, NUL);
-    ``line``: a line of the listing that could not be read; ``special``: a device, socket or pipe; ``closed``: a
-    file or folder that we may not read.
+    ``special``: a device, socket or pipe. These hide nothing. The others leave a listing in doubt, for they may hide
+    files: ``line``: a line of it that could not be read; ``closed``: a file or folder that we may not read; ``unread``:
+    ``folder`` was not listed whole, and ``text`` says why, in the server's own words where it said something;
+    ``unknown``: an entry of which the store does not tell whether it is a file or a folder.
     """
 
-    kind: Literal["link", "name", "line", "special", "closed"]
+    kind: Literal["link", "name", "line", "special", "closed", "unread", "unknown"]
     folder: StorePath
     text: str
 

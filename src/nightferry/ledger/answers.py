@@ -10,6 +10,7 @@ from datetime import date
 from typing import Protocol, TypeAlias
 
 from nightferry.core.balance import Balance, Bin
+from nightferry.core.frame import Role
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact, NightLine, Overview, Products, Reason
 from nightferry.ledger.revision import OPEN_INDEXED
@@ -59,6 +60,10 @@ _OPEN_NIGHTS = (
     f"WHERE telescope = :telescope AND evening < :before AND {OPEN_INDEXED} AND bin <> 'pending'"
 )
 _STOOD = "SELECT t.evening, t.bin, count(*) FROM standings AS t WHERE {chosen} GROUP BY t.evening, t.bin"
+_DOUBTS = (
+    "SELECT t.telescope, t.evening, s.role FROM standings AS t JOIN sightings AS s ON s.seq = t.sighting "
+    "WHERE {chosen} AND t.bin = 'held' AND t.stage = 'list' AND t.last AND s.role LIKE 'doubt%'"
+)
 #: How many nights one question is about; SQLite before 3.32 takes 999 values at most.
 _PAGE = 400
 
@@ -86,7 +91,29 @@ def balances(ask: Ask, telescope: str | None, evenings: Sequence[date] | None) -
     for name, day, bin_name, count, size in ask(_BALANCES.format(chosen=chosen), values):
         counts[_night(name, day)].update({str(bin_name): int(count), "bytes": int(size)})
     everything = sorted(seen.keys() | counts.keys(), key=lambda night: (night.date, night.telescope))
-    return [Balance(night, seen=seen.get(night, 0), **counts[night]) for night in everything]
+    doubted, doubtful = _doubted(ask, telescope)
+    return [
+        Balance(
+            night,
+            seen=seen.get(night, 0),
+            complete=night not in doubted and night.telescope not in doubtful,
+            **counts[night],
+        )
+        for night in everything
+    ]
+
+
+def _doubted(ask: Ask, telescope: str | None) -> tuple[set[Night], set[str]]:
+    """Return the nights that the last looks may not have shown whole, and the telescopes of which that is any night."""
+    chosen, values = _chosen(telescope, None)
+    nights: set[Night] = set()
+    telescopes: set[str] = set()
+    for name, day, role in ask(_DOUBTS.format(chosen=chosen), values):
+        if role == Role.DOUBT:
+            nights.add(_night(name, day))
+        else:
+            telescopes.add(str(name))
+    return nights, telescopes
 
 
 def overview_of(ask: Ask, telescope: str, count: int) -> Overview:
@@ -119,10 +146,12 @@ def open_nights(ask: Ask, telescope: str, before: date) -> list[NightLine]:
         for day, bin_name, count in ask(_STOOD.format(chosen=chosen), values):
             counts[_day(day)].update({str(bin_name): int(count), "seen": int(count)})
         reasons, made = _reasons(ask, telescope, page), _products(ask, chosen, values)
-        found += [
-            NightLine(Balance(Night(telescope, day), **counts[day]), reasons[day], made.get(day, Products()))
-            for day in page
-        ]
+        doubted, doubtful = _doubted(ask, telescope)
+        for evening in page:
+            night = Night(telescope, evening)
+            complete = night not in doubted and telescope not in doubtful
+            balance = Balance(night, complete=complete, **counts[evening])
+            found.append(NightLine(balance, reasons[evening], made.get(evening, Products())))
     return found
 
 

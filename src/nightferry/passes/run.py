@@ -43,8 +43,9 @@ class Pass:
     """What one pass found and did.
 
     ``listed`` files were shown, ``news`` of them not seen before; ``pulled`` frames of ``moved`` bytes came;
-    ``cleared`` were deleted at the source. ``moving`` of its ``seconds`` were spent on carrying, the others on
-    listing, settling and clearing. ``trouble`` is what kept the pass from doing all it should.
+    ``cleared`` were deleted at the source. ``complete`` says whether the look behind it was whole. ``moving`` of its
+    ``seconds`` were spent on carrying, the others on listing, settling and clearing. ``trouble`` is what kept the pass
+    from doing all it should.
     """
 
     balances: Sequence[Balance] = ()
@@ -58,6 +59,7 @@ class Pass:
     odd: int = 0
     trouble: NightferryError | None = None
     plan: Sequence[Planned] = ()
+    complete: bool = True
 
     @property
     def empty(self) -> bool:
@@ -141,6 +143,7 @@ def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float
         listed=found.listed,
         news=len(found.news),
         odd=found.odd,
+        complete=done.trouble is None and found.complete,
     )
 
 

@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Held, TryAgain, Unreachable
-from nightferry.core.frame import FrameId, Role, Sighting
+from nightferry.core.frame import DOUBTS, FrameId, Role, Sighting
 from nightferry.core.instant import read_date_obs
 from nightferry.core.layout import Layout, kind_of, sidecar_owner, suffix_of
 from nightferry.core.ledger import Account, Known
@@ -25,9 +25,24 @@ _ODD = {
     "link": "a link; links are never followed",
     "special": "a device, socket or pipe, not a file",
     "name": "its name could do harm, so nothing under it is read",
-    "closed": "it may not be read, so it may hide frames: give nightferry's user the right to read it",
-    "line": "this line of the telescope's listing could not be read; it may hide a file",
+    "closed": "it may not be read, so it may hide frames: give nightferry's user the right to read it there",
+    "line": "this line of the telescope's listing could not be read, so it may hide a frame",
+    "unread": "this folder was not listed whole, so it may hide frames",
+    "unknown": "the telescope does not tell whether this is a file or a folder, so it may hide frames",
 }
+#: Oddities that leave a look in doubt: behind them there may be frames.
+_DOUBTFUL = {"closed", "line", "unread", "unknown"}
+#: Those of them that are places by themselves, and not lines of a folder.
+_PLACES = {"closed", "unread", "unknown"}
+#: How the reasons of doubts begin, in ledgers of older versions, too.
+_DOUBTFUL_WORDS = (
+    "it may not be read, so it may hide frames", "this line of the telescope's listing could not be read",
+    _ODD["unread"], _ODD["unknown"],
+)  # fmt: skip
+#: The path of a doubt about the root itself.
+_EVERYWHERE = StorePath(".")
+#: What is said of a doubt once a look found its place whole.
+_WHOLE_SINCE = "a later look found it whole"
 #: What systems put into the root of a disk, and let nobody read.
 _OF_THE_SYSTEM = {"lost+found", "System Volume Information", "$RECYCLE.BIN", "FOUND.000", ".Trashes", ".Spotlight-V100"}
 #: What sizes and times of files are below; more is what a broken server says.
@@ -44,7 +59,8 @@ class Scan:
     ``news`` are states of files not sighted before, ``gone`` the receipts of open frames that are no longer there,
     ``held`` the held frames that are, ``newest`` the newest evening with a wanted file, ``odd`` how many entries
     could not be carried at all. ``doubts`` are receipts of what speaks against a frame's night or the telescope's
-    clock. ``bare`` says that there was nothing at all, not even a folder.
+    clock. ``bare`` says that there was nothing at all, not even a folder. ``unseen`` are the places that may hide
+    frames, for they were not listed whole and nobody said that they do not matter.
     """
 
     listed: int
@@ -55,13 +71,19 @@ class Scan:
     odd: int
     doubts: Sequence[Receipt] = ()
     bare: bool = False
+    unseen: Sequence[StorePath] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was seen that the telescope has."""
+        return not self.unseen
 
 
 def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooker: Onlooker) -> Scan:
     """List the telescope and compare with what is known of it.
 
     Folders of nights that nobody asked for are not listed. A listing that fails raises, so a file is only ever
-    called gone by one that worked.
+    called gone by one that worked, and that showed the whole of the file's folder.
     """
     layout = route.telescope.layout
     open_paths = {path for path, last in known.items() if last.bin in {Bin.PENDING, Bin.FAILED}}
@@ -76,20 +98,55 @@ def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooke
             onlooker.listed(seen.listed)
     onlooker.listed(seen.listed)
     candidates = [*_exact(route, seen.candidates), *seen.ignored]
+    odd = [sighting for sighting, _ in _sight_odd(route, seen.odd)]
+    unseen = [one.path for one in odd if one.role in DOUBTS and not one.ignored]
+    whole = _whole_since(route, known, nights, odd, unseen)
     seen_now = [
         (sighting, doubt)
-        for sighting, doubt in (*_sight(route, candidates, seen.stems, known), *_sight_odd(route, seen.odd))
+        for sighting, doubt in (*_sight(route, candidates, seen.stems, known), *((one, "") for one in (*odd, *whole)))
         if _is_news(sighting, known.get(sighting.path))
     ]
     news = [sighting for sighting, _ in seen_now]
     doubts = [_doubt_receipt(sighting, doubt) for sighting, doubt in seen_now if doubt and not sighting.ignored]
-    newest = max((sighting.night.date for sighting in news if not sighting.ignored), default=None)
+    wanted = [sighting for sighting in news if not sighting.ignored and sighting.role not in DOUBTS]
+    newest = max((sighting.night.date for sighting in wanted), default=None)
     gone = [
         gone_receipt(route, known[path].id, Night(route.telescope.name, known[path].evening), path)
         for path in sorted(open_paths)
-        if _was_listed(layout, nights, path)
+        if _was_listed(layout, nights, path) and not _hides(unseen, path)
     ]
-    return Scan(seen.listed, news, gone, seen.held, _later(seen.newest, newest), len(seen.odd), doubts, bare=seen.bare)
+    open_doubts = [path for path in unseen if not _is_settled(known.get(path))]
+    latest = _later(seen.newest, newest)
+    return Scan(
+        seen.listed, news, gone, seen.held, latest, len(seen.odd), doubts, bare=seen.bare, unseen=open_doubts
+    )  # fmt: skip
+
+
+def _hides(unseen: Sequence[StorePath], path: StorePath) -> bool:
+    """Whether a path lies where a look was not whole, so that nobody knows whether it is there."""
+    folder = path.rpartition("/")[0]
+    return any(
+        place in {_EVERYWHERE, path} or path.startswith(f"{place}/") or folder == place.rpartition("/")[0]
+        for place in unseen
+    )
+
+
+def _is_settled(last: Known | None) -> bool:
+    """Whether a person said of a doubt that it does not matter."""
+    return last is not None and last.bin is Bin.IGNORED and last.rule.startswith(_DOUBTFUL_WORDS)
+
+
+def _whole_since(
+    route: Route, known: Mapping[StorePath, Known], nights: Nights, odd: Sequence[Sighting], unseen: Sequence[StorePath]
+) -> Iterator[Sighting]:
+    """Sight the places again that an earlier look left in doubt and that this one found whole: they are ignored now."""
+    layout, seen_us, still = route.telescope.layout, now_us(), {one.path for one in odd}
+    for path, last in known.items():
+        if last.bin is not Bin.HELD or not last.rule.startswith(_DOUBTFUL_WORDS) or path in still:
+            continue
+        if _was_listed(layout, nights, path) and _enters(layout, nights, path) and not _hides(unseen, path):
+            night = Night(route.telescope.name, last.evening)
+            yield Sighting(night, path, last.size, last.mtime_us, seen_us, Role.DOUBT, _WHOLE_SINCE)
 
 
 class _Seen:
@@ -154,13 +211,15 @@ def _was_listed(layout: Layout, nights: Nights, path: StorePath) -> bool:
 
 
 def _exact(route: Route, candidates: Sequence[Entry]) -> Iterator[Entry]:
-    """Ask for exact times where the listing tells only minutes or days; what vanished meanwhile is left out."""
+    """Ask for exact times where the listing tells only minutes or days.
+
+    A file that the listing shows and the server does not find is one that we heard of: it is told as it was listed.
+    """
     if route.source.traits.exact_times:
         yield from candidates
         return
-    for entry in route.source.stat([entry.path for entry in candidates]):
-        if entry is not None:
-            yield entry
+    for listed, entry in zip(candidates, route.source.stat([entry.path for entry in candidates]), strict=True):
+        yield listed if entry is None else entry
 
 
 def _sight(
@@ -263,18 +322,29 @@ def _sight_odd(route: Route, odd: Sequence[Oddity]) -> Iterator[tuple[Sighting, 
     """Sight what cannot be carried, so that the balance shows it: ignored, or held for a person to look at."""
     seen_us = now_us()
     for oddity in odd:
-        path = StorePath(f"{oddity.folder}/{oddity.text}" if oddity.folder else oddity.text)
+        path = _path_of(oddity)
         place = route.telescope.layout.place(path, None, seen_us)
         harmless = (
             oddity.kind in {"link", "special"}
             or (oddity.kind == "name" and place.ignored)
             or (oddity.kind == "closed" and oddity.text in _OF_THE_SYSTEM)
         )
-        evening = route.telescope.layout.evening_of_folder(oddity.folder) or place.evening
-        night = Night(route.telescope.name, evening)
+        told = route.telescope.layout.evening_of_folder(path if oddity.kind in _PLACES else oddity.folder)
+        night = Night(route.telescope.name, told or place.evening)
         reason = f"{_ODD[oddity.kind]}: {oddity.text!r}"
-        told = (reason, "") if harmless else ("", reason)
-        yield Sighting(night, path, 0, None, seen_us, place.role, *told), ""
+        role = place.role
+        if oddity.kind in _DOUBTFUL and not harmless:
+            role = Role.DOUBT if told else Role.DOUBT_ALL
+            harmless = bool(rule := route.telescope.layout.rule_against(path))
+            reason = rule or reason
+        yield Sighting(night, path, 0, None, seen_us, role, *((reason, "") if harmless else ("", reason))), ""
+
+
+def _path_of(oddity: Oddity) -> StorePath:
+    """Return what an oddity is known by: a folder that was not listed whole by its own path, all else by its name."""
+    if oddity.kind == "unread":
+        return oddity.folder or _EVERYWHERE
+    return StorePath(f"{oddity.folder}/{oddity.text}" if oddity.folder else oddity.text)
 
 
 def _is_news(sighting: Sighting, last: Known | None) -> bool:

@@ -183,4 +183,5 @@ def _counts(balance: Balance) -> str:
     words = [f"{balance.delivered:,} delivered"]
     counts = (("held", balance.held), ("failed", balance.failed), ("pending", balance.pending))
     words += [f"{count:,} {word}" for word, count in counts if count]
+    words += [] if balance.complete else ["not seen whole"]
     return f"{', '.join(words)}: {'closed' if balance.closed else 'open'}"

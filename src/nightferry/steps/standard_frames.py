@@ -58,7 +58,7 @@ def standard_settings(settings: Settings) -> Named:
 
 def _former_version(settings: Settings) -> str:
     texts = context_text(settings.context), profile_text(settings.loaded())
-    return former_version(*texts, dialects_text(load_dialects(settings.dialects)), settings.dialect)
+    return former_version(*texts, dialects_text(load_dialects(settings.dialects), settings.dialect), settings.dialect)
 
 
 @dataclass(slots=True)

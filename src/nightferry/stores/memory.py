@@ -8,6 +8,7 @@ from typing import Protocol
 
 from nightferry.core.errors import Changed, Gone, Misconfigured, NightferryError, Occupied, TryAgain
 from nightferry.core.store import BUFFER_SIZE, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
+from nightferry.stores.kit.listings import above_all, entering
 from nightferry.stores.paths import checked
 
 
@@ -98,18 +99,12 @@ class MemoryStore:
             if not self.disk.present:
                 raise Misconfigured(f"{self._traits.label} has no such root: give a disk that is present")
             files, links = dict(self.disk.files), dict(self.disk.links)
-        entered: dict[str, bool] = {"": True}
-
-        def inside(folder: str) -> bool:
-            if folder not in entered:
-                entered[folder] = inside(_parent(folder)) and (enter is None or enter(StorePath(folder)))
-            return entered[folder]
-
+        inside = entering(enter)
         for path, file in files.items():
-            if inside(_parent(path)):
+            if inside(path):
                 yield Entry(path, self._wire.size(len(file.data)), file.mtime_us)
         for path in links:
-            if inside(_parent(path)):
+            if inside(path):
                 yield Oddity("link", StorePath(_parent(path)), path.rpartition("/")[2])
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
@@ -179,11 +174,9 @@ class MemoryStore:
                 raise Occupied(f"{self._traits.label} has a file {target!r} already; nothing was changed")
             if any(path.startswith(f"{target}/") for path in self.disk.files):
                 raise Occupied(f"{self._traits.label} has a folder where the file {target!r} should go")
-            folder = _parent(target)
-            while folder:
+            for folder in above_all(target):
                 if folder in self.disk.files or folder in self.disk.links:
                     raise Occupied(f"{self._traits.label} has a file {folder!r} where {target!r} needs a folder")
-                folder = _parent(folder)
 
 
 class _MemoryArrival:

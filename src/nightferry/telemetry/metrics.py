@@ -40,6 +40,7 @@ class Collector:
         size = gauge("night_delivered_bytes", "Bytes delivered of the newest night.", "telescope")
         open_frames = gauge("open_frames", "Frames not at their end, of all nights.", "telescope", "standing")
         cubes = gauge("open_cubes", "Cubes that are held or failed, of all nights.", "telescope", "standing")
+        whole = gauge("night_complete", "Whether the last look showed all of the newest night.", "telescope")
         up = gauge("telescope_up", "Whether the telescope answered when it was last asked.", "telescope")
         times = {
             "looked": gauge("last_look_timestamp_seconds", "When the telescope was last asked.", "telescope"),
@@ -60,6 +61,7 @@ class Collector:
             if overview.nights:
                 night.add_metric([name], _midnight(balance.night.date))
                 size.add_metric([name], balance.bytes)
+                whole.add_metric([name], float(balance.complete))
             for place in Bin:
                 count = int(getattr(balance, place.value))
                 frames.add_metric([name, place.value], count)
@@ -68,7 +70,7 @@ class Collector:
             for place in (Bin.HELD, Bin.FAILED):
                 made = sum(line.products.counts.get(place, 0) for line in overview.nights)
                 cubes.add_metric([name, place.value], made + overview.older_products.get(place, 0))
-        yield from (frames, night, size, open_frames, cubes, up, *times.values())
+        yield from (frames, night, size, whole, open_frames, cubes, up, *times.values())
         standing = gauge("alerts_standing", "Alerts that were raised and are not over.")
         standing.add_metric([], len(self._ledger.outbox.standing()))
         yield standing

@@ -114,7 +114,7 @@ class Suite:
     #: The names that the far side's own file system can hold, of all that could be asked of it.
     names: ClassVar[tuple[bytes, ...]] = AWKWARD_NAMES
     #: Seconds within which any answer must come while the far side misbehaves.
-    patience: ClassVar[float] = 20.0
+    patience: ClassVar[float] = 180.0
 
     def pytest_generate_tests(self, metafunc: Asked) -> None:
         """Make the cases of a test: one of each awkward name, or of each value that it stands for."""

@@ -50,8 +50,8 @@ from nightferry.testing.sky import (
 
 #: The folder of an observation that its frames are in.
 FRAMES = "01-images-initial"
-#: What an operating system answers to a name or a link that it cannot have.
-_REFUSALS = frozenset({errno.EILSEQ, errno.EINVAL, errno.EPERM, errno.ENOTSUP})
+#: What an operating system answers to a name or a link that it cannot have. (Wine has no file of a name without UTF-8.)
+_REFUSALS = frozenset({errno.EILSEQ, errno.EINVAL, errno.ENOENT, errno.EPERM, errno.ENOTSUP})
 
 
 class Kind(StrEnum):

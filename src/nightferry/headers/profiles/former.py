@@ -17,6 +17,9 @@ from nightferry.headers.profiles.model import Profile
 SOFTWARE = "nightferry 0.1.0"
 #: Dialects that we ship since then; whoever adds one names it here.
 SHIPPED_SINCE = frozenset({"dwarf3", "origin"})
+#: What dialects of ours that changed since then were called, by their name and present title. Whoever uses one of them
+#: has other settings now; to all others they are what they were.
+TITLES_THEN = {("dwarf", "DWARFLAB Dwarf II"): "DWARFLAB Dwarf II, 3 and mini"}
 _DIGITS = 12
 
 
@@ -79,12 +82,18 @@ def profile_text(profile: Profile) -> str:
     )  # fmt: skip
 
 
-def dialects_text(dialects: Iterable[Dialect]) -> str:
-    """Write all dialects that there were, in the order of their detection."""
-    return repr(tuple(Written(_dialect_text(dialect)) for dialect in dialects if dialect.id not in SHIPPED_SINCE))
+def dialects_text(dialects: Iterable[Dialect], used: str) -> str:
+    """Write all dialects that there were, in the order of their detection.
+
+    ``used`` names the telescope's; where it is empty any may be found, and those that changed since count as changed.
+    """
+    unchanged = bool(used) and all(used != name for name, _ in TITLES_THEN)
+    then = TITLES_THEN if unchanged else {}
+    known = (dialect for dialect in dialects if dialect.id not in SHIPPED_SINCE)
+    return repr(tuple(Written(_dialect_text(one, then.get((one.id, one.title), one.title))) for one in known))
 
 
-def _dialect_text(dialect: Dialect) -> str:
+def _dialect_text(dialect: Dialect, title: str) -> str:
     rules = {
         field: Written(text_of(
             "Rule",
@@ -97,6 +106,6 @@ def _dialect_text(dialect: Dialect) -> str:
         for field, rule in dialect.fields.items()
     }  # fmt: skip
     return text_of(
-        "Dialect", title=dialect.title, extends=dialect.extends, order=dialect.order, source=dialect.source,
+        "Dialect", title=title, extends=dialect.extends, order=dialect.order, source=dialect.source,
         detect=dialect.detect, fields=rules, image_types=dialect.image_types, name=dialect.name, id=dialect.id,
     )  # fmt: skip

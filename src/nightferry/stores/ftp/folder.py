@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
+from nightferry.core.errors import Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
 from nightferry.stores.ftp.control import Reply, refusal
 from nightferry.stores.ftp.listing import Clock, Listing, entries_of, fact_time, read_machine, read_plain
 from nightferry.stores.ftp.session import Lease, Session
 from nightferry.stores.ftp.wire import Pipe
 from nightferry.stores.kit.sessions import Cut
+from nightferry.stores.kit.tree import Tree
 from nightferry.stores.paths import above
 
 # -- one folder ------------------------------------------------------------------------------------------------------
@@ -20,17 +21,33 @@ from nightferry.stores.paths import above
 #: Bytes of one folder's listing that are read at most: some three million files.
 LONGEST_LISTING = 256 << 20
 _PIECE = 1 << 18
-# What old servers say instead of sending an empty listing.
-_EMPTY = re.compile(r"no files", re.IGNORECASE)
+_NO_PARAMETER = 504
+# What old servers say instead of sending an empty listing, of a folder that was just entered.
+_EMPTY = re.compile(r"no (?:such )?(?:files?|director|matching)|not found|empty", re.IGNORECASE)
+# Words by which a reply takes back its code: "226 Transfer done (but failed to open directory)" is vsftpd's own.
+_TAKEN_BACK = re.compile(
+    r"fail|could ?n[o']t|can ?no?t|can't|unable|denied|forbidden|not permitted|permission|truncat|incomplete|not all"
+    r"|abort|interrupt|partial|exceed|limit reached|too many|skipped|unreadable|(?<!no )(?<!0 )\berrors?\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(slots=True)
 class _Answer:
-    """What the server said to a folder being asked for: a listing that comes or came, or (neither) a closed door."""
+    """What the server said to a folder being asked for: a listing that comes or came, or (neither) a closed door.
+
+    ``doubt`` says why the listing is not the whole folder; ``machine`` how it is to be read.
+    """
 
     folder: StorePath
+    machine: bool = False
     pipe: Pipe | None = None
     body: bytes | None = None
+    doubt: str = ""
+
+
+class ClosedFolderError(Exception):
+    """A folder is there and may not be entered."""
 
 
 class Lister:
@@ -41,24 +58,24 @@ class Lister:
         self._next: _Answer | None = None
 
     def look(self, folder: StorePath, following: StorePath | None = None) -> Listing | None:
-        """Tell what stands in a folder; None if it is not there.
+        """Return what stands in a folder; None if it is not there.
 
-        ``following`` is asked for ahead, if the server bears it. Raises `Misconfigured` when the root is
-        missing or a folder that is there may not be entered.
+        A listing that is not whole says so among its oddities. ``following`` is asked for ahead, if the server bears
+        it. Raises `Misconfigured` when the root is missing, `ClosedFolderError` for a folder that may not be entered.
         """
-        body = self._read(folder, following)
-        if body is not None:
-            read = read_machine if self._lease.server.machine_listings else read_plain
-            return read(body.decode("utf-8", "surrogateescape"), folder)
+        answer = self._read(folder, following)
+        if answer is not None and answer.body is not None:
+            read = read_machine if answer.machine else read_plain
+            listing = read(answer.body.decode("utf-8", "surrogateescape"), folder)
+            if answer.doubt:
+                listing.odd("unread", answer.doubt)
+            return listing
         label = self._lease.label
         if folder == ROOT:
             raise Misconfigured(f"{label}: the root folder cannot be entered; check its path and the login's rights")
         shown = self.look(above(folder))
         if shown is not None and folder in shown.folders:
-            raise Misconfigured(
-                f"{label}: the folder {folder!a} is there but may not be entered, so nobody knows what is in it; "
-                f"change its rights there, or leave it out of the listing"
-            )
+            raise ClosedFolderError(f"{label}: the folder {folder!a} is there but may not be entered")
         return None
 
     def settle(self) -> Session:
@@ -66,7 +83,7 @@ class Lister:
         if self._next is not None and self._next.pipe is not None:
             answer, pipe, self._next = self._next, self._next.pipe, None
             try:
-                self._next = _Answer(answer.folder, body=self._finish(self._lease.session, answer.folder, pipe, None))
+                self._next = self._finish(self._lease.session, answer, pipe, None)
             except NightferryError:  # asked for again when its turn comes
                 self._lease.drop()
         return self._lease.checked()
@@ -78,7 +95,7 @@ class Lister:
             self._lease.drop()
         self._next = None
 
-    def _read(self, folder: StorePath, following: StorePath | None) -> bytes | None:
+    def _read(self, folder: StorePath, following: StorePath | None) -> _Answer | None:
         server = self._lease.server
         lessons, was_ahead = server.lessons, self._next is not None
         try:
@@ -88,10 +105,21 @@ class Lister:
             self._lease.drop()
             # A session may have been at its end, and a listing asked for ahead may have waited too long for us.
             if not (was_ahead or isinstance(err, Cut) or lessons != server.lessons):
-                raise
-        return self._read_once(folder, None)
+                return self._unread(folder, err)
+        try:
+            return self._read_once(folder, None)
+        except TryAgain as err:
+            self.close()
+            self._lease.drop()
+            return self._unread(folder, err)
 
-    def _read_once(self, folder: StorePath, following: StorePath | None) -> bytes | None:
+    def _unread(self, folder: StorePath, err: TryAgain) -> _Answer:
+        """Return that a folder could not be read; raises what concerns more than this folder."""
+        if folder == ROOT or isinstance(err, Unreachable):
+            raise err
+        return _Answer(folder, body=b"", doubt=str(err))
+
+    def _read_once(self, folder: StorePath, following: StorePath | None) -> _Answer | None:
         answer, self._next = self._next, None
         if answer is None or answer.folder != folder:
             if answer is not None and answer.pipe is not None:
@@ -101,23 +129,25 @@ class Lister:
             _ask(session, folder)
             answer = _open(session, folder)
         if answer.pipe is None:
-            return answer.body
-        return self._finish(self._lease.session, folder, answer.pipe, following)
+            return answer
+        return self._finish(self._lease.session, answer, answer.pipe, following)
 
-    def _finish(self, session: Session, folder: StorePath, pipe: Pipe, following: StorePath | None) -> bytes:
+    def _finish(self, session: Session, answer: _Answer, pipe: Pipe, following: StorePath | None) -> _Answer:
+        folder = answer.folder
         body = _read_to_end(pipe, session.label)
         if following is not None and session.ahead and not pipe.ragged:
-            return self._finish_ahead(session, folder, body, following)
-        _confirm(session, folder)
+            doubt = self._finish_ahead(session, folder, following)
+            return _Answer(folder, answer.machine, body=body, doubt=doubt)
+        doubt = _confirm(session, folder)
         if pipe.ragged:
             self._confirm_ragged(session, folder, body)
-        return body
+        return _Answer(folder, answer.machine, body=body, doubt=doubt)
 
-    def _finish_ahead(self, session: Session, folder: StorePath, body: bytes, following: StorePath) -> bytes:
+    def _finish_ahead(self, session: Session, folder: StorePath, following: StorePath) -> str:
         _ask(session, following)
         session.control.flush()
         with session.doubted():
-            _confirm(session, folder)
+            doubt = _confirm(session, folder)
         try:
             with session.doubted():
                 self._next = _open(session, following)
@@ -125,7 +155,7 @@ class Lister:
             self._lease.drop()
         else:
             session.server.ahead_proven = True
-        return body
+        return doubt
 
     def _confirm_ragged(self, session: Session, folder: StorePath, body: bytes) -> None:
         """See to it that a listing without the farewell of TLS is whole: cut ones do not come twice the same."""
@@ -148,6 +178,7 @@ def _ask(session: Session, folder: StorePath) -> None:
 
 def _open(session: Session, folder: StorePath) -> _Answer:
     """Read the replies to `_ask`, up to the point where the listing begins to come."""
+    machine = session.server.machine_listings
     reply = session.control.final()
     if not reply.good:
         _read_over(session)
@@ -156,16 +187,26 @@ def _open(session: Session, folder: StorePath) -> _Answer:
         raise refusal(reply, f"{session.label}: entering the folder {folder!a}")
     port = session.port()
     if port is None:
-        session.ask_transfer("MLSD" if session.server.machine_listings else "LIST")
+        session.ask_transfer("MLSD" if machine else "LIST")
         port = session.port()
         if port is None:
             raise Misconfigured(f"{session.label}: the server has neither EPSV nor PASV; switch passive mode on there")
     pipe, reply, _ = session.begin(port)
     if pipe is not None:
-        return _Answer(folder, pipe)
+        return _Answer(folder, machine, pipe)
+    if machine and (reply.unknown or reply.code == _NO_PARAMETER):  # it was offered by FEAT, and is not there
+        session.server.mlsd = False
+        raise TryAgain(f"{session.label}: the server offers MLSD and refuses it ({reply}); LIST is used from now on")
     if reply.good or (reply.code in {450, 550} and _EMPTY.search(reply.text)):
-        return _Answer(folder, body=b"")
+        return _Answer(folder, machine, body=b"", doubt=_doubt_in(reply) if reply.good else "")
+    if folder != ROOT and reply.code in {450, 451, 550, 552}:  # this folder was entered, and is not shown
+        return _Answer(folder, machine, body=b"", doubt=str(reply))
     raise refusal(reply, f"{session.label}: listing the folder {folder!a}")
+
+
+def _doubt_in(reply: Reply) -> str:
+    """Return the words by which a good reply takes back that all was shown; empty where it does not."""
+    return str(reply) if _TAKEN_BACK.search(reply.text) else ""
 
 
 def _read_over(session: Session) -> None:
@@ -179,10 +220,14 @@ def _read_over(session: Session) -> None:
             session.control.final()
 
 
-def _confirm(session: Session, folder: StorePath) -> None:
+def _confirm(session: Session, folder: StorePath) -> str:
+    """Read the reply behind a listing's data, and return what it says against the listing being whole."""
     reply = session.control.final()
+    if not reply.good and folder != ROOT:  # whatever is wrong with it, the other folders are not
+        raise TryAgain(f"{session.label}: listing the folder {folder!a} did not end well: {reply}")
     if not reply.good:
-        raise refusal(reply, f"{session.label}: listing the folder {folder!a}")
+        raise refusal(reply, f"{session.label}: listing the root folder")
+    return _doubt_in(reply)
 
 
 def _read_to_end(pipe: Pipe, label: str) -> bytes:
@@ -204,14 +249,24 @@ def walk(lease: Lease, enter: Callable[[StorePath], bool] | None) -> Iterator[En
     """Yield every file below the root, with all that cannot be carried; see `Store.list`."""
     lister = Lister(lease)
     clock = Clock(time.time_ns() // 1000)
-    folders = deque([ROOT])
+    folders, tree = deque([ROOT]), Tree()
     try:
         while folders:
             folder = folders.popleft()
-            listing = lister.look(folder, folders[0] if folders else None)
+            try:
+                listing = lister.look(folder, folders[0] if folders else None)
+            except ClosedFolderError:
+                yield Oddity("closed", above(folder), folder.rpartition("/")[2])
+                continue
             if listing is None:  # vanished since its parent was listed
                 continue
-            folders += [inner for inner in listing.folders if enter is None or enter(inner)]
+            for inner in listing.folders:
+                if enter is not None and not enter(inner):
+                    continue
+                if (odd := tree.unread(inner)) is None:
+                    folders.append(inner)
+                else:
+                    yield odd
             yield from listing.oddities
             yield from dated(listing, clock, lister)
     finally:

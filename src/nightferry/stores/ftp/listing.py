@@ -267,7 +267,7 @@ class Listing:
         """What comes before a name to make it a path."""
         return f"{self.folder}/" if self.folder else ""
 
-    def odd(self, kind: Literal["link", "name", "line", "special"], text: str) -> None:
+    def odd(self, kind: Literal["link", "name", "line", "special", "unread"], text: str) -> None:
         """Note something that cannot be carried."""
         self.oddities.append(Oddity(kind, self.folder, text[:SHOWN]))
 

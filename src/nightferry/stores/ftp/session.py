@@ -52,18 +52,20 @@ class ServerFacts:
     mdtm: bool = True
     rest: bool = True
     mlst: bool = True
+    #: MLSD has not been refused, though FEAT offered it.
+    mlsd: bool = True
     #: A file's size and time were told by a command.
     stat_works: bool = False
 
     @property
     def machine_listings(self) -> bool:
         """MLSD and MLST tell all that we need."""
-        return self.mlst and self.features is not None and self.features.machine_listings
+        return self.mlst and self.mlsd and self.features is not None and self.features.machine_listings
 
     @property
-    def lessons(self) -> tuple[bool, bool]:
+    def lessons(self) -> tuple[bool, bool, bool]:
         """What a failure may have taught: if it changed, the same may work the next time."""
-        return self.ahead is not False, self.epsv
+        return self.ahead is not False, self.epsv, self.mlsd
 
     def distrust(self) -> None:
         """Send no more commands ahead: the server did not bear it."""

@@ -6,14 +6,15 @@ not clearly absent is looked for in its folder's listing.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 
 from nightferry.core.errors import TryAgain
 from nightferry.core.store import Entry, StorePath
 from nightferry.stores.ftp.control import Reply, size_of
-from nightferry.stores.ftp.folder import Lister, dated, exact_time
+from nightferry.stores.ftp.folder import ClosedFolderError, Lister, dated, exact_time
 from nightferry.stores.ftp.listing import SECOND_US, Clock, fact_time, facts_of
 from nightferry.stores.ftp.session import Lease, Session
 from nightferry.stores.kit.sessions import Cut, Silence
@@ -92,14 +93,14 @@ def stat_all(lease: Lease, paths: Iterable[StorePath]) -> Iterator[Entry | None]
     rest = iter(paths)
     while batch := list(islice(rest, WINDOW)):
         answers = _ask_again_if_cut(lease, [path for path in batch if not path_refusal(path)])
-        seen: dict[StorePath, dict[StorePath, Entry]] = {}
+        seen: dict[StorePath, _Shown] = {}
         for path in batch:
             answer = answers.get(path, Verdict.ABSENT)
             if answer is Verdict.UNSURE:
                 parent = above(path)
                 if parent not in seen:
                     seen[parent] = _listed(lease, parent)
-                answer = seen[parent].get(path, Verdict.ABSENT)
+                answer = seen[parent].find(path)
             yield answer if isinstance(answer, Entry) else None
 
 
@@ -138,12 +139,32 @@ def _stat_batch(session: Session, paths: list[StorePath]) -> dict[StorePath, Ent
     return {path: read_stat(session, path, means) for path, means in asked}
 
 
-def _listed(lease: Lease, folder: StorePath) -> dict[StorePath, Entry]:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a folder's listing shows; ``doubt`` says why it may not be all."""
+
+    entries: Mapping[StorePath, Entry]
+    doubt: str = ""
+
+    def find(self, path: StorePath) -> Entry | Verdict:
+        """Return a file as it is shown; raises `TryAgain` where a listing that is not whole does not show it."""
+        if path in self.entries:
+            return self.entries[path]
+        if self.doubt:
+            raise TryAgain(f"nobody knows whether {path!a} is still there, for the listing is not whole: {self.doubt}")
+        return Verdict.ABSENT
+
+
+def _listed(lease: Lease, folder: StorePath) -> _Shown:
     lister = Lister(lease)
-    listing = lister.look(folder)
+    try:
+        listing = lister.look(folder)
+    except ClosedFolderError as err:
+        return _Shown({}, str(err))
     if listing is None:
-        return {}
-    return {entry.path: entry for entry in dated(listing, Clock(time.time_ns() // 1000), lister)}
+        return _Shown({})
+    doubt = next((odd.text for odd in listing.oddities if odd.kind in {"unread", "line"}), "")
+    return _Shown({entry.path: entry for entry in dated(listing, Clock(time.time_ns() // 1000), lister)}, doubt)
 
 
 def same_time(one_us: int | None, other_us: int | None, resolution_us: int) -> bool:

@@ -103,9 +103,3 @@ def key_of(address: S3Address, path: StorePath) -> str:
 def path_of(address: S3Address, key: str) -> StorePath:
     """Tell the path of a key below the root."""
     return StorePath(key[len(address.prefix) :])
-
-
-def folders_of(path: StorePath) -> list[StorePath]:
-    """List the folders above a path, the nearest last."""
-    parts = path.split("/")[:-1]
-    return [StorePath("/".join(parts[: count + 1])) for count in range(len(parts))]

@@ -19,9 +19,10 @@ from blake3 import blake3
 
 from nightferry.core.errors import Misconfigured, NightferryError, Occupied, TryAgain
 from nightferry.core.store import Attested, Load, PutAnswer, StorePath
+from nightferry.stores.kit.listings import above_all
 from nightferry.stores.kit.loads import Content, occupied, opened
 from nightferry.stores.paths import part_name
-from nightferry.stores.s3.bucket import MOST_PARTS, folders_of, key_of
+from nightferry.stores.s3.bucket import MOST_PARTS, key_of
 from nightferry.stores.s3.errors import Refusal, error_of
 from nightferry.stores.s3.service import Answer, Service
 from nightferry.stores.s3.walk import look
@@ -299,7 +300,7 @@ class Putter:
             raise occupied(self.service.label, target)
         if any(name.startswith(f"{key}/") for name in found):
             raise Occupied(f"{self.service.label}: a folder stands under the name {target!a}; nothing was changed")
-        for folder in folders_of(target):
+        for folder in above_all(target):
             if folder in self._folders:
                 continue
             if look(self.service, folder) is not None:

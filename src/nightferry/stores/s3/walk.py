@@ -8,6 +8,7 @@ from itertools import islice
 
 from nightferry.core.errors import Held, TryAgain
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
+from nightferry.stores.kit.listings import entering
 from nightferry.stores.paths import is_part, path_refusal, split
 from nightferry.stores.s3.bucket import key_of, path_of
 from nightferry.stores.s3.errors import Refusal
@@ -22,13 +23,7 @@ def walk(service: Service, enter: Callable[[StorePath], bool] | None) -> Iterato
     The next page is asked for while one is handed on. Folders are there only as parts of keys; what consoles make
     to show an empty one (an empty object whose key ends with a slash) is no file.
     """
-    entered: dict[str, bool] = {"": True}
-
-    def inside(folder: str) -> bool:
-        if folder not in entered:
-            entered[folder] = inside(folder.rpartition("/")[0]) and (enter is None or enter(StorePath(folder)))
-        return entered[folder]
-
+    inside = entering(enter)
     page = _page(service, "")
     while True:
         token = page.text("NextContinuationToken")
@@ -48,14 +43,14 @@ def _page(service: Service, token: str) -> Answer:
     return service.need("list_objects_v2", "listing", Prefix=service.address.prefix, **going_on)
 
 
-def _told(service: Service, row: Answer, inside: Callable[[str], bool]) -> Iterator[Entry | Oddity]:
+def _told(service: Service, row: Answer, inside: Callable[[StorePath], bool]) -> Iterator[Entry | Oddity]:
     path, size = path_of(service.address, row.text("Key")), row.number("Size")
     folder, name = split(path)
     if not name and not size:
         return
     if path_refusal(path):
         yield Oddity("name", ROOT, path[:_SHOWN])
-    elif not inside(folder) or is_part(name):
+    elif not inside(path) or is_part(name):
         return
     elif size is None:
         yield Oddity("line", folder, name)

@@ -7,7 +7,8 @@ from itertools import islice
 
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
-from nightferry.stores.paths import LONGEST_PATH, is_part, name_refusal, path_refusal, split
+from nightferry.stores.kit.listings import Names
+from nightferry.stores.paths import path_refusal, split
 from nightferry.stores.sftp.session import Session, SftpLease
 from nightferry.stores.sftp.wire import Attrs, Code, Kind, Named, Status, read_names
 
@@ -98,20 +99,20 @@ def _sorted(folder: StorePath, names: list[Named]) -> tuple[list[Entry | Oddity]
     """Tell the files and oddities, and the folders, of a piece of a listing."""
     found: list[Entry | Oddity] = []
     folders: list[StorePath] = []
-    prefix = f"{folder}/" if folder else ""
-    room = LONGEST_PATH - len(prefix.encode("utf-8", "surrogateescape"))
+    path_of = Names(folder).path
     for raw, (size, kind, mtime_us) in names:
         if raw in {b".", b".."}:
             continue
         name = raw.decode("utf-8", "surrogateescape")
-        if is_part(name):
+        path = path_of(name, len(raw))
+        if path is None:
             continue
-        if len(raw) > room or name_refusal(name):
-            found.append(Oddity("name", folder, name[:300]))
+        if isinstance(path, Oddity):
+            found.append(path)
         elif kind == "file" and size is not None:
-            found.append(Entry(StorePath(prefix + name), size, mtime_us))
+            found.append(Entry(path, size, mtime_us))
         elif kind == "folder":
-            folders.append(StorePath(prefix + name))
+            folders.append(path)
         elif kind == "link":
             found.append(Oddity("link", folder, name))
         else:

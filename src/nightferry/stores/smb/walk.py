@@ -8,7 +8,8 @@ from itertools import islice
 
 from nightferry.core.errors import Misconfigured, NightferryError
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
-from nightferry.stores.paths import LONGEST_PATH, is_part, is_text, name_refusal, path_refusal, split
+from nightferry.stores.kit.listings import Names
+from nightferry.stores.paths import is_text, path_refusal, split
 from nightferry.stores.smb import wire
 from nightferry.stores.smb.session import Session, SmbLease
 from nightferry.stores.smb.wire import NOT_THERE, Facts, Named, Status, told
@@ -142,26 +143,30 @@ def _sorted(
     found: list[Entry | Oddity] = []
     folders: list[tuple[StorePath, frozenset[int]]] = []
     folder = reading.folder
-    prefix = f"{folder}/" if folder else ""
-    room = LONGEST_PATH - len(prefix.encode("utf-8", "surrogateescape"))
+    path_of = Names(folder).path
     for raw, (size, mtime_us, attributes), link, number in names:
         name = _decoded(raw)
         if name == ".":
             reading.above |= {number} - {0}
-        elif name == ".." or is_part(name):
             continue
-        elif not name.isascii() and not is_text(name):
+        if name == "..":
+            continue
+        if not name.isascii() and not is_text(name):
             found.append(Oddity("name", folder, ascii(name)[:300]))
-        elif len(name.encode()) > room or name_refusal(name):
-            found.append(Oddity("name", folder, name[:300]))
+            continue
+        path = path_of(name, len(name.encode()))
+        if path is None:
+            continue
+        if isinstance(path, Oddity):
+            found.append(path)
         elif link or (attributes & wire.IS_FOLDER and number in reading.above):
             found.append(Oddity("link", folder, name))  # the server follows some by itself, and then goes in circles
         elif attributes & wire.IS_FOLDER:
-            folders.append((StorePath(prefix + name), reading.above | ({number} - {0})))
+            folders.append((path, reading.above | ({number} - {0})))
         elif attributes & wire.IS_DEVICE:
             found.append(Oddity("special", folder, name))
         else:
-            found.append(Entry(StorePath(prefix + name), size, mtime_us))
+            found.append(Entry(path, size, mtime_us))
     return found, folders
 
 
