@@ -31,6 +31,11 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("nightferry")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the long proofs begin first, so that no worker is left with one when the others are done."""
+    items.sort(key=lambda item: "rounds" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def sky_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build index files of the fields that the simulated telescope shows, and give their folder."""

@@ -1,5 +1,6 @@
 """Clearing: what is deleted at the source, and above all what is not."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import pytest
 
 from nightferry.core.errors import Gone, Misconfigured, TryAgain, Unreachable
 from nightferry.core.receipt import Outcome
-from nightferry.core.store import Arrival, Entry, Store, StorePath, Want
+from nightferry.core.store import Arrival, Entry, Load, PutAnswer, Store, StorePath, Want
 from nightferry.passes.clear import clear
 from nightferry.steps.clear import Clearance
 from nightferry.stores.memory import MemoryFile, MemoryStore
@@ -146,10 +147,139 @@ def test_frames_that_are_not_delivered_are_answered_for(carried: Bench) -> None:
     assert list(carried.telescope.content()) == [light(3)]
 
 
-def test_a_file_that_somebody_else_deleted_counts_as_cleared(carried: Bench) -> None:
+def test_a_file_that_somebody_else_deleted_is_not_called_cleared(carried: Bench) -> None:
     del carried.telescope.disk.files[light(1)]
-    assert states(cleared(carried)) == {light(1): "done", light(2): "done"}
-    assert carried.account(light(1)).receipts[-1].proof["was_gone"] is True
+    answers = cleared(carried)
+    assert states(answers)[light(2)] == "done"
+    assert "no longer at the source" in answers[light(1)].reason
+    assert ("clear", "done") not in carried.told(light(1))
+
+
+def test_a_source_that_is_away_clears_nothing(carried: Bench) -> None:
+    carried.telescope.disk.files.clear()
+    assert {answer.outcome for answer in cleared(carried).values()} == {None}
+    assert not [step for number in (1, 2) for step, _ in carried.told(light(number)) if step == "clear"]
+
+
+class Mirror(MemoryStore):
+    """An archive that is the telescope's own place, whatever it is called: what it keeps stands there, too."""
+
+    def __init__(self, far: Far, telescope: Far, *, shows: bool) -> None:
+        super().__init__(far.disk, far.label)
+        self._telescope, self._shows = telescope, shows
+
+    def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
+        """Store, and have the telescope show it."""
+        for load, answer in zip(loads, super().put(loads), strict=True):
+            if self._shows:
+                self._telescope.disk.files[StorePath(f"sub/{load.target}")] = self.disk.files[load.target]
+            yield answer
+
+    def remove(self, path: StorePath) -> None:
+        """Delete on both sides."""
+        super().remove(path)
+        self._telescope.disk.files.pop(StorePath(f"sub/{path}"), None)
+
+
+def test_an_archive_that_is_the_source_by_another_road_lets_nothing_be_deleted(carried: Bench) -> None:
+    mirror = Mirror(carried.library, carried.telescope, shows=True)
+    answers = cleared(carried, archives={"library": mirror})
+    assert {answer.outcome for answer in answers.values()} == {Outcome.FAILED}
+    assert "by another road" in answers[light(1)].reason
+    assert set(carried.telescope.content()) == {light(1), light(2)}, "neither frame nor probe is missing or left"
+    assert not [path for path in carried.library.content() if "probe" in path]
+
+
+def test_an_archive_on_the_telescopes_own_disk_lets_nothing_be_deleted(bench: Bench) -> None:
+    bench.library.disk = bench.telescope.disk
+    bench.telescope.plant(light(1), frame_bytes(1))
+    bench.carry()
+    bench.clear_after = 0.0
+    answers = cleared(bench)
+    assert answers[light(1)].outcome is Outcome.FAILED
+    assert light(1) in bench.telescope.content()
+
+
+def test_an_archive_that_takes_no_probe_lets_nothing_be_deleted(carried: Bench) -> None:
+    carried.library.wire.space = 0
+    answers = cleared(carried)
+    assert {answer.outcome for answer in answers.values()} == {Outcome.FAILED}
+    assert "takes no probe" in answers[light(1)].reason
+    assert len(carried.telescope.content()) == 2
+
+
+def test_after_the_first_deletion_the_archives_are_looked_at_again(carried: Bench) -> None:
+    copies = {light(number): name_of(number) for number in (1, 2)}
+
+    class Bound(MemoryStore):
+        """The telescope's store, whose deletions reach the archive's copies, too."""
+
+        def remove(self, path: StorePath) -> None:
+            super().remove(path)
+            del carried.library.disk.files[copies[path]]
+
+    source = Bound(carried.telescope.disk, "memory:telescope")
+    with pytest.raises(Misconfigured, match=r"one place, so nothing more is deleted.*restore"):
+        cleared(carried, source)
+    assert len(carried.telescope.content()) == 1
+    deletions = [one for number in (1, 2) for one in carried.told(light(number)) if one[0] == "clear"]
+    assert deletions == [("clear", "done")]
+
+
+class Coarse(MemoryStore):
+    """A telescope whose listings and answers tell minutes only."""
+
+    def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
+        """Tell times to the minute."""
+        for entry in super().stat(paths):
+            yield None if entry is None else Entry(entry.path, entry.size, THEN_US, 60_000_000)
+
+
+@pytest.mark.parametrize("coarse", [True, False])
+def test_a_time_that_proves_nothing_has_the_bytes_compared(carried: Bench, *, coarse: bool) -> None:
+    """A file of the same name, size and time: written within the minute, or by a clock that begins anew each time."""
+    carried.telescope.disk.files[light(1)] = MemoryFile(frame_bytes(7), THEN_US)
+    store = (Coarse if coarse else MemoryStore)(carried.telescope.disk, "memory:telescope")
+    answers = cleared(carried, store)
+    assert answers[light(1)].reason == "the file at the source is another one now"
+    assert states(answers)[light(2)] == "done"
+    assert carried.telescope.content() == {light(1): frame_bytes(7)}
+
+
+def test_a_time_that_was_fresh_when_we_saw_it_needs_no_second_reading(bench: Bench) -> None:
+    now = time.time_ns() // 1000
+    bench.telescope.plant(light(1), frame_bytes(1), now)
+    bench.carry()
+    bench.clear_after = 0.0
+    bench.telescope.wire.cut = 0  # nothing more can be read there
+    assert states(cleared(bench)) == {light(1): "done"}
+
+
+def test_a_delivery_that_a_wrong_clock_stamped_waits_out_its_grace(
+    carried: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames are delivered while the clock says 2020; then it is set right."""
+    carried.telescope.plant(light(3), frame_bytes(3), time.time_ns() // 1000)
+    in_2020 = 1_577_836_800_000_000
+    for place in ("scan", "receipts", "carry", "run", "item"):
+        monkeypatch.setattr(f"nightferry.passes.{place}.now_us", lambda: in_2020, raising=False)
+    carried.clear_after = None
+    carried.carry()
+    monkeypatch.undo()
+    assert ("deliver", "done") in carried.told(light(3))
+    carried.clear_after = 30 * 86400.0
+    assert "grace period lasts" in cleared(carried)[light(3)].reason
+    assert light(3) in carried.telescope.content()
+
+
+def test_a_clock_behind_the_ledgers_newest_stamp_lets_nothing_be_deleted(
+    carried: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nightferry.passes.clear.now_us", lambda: 1_577_836_800_000_000)
+    answers = cleared(carried)
+    assert {answer.outcome for answer in answers.values()} == {None}
+    assert "set the clock" in answers[light(1)].reason
+    assert len(carried.telescope.content()) == 2
 
 
 def test_a_source_that_tells_no_times_is_compared_byte_by_byte(bench: Bench) -> None:

@@ -2,12 +2,15 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -28,8 +31,12 @@ from nightferry.disk.folders import opened
 from nightferry.disk.names import Way, give_name
 from nightferry.disk.parts import is_running, part_name, sweep_folder
 from nightferry.disk.sync import sync_file, sync_file_system, sync_folder
+from nightferry.headers.canonical import Wcs
+from nightferry.solving.cards import write_solution
+from nightferry.solving.model import Fit, Solution
 from nightferry.steps.claims import claim
 from nightferry.steps.rebuild import place_as
+from tests.astra import astra_frame
 
 REFUSALS = [errno.EPERM, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS]
 
@@ -45,6 +52,12 @@ def without_links(patch: pytest.MonkeyPatch, code: int = errno.EPERM, *, renames
     patch.setattr(os, "link", failing(code))
     if not renames:
         patch.setattr(names, "_sparing_rename", lambda: None)
+
+
+def solution() -> Solution:
+    wcs = Wcs(("RA---TAN", "DEC--TAN"), (4.0, 3.0), (56.5, 24.1), (1e-4, 0.0, 0.0, 1e-4))
+    fit = SimpleNamespace(wcs=wcs, matches=SimpleNamespace(count=40), expected=50, rms=0.3)
+    return Solution(cast("Fit", fit), "index", "engine", 1e-9)
 
 
 def named(folder: Path, part: str, name: str) -> Way:
@@ -201,6 +214,38 @@ def test_a_claim_without_links_is_whole_and_has_one_owner(tmp_path: Path, monkey
     assert claim(tmp_path / "names", "a.fits", FrameId("1" * 32))
     assert not claim(tmp_path / "names", "a.fits", FrameId("2" * 32))
     assert [path.name for path in (tmp_path / "names").iterdir()] == ["a.fits"]
+
+
+@pytest.mark.parametrize("renames", [True, False])
+def test_a_file_made_while_a_frame_was_solved_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, renames: bool
+) -> None:
+    source, target = tmp_path / "raw.fits", tmp_path / "into" / "raw.fits"
+    source.write_bytes(astra_frame(size=(8, 6)))
+    target.parent.mkdir()
+    without_links(monkeypatch, renames=renames)
+    true_mode = shutil.copymode
+
+    def made_in_between(old: Path, part: Path) -> None:
+        target.write_bytes(b"another's")
+        true_mode(old, part)
+
+    monkeypatch.setattr(shutil, "copymode", made_in_between)
+    with pytest.raises(Occupied, match="nothing was overwritten"):
+        write_solution(source, solution(), target=target)
+    assert {path.name: path.read_bytes() for path in target.parent.iterdir()} == {"raw.fits": b"another's"}
+
+
+def test_a_solution_written_into_a_file_changes_no_other_name_of_it(tmp_path: Path) -> None:
+    """The library may hold the same file by a link, and what it holds is proven."""
+    source, delivered = tmp_path / "raw.fits", tmp_path / "delivered.fits"
+    source.write_bytes(astra_frame(size=(8, 6)))
+    before = source.read_bytes()
+    delivered.hardlink_to(source)
+    write_solution(source, solution())
+    assert delivered.read_bytes() == before
+    assert b"nightferry solve" in source.read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 # -- syncs -----------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The pull step: what lands on the shelf, and what never does."""
 
+import errno
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -338,3 +340,25 @@ class _Broken:
 
     def finish(self) -> Entry:
         raise self.trouble
+
+
+def test_a_frame_whose_sync_failed_is_pulled_anew_and_not_resumed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second sync of the same bytes would answer well, whether they are on the disk or not."""
+    seen = bench.telescope.plant(light(1), BIG)
+    true_sync = os.fsync
+
+    def fail_once(_fd: int) -> None:
+        monkeypatch.setattr("os.fsync", true_sync)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    bench.shelf.require_room(0)
+    bench.shelf.folder(seen.night).mkdir(parents=True)
+    monkeypatch.setattr("os.fsync", fail_once)
+    (failed,) = pulled(bench, seen)
+    assert (failed.outcome, "the shelf" in failed.reason) == (Outcome.FAILED, True)
+    assert not list(bench.home.rglob("*.part"))
+    (done,) = pulled(bench, seen)
+    assert done.product is not None
+    assert "resumed_from" not in done.proof

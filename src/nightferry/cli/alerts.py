@@ -8,7 +8,7 @@ import typer
 from nightferry import api
 from nightferry.cli.exits import DONE, FAILED, HELD, say_error
 from nightferry.cli.options import JsonOption
-from nightferry.cli.show import Cell, Json, instant_json, instant_text, say, say_json, table
+from nightferry.cli.show import Cell, Json, instant_json, say, say_json, table
 from nightferry.core.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -55,11 +55,12 @@ def _show(found: "api.Alerts", *, as_json: bool) -> None:
 
 def _row(letter: "Letter", standing: list[int]) -> list[Cell]:
     from nightferry.core.alert import TOGETHER
+    from nightferry.core.instant import utc_text
 
     alert = letter.alert
     kind = "stands" if alert.number in standing else str(alert.kind)
     return [
-        instant_text(alert.at_us),
+        utc_text(alert.at_us),
         alert.title,
         (kind, _COLOURS.get(str(alert.kind), "")),
         "together with others" if letter.channel == TOGETHER else letter.channel or "nobody is configured",
@@ -69,13 +70,14 @@ def _row(letter: "Letter", standing: list[int]) -> list[Cell]:
 
 def _state(letter: "Letter") -> str:
     from nightferry.core.alert import TOGETHER
+    from nightferry.core.instant import utc_text
 
     if letter.sent_us:
-        return instant_text(letter.sent_us)
+        return utc_text(letter.sent_us)
     if letter.channel in {"", TOGETHER}:
         return ""
     if letter.tries:
-        return f"tried {letter.tries} times, next {instant_text(letter.next_try_us)}: {letter.reason}"
+        return f"tried {letter.tries} times, next {utc_text(letter.next_try_us)}: {letter.reason}"
     return "waits"
 
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nightferry import api
-from nightferry.cli.show import COLOURS, Cell, Json, instant_text, say, table
+from nightferry.cli.show import COLOURS, Cell, Json, say, table
 from nightferry.core.balance import Bin
 from nightferry.core.display import counted, size_text
+from nightferry.core.instant import utc_text
 
 if TYPE_CHECKING:
     from nightferry.core.ledger import Account
@@ -23,7 +24,7 @@ def frame_row(account: "Account") -> list[Cell]:
         else ", ".join(f"{archive}: {name}" for archive, name in api.delivered_names(account).items())
     )
     if standing.bin is Bin.FAILED:
-        reason = f"{standing.stage}: {reason}; next try {instant_text(standing.next_try_us)}"
+        reason = f"{standing.stage}: {reason}; next try {utc_text(standing.next_try_us)}"
     return [sighting.path, size_text(sighting.size), (str(standing.bin), COLOURS[standing.bin]), reason]
 
 
@@ -80,7 +81,7 @@ def _cube_row(product: "Product") -> list[Cell]:
     if standing.bin is Bin.DELIVERED:
         reason = ", ".join(f"{archive}: {name}" for archive, name in product.delivered.items())
     elif standing.bin is Bin.FAILED:
-        reason = f"{standing.stage}: {reason}; next try {instant_text(standing.next_try_us)}"
+        reason = f"{standing.stage}: {reason}; next try {utc_text(standing.next_try_us)}"
     numbers = f"{product.edition}", f"{product.frames:,}", size_text(product.size)
     return [product.name, *numbers, (str(standing.bin), COLOURS[standing.bin]), reason]
 

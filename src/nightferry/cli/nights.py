@@ -13,7 +13,6 @@ from nightferry.cli.show import (
     Json,
     balance_json,
     instant_json,
-    instant_text,
     say,
     say_json,
     show_balances,
@@ -93,17 +92,18 @@ def why(context: typer.Context, frame: FrameArgument, as_json: JsonOption = Fals
 
 def _why_frame(account: "Account", *, as_json: bool) -> None:
     from nightferry.cli.stars import seen_lines
+    from nightferry.core.instant import utc_text
 
     if as_json:
         say_json(_why_json(account))
         return
     sighting, standing = account.sighting, account.standing
-    changed = "unknown" if sighting.mtime_us is None else instant_text(sighting.mtime_us)
+    changed = "unknown" if sighting.mtime_us is None else utc_text(sighting.mtime_us)
     say(sighting.path, "bold")
     say(f"  telescope  {sighting.night.telescope}, night of {sighting.night.date}")
     say(f"  identity   {sighting.id}")
     say(f"  BLAKE3     {api.raw_digest(account) or 'not pulled yet'}")
-    say(f"  at source  {sighting.size:,} bytes, changed {changed}, first seen {instant_text(sighting.seen_us)}")
+    say(f"  at source  {sighting.size:,} bytes, changed {changed}, first seen {utc_text(sighting.seen_us)}")
     say(f"  standing   {standing.bin}{f': {standing.reason}' if standing.reason else ''}", COLOURS[standing.bin])
     _show_receipts(account.receipts)
     told = api.star_facts(account)
@@ -157,6 +157,7 @@ def _change_text(change: "api.HeaderChange") -> str:
 
 def _receipt_row(receipt: "Receipt") -> list[Cell]:
     from nightferry.cli.stars import solve_text
+    from nightferry.core.instant import utc_text
     from nightferry.core.step import SOLVE
 
     step = f"{receipt.step} to {receipt.target}" if receipt.target else receipt.step
@@ -166,7 +167,7 @@ def _receipt_row(receipt: "Receipt") -> list[Cell]:
     if receipt.step == SOLVE and not receipt.reason:
         found = solve_text(receipt.proof)  # the rest stands below the table
     outcome = (str(receipt.outcome), _OUTCOMES[str(receipt.outcome)])
-    return [instant_text(receipt.started_us), step, outcome, span_text(receipt.seconds), found]
+    return [utc_text(receipt.started_us), step, outcome, span_text(receipt.seconds), found]
 
 
 def _is_shown(key: str, value: "Fact") -> bool:

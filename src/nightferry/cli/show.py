@@ -134,11 +134,6 @@ def span_text(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"  # noqa: PLR2004
 
 
-def instant_text(instant_us: int) -> str:
-    """Write an instant in UTC, to the second."""
-    return datetime.fromtimestamp(instant_us / _MICROSECONDS, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
 def instant_json(instant_us: int) -> str:
     """Write an instant in UTC as ISO 8601, to the microsecond."""
     moment = datetime.fromtimestamp(instant_us // _MICROSECONDS, UTC).replace(microsecond=instant_us % _MICROSECONDS)

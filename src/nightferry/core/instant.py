@@ -161,3 +161,8 @@ def read_date_obs(value: object) -> datetime | None:
 def tai_less_utc(day: int) -> int:
     """Tell TAI-UTC in seconds on a day from 1972 on, the leap seconds that are known counted."""
     return 10 + _leaps_before(day)
+
+
+def utc_text(moment_us: int) -> str:
+    """Write microseconds since 1970 UTC to the second."""
+    return datetime.fromtimestamp(moment_us / MICROSECONDS, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

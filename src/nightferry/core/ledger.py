@@ -10,7 +10,7 @@ changed and changed back. It is the same frame, told by its newest sighting, wit
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple, Protocol
 
@@ -54,11 +54,12 @@ class Proof(NamedTuple):
     """What proves that an archive has a frame: all that an audit or the clearing of the source must compare.
 
     ``path``, ``size`` and ``mtime_us`` are the file's as the telescope showed it; ``digest`` is of the bytes in
-    the archive, which have the name ``name`` there since ``delivered_us``. ``proven_us`` is when a delivery or an
-    audit last found them right. ``doubt`` says what an audit found since then; only an empty
-    one lets anybody delete a source. ``raw`` is the digest of what was pulled: another one than ``digest`` where a
-    product was delivered. ``product`` says that it is about a product of many frames, whose name is its path.
-    ``unread`` says why the last audit could not read it; empty when it could.
+    the archive, which have the name ``name`` there since ``delivered_us`` at the latest. ``proven_us`` is when a
+    delivery or an audit last found them right. ``doubt`` says what an audit found since then; only an empty one lets
+    anybody delete a source. ``raw`` is the digest of what was pulled: another one than ``digest`` where a product was
+    delivered. ``product`` says that it is about a product of many frames, whose name is its path. ``unread`` says why
+    the last audit could not read it; empty when it could. ``seen_us`` is when, by our own clock, the telescope first
+    showed this state of the file.
     """
 
     frame: FrameId
@@ -75,6 +76,19 @@ class Proof(NamedTuple):
     raw: Digest | None = None
     product: bool = False
     unread: str = ""
+    seen_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """What receipts' times say of the clock that stamped them.
+
+    ``newest_us`` is the latest time of any. ``behind`` are the frames that were delivered while the clock was behind
+    an earlier stamp, each with that stamp: they cannot have been delivered before it.
+    """
+
+    newest_us: int = 0
+    behind: Mapping[FrameId, int] = field(default_factory=dict)
 
 
 class Proven(NamedTuple):
@@ -116,6 +130,9 @@ def proof_of(account: Account, archive: str) -> Proof | None:
     done = [receipt for receipt in account.receipts if receipt.outcome is Outcome.DONE]
     pulled = next((receipt.digest for receipt in reversed(done) if receipt.step == PULL), None)
     seen, name = account.sighting, delivery.proof.get("name")
+    # a clock that was behind when the delivery was stamped does not make it older than what came before it
+    before = [receipt.started_us for receipt in account.receipts[: account.receipts.index(delivery)]]
+    delivered_us = max(delivery.started_us, seen.seen_us, seen.mtime_us or 0, *before)
     return Proof(
         frame=seen.id,
         night=seen.night,
@@ -124,12 +141,13 @@ def proof_of(account: Account, archive: str) -> Proof | None:
         mtime_us=seen.mtime_us,
         digest=delivery.digest or pulled,
         name=name if isinstance(name, str) else "",
-        delivered_us=delivery.started_us,
+        delivered_us=delivered_us,
         proven_us=proven_us,
         doubt=doubt,
         cleared=any(receipt.step == CLEAR for receipt in done),
         raw=pulled,
         unread=unread,
+        seen_us=seen.seen_us,
     )
 
 
@@ -222,6 +240,10 @@ class Ledger(Protocol):
 
     def proofs(self, telescope: str, archive: str, evenings: Sequence[date] | None = None) -> Iterator[Proof]:
         """Yield the proof of each frame that was delivered to the archive, ordered by night and path."""
+        ...
+
+    def stamps(self, telescope: str) -> Stamps:
+        """Return what the stamps of all receipts, in the order in which they were written, say of the clock."""
         ...
 
     def delivered_names(self, archive: str) -> frozenset[StorePath]:

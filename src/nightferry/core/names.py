@@ -118,6 +118,15 @@ class _Values(dict[str, str]):
         return ""
 
 
+#: How the names of files begin that show whether two places are one; nobody's frames are called so.
+PROBE = "nightferry-probe-"
+
+
+def is_probe(name: str) -> bool:
+    """Whether a file's name is that of a probe."""
+    return name.startswith(PROBE)
+
+
 def is_part(name: str) -> bool:
     """Whether this is the name of one of our unfinished files; listings leave them out."""
     return name.endswith(".part") and UNFINISHED.fullmatch(name) is not None

@@ -19,6 +19,8 @@ from nightferry.disk.folders import Folder, is_taken, lstat
 _RENAME_NOREPLACE, _RENAME_EXCL = 1, 4  # Linux' renameat2(2), macOS' renameatx_np(2)
 #: Paths that are not relative to an open folder: macOS has its own number.
 _AT_FDCWD = -2 if sys.platform == "darwin" else -100
+#: EPERM is how some sandboxes answer calls that they do not know; what is not allowed is told by the next try.
+_NO_SPARING_RENAME = NOT_SUPPORTED | {errno.EPERM}
 _LONGEST_WAIT, _PAUSE = 10.0, 0.01
 _one_at_a_time = threading.Lock()
 
@@ -86,7 +88,7 @@ def _renamed(folder: Folder, part: str, name: str) -> bool:
     if call(at, os.fsencode(folder.at(part)), at, os.fsencode(folder.at(name))) == 0:
         return True
     code = ctypes.get_errno()
-    if code in NOT_SUPPORTED:
+    if code in _NO_SPARING_RENAME:
         return False
     raise OSError(code, os.strerror(code), name)
 

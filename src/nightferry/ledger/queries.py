@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId
-from nightferry.core.ledger import Account, Known
+from nightferry.core.ledger import Account, Known, Stamps
 from nightferry.core.night import Night
 from nightferry.core.product import Product
 from nightferry.core.receipt import Outcome, Receipt
@@ -56,6 +56,8 @@ _KNOWN = (
     "FROM standings AS t JOIN sightings AS s ON s.seq = t.sighting WHERE t.telescope = ? AND t.last"
 )
 _KnownRow = tuple[str, str, str, int, int | None, int, str, int, str, str]
+#: Receipts of a pass are written in groups, so their stamps are a little out of order where nothing is wrong.
+_SLACK_US = 6 * 3600 * 1_000_000
 _DIGITS = re.compile(r"[0-9a-fA-F]{8,64}")
 _AFTER_DIGITS = "g"  # sorts behind every hexadecimal digit
 
@@ -203,6 +205,21 @@ def _named(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
     tail = write_text(f"/{name}")
     ends = func.substr(column, -len(tail)) == tail
     return and_(column.is_not(None), or_(column == name, ends))
+
+
+def stamps(connection: Connection, telescope: str) -> Stamps:
+    """Return what the stamps of receipts say of the clock; only deliveries of one telescope are named."""
+    newest = connection.execute(text("SELECT max(started_us) FROM receipts")).scalar()
+    rows = connection.execute(
+        text(
+            "SELECT frame, max(running) FROM (SELECT frame, telescope, step, outcome, started_us, "
+            "max(started_us) OVER (ORDER BY seq) AS running FROM receipts) AS stamped "
+            "WHERE telescope = :telescope AND step = 'deliver' AND outcome = 'done' AND started_us < running - :slack "
+            "GROUP BY frame"
+        ),
+        {"telescope": telescope, "slack": _SLACK_US},
+    )
+    return Stamps(newest or 0, {FrameId(frame): running for frame, running in rows})
 
 
 def delivered_names(connection: Connection, archive: str) -> frozenset[StorePath]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, text
 
 from nightferry.core.balance import Balance, Bin, Expectation
 from nightferry.core.frame import FrameId, Sighting
-from nightferry.core.ledger import Account, Known, Proof, proof_of
+from nightferry.core.ledger import Account, Known, Proof, Stamps, proof_of
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact, NightLine, Overview
 from nightferry.core.product import Product
@@ -158,6 +158,11 @@ class SqlLedger:
             proof = proof_of(account, archive)
             if proof is not None:
                 yield proof
+
+    def stamps(self, telescope: str) -> Stamps:
+        """Return what the stamps of all receipts, in the order in which they were written, say of the clock."""
+        with self.database.reading() as connection:
+            return queries.stamps(connection, telescope)
 
     def delivered_names(self, archive: str) -> frozenset[StorePath]:
         """Tell every name that anything was ever delivered under in an archive, whichever telescope it came from."""

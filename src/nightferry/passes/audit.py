@@ -10,6 +10,7 @@ from nightferry.core.audit import Finding, Stranger, Verdict
 from nightferry.core.errors import Gone, NightferryError, Unreachable
 from nightferry.core.frame import Digest
 from nightferry.core.ledger import Ledger, Proof, proof_of_product
+from nightferry.core.names import is_probe
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import AUDIT
 from nightferry.core.store import Entry, Store, StorePath
@@ -29,7 +30,9 @@ def strangers(archive: str, store: Store, ledger: Ledger, ours: Callable[[StoreP
     found = [
         Stranger(archive, item.path, item.size)
         for item in store.list(lambda folder: not ours(folder))
-        if isinstance(item, Entry) and item.path not in known and not ours(item.path)
+        if isinstance(item, Entry)
+        and item.path not in known
+        and not (ours(item.path) or is_probe(item.path.rpartition("/")[2]))
     ]
     yield from sorted(found, key=lambda stranger: stranger.name)
 

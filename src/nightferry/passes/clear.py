@@ -7,7 +7,8 @@ from datetime import date
 from nightferry.core.balance import Bin
 from nightferry.core.errors import TryAgain
 from nightferry.core.frame import FrameId
-from nightferry.core.ledger import Ledger, Proof
+from nightferry.core.instant import utc_text
+from nightferry.core.ledger import Ledger, Proof, Stamps
 from nightferry.core.night import Night
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
@@ -16,8 +17,11 @@ from nightferry.passes.receipts import noted, now_us
 from nightferry.passes.restore import recipe_of
 from nightferry.passes.route import Route
 from nightferry.steps.clear import Candidate, Clear, Clearance, why_kept
+from nightferry.steps.probe import shared_place
 
 _BATCH = 32
+#: A clock that is this much behind the ledger's newest stamp is wrong, or was, in microseconds.
+_SLACK_US = 3600 * 1_000_000
 
 
 def clear(
@@ -41,13 +45,24 @@ def clear(
     candidates = _candidates(route, ledger, evenings)
     answers = _not_delivered(route, ledger, evenings, {candidate.frame for _, candidate in candidates})
     ready: list[tuple[Night, Candidate]] = []
-    for night, candidate in candidates:
+    stamps = ledger.stamps(route.telescope.name) if candidates else Stamps()
+    if now_us() < stamps.newest_us - _SLACK_US:
+        reason = (
+            f"this machine's clock says {utc_text(now_us())}, and the ledger's newest receipt is of "
+            f"{utc_text(stamps.newest_us)}: one of them is wrong, so nothing is deleted; set the clock"
+        )
+        onlooker.note(reason)
+        return [*answers, *(Clearance(candidate, None, reason) for _, candidate in candidates)]
+    for night, candidate in ((night, _as_stamped(candidate, stamps)) for night, candidate in candidates):
         reason = why_kept(candidate, tuple(route.deliveries), after, now_us())
         if reason:
             answers.append(Clearance(candidate, None, reason))
         else:
             ready.append((night, candidate))
     step = route.clearing()
+    if ready and not dry_run and (reason := _one_place(step, [candidate for _, candidate in ready])):
+        onlooker.note(reason)
+        return [*answers, *(Clearance(candidate, Outcome.FAILED, reason) for _, candidate in ready)]
     for start in range(0, len(ready), _BATCH):
         batch = ready[start : start + _BATCH]
         cleared: list[Clearance] = []
@@ -79,8 +94,18 @@ def _candidates(route: Route, ledger: Ledger, evenings: Sequence[date] | None) -
     found = []
     for frame, by_archive in proofs.items():
         one = next(iter(by_archive.values()))
-        found.append((one.night, Candidate(frame, one.path, one.size, one.mtime_us, by_archive, one.raw)))
+        candidate = Candidate(frame, one.path, one.size, one.mtime_us, by_archive, one.raw, seen_us=one.seen_us)
+        found.append((one.night, candidate))
     return found
+
+
+def _as_stamped(candidate: Candidate, stamps: Stamps) -> Candidate:
+    """Count the grace of a delivery that was stamped by a clock behind from the stamp that it was behind of."""
+    floor = stamps.behind.get(candidate.frame, 0)
+    proofs = {
+        name: proof._replace(delivered_us=max(proof.delivered_us, floor)) for name, proof in candidate.proofs.items()
+    }
+    return replace(candidate, proofs=proofs)
 
 
 def _with_recipe(ledger: Ledger, candidate: Candidate) -> Candidate:
@@ -89,6 +114,13 @@ def _with_recipe(ledger: Ledger, candidate: Candidate) -> Candidate:
         return candidate
     digest = next(iter(candidate.proofs.values())).digest
     return replace(candidate, recipe=recipe_of(ledger.history(candidate.frame), digest))
+
+
+def _one_place(step: Clear, ready: Sequence[Candidate]) -> str:
+    """Return why nothing may be deleted at the source, as far as probes in the archives tell."""
+    names = {archive: [candidate.proofs[archive].name for candidate in ready] for archive in step.archives}
+    assert step.scratch is not None  # noqa: S101 - a route's clearing has one
+    return shared_place(step.source, step.archives, names, step.scratch)
 
 
 def _not_delivered(

@@ -18,7 +18,8 @@ from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import DELIVER
 from nightferry.core.store import BUFFER_SIZE, Store, StorePath
 from nightferry.disk.errors import translated
-from nightferry.disk.files import finish, part_beside
+from nightferry.disk.files import finish, make_folders, part_beside
+from nightferry.disk.parts import sweep_once
 from nightferry.passes.route import Route
 from nightferry.steps.fetchback import fetch_back
 from nightferry.steps.products import product_of
@@ -66,7 +67,8 @@ def restore(
         if dry_run:
             return Restored(target, copy.label, raw.size, raw.digest)
         with translated(into, "the folder for restored frames,"):
-            into.mkdir(exist_ok=True)
+            make_folders(into)
+            sweep_once(into)
             if target.is_file() and digest_of(target) == raw.digest:
                 return Restored(target, "was there", raw.size, raw.digest)
         try:

@@ -10,6 +10,7 @@ from nightferry.core.frame import DOUBTS, FrameId, Role, Sighting
 from nightferry.core.instant import read_date_obs
 from nightferry.core.layout import Layout, kind_of, sidecar_owner, suffix_of
 from nightferry.core.ledger import Account, Known
+from nightferry.core.names import is_probe
 from nightferry.core.night import Night, NightRule, Nights, clock_behind, instant_at
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
@@ -91,6 +92,8 @@ def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooke
     for item in route.source.list(seen.entering(lambda folder: _enters(layout, nights, folder))):
         if isinstance(item, Oddity) or not _is_sane(item):
             seen.odd.append(item if isinstance(item, Oddity) else _absurd(item))
+            continue
+        if is_probe(item.path.rpartition("/")[2]):
             continue
         seen.take(item, known.get(item.path))
         open_paths.discard(item.path)

@@ -15,6 +15,7 @@ import numpy as np
 
 from nightferry.core.errors import Held, Misconfigured, TryAgain
 from nightferry.core.store import BUFFER_SIZE
+from nightferry.disk.errors import translated
 from nightferry.disk.files import finish, name_anew, part_beside
 from nightferry.formats.cards import close_header, format_card
 from nightferry.formats.layout import whole_blocks
@@ -128,7 +129,7 @@ def _run(program: str, stars: Path, made: Path, low: float, number: int) -> None
 
 def _landed(made: Path, final: Path) -> Index:
     """Give a finished file its name, and read it back."""
-    with part_beside(final) as part:
+    with translated(final, "the index file"), part_beside(final) as part:
         with made.open("rb") as file, part.open("xb") as out:
             shutil.copyfileobj(file, out, BUFFER_SIZE)
             finish(out)

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from nightferry.core.errors import Busy, Changed, Held, Misconfigured, NoSpace, TryAgain, Unreachable
-from nightferry.disk.errors import FULL
+from nightferry.disk.errors import FULL, translated
 from nightferry.disk.files import finish, make_folders, name_anew
 from nightferry.solving.indexes import read_index
 from nightferry.solving.series import Wish
@@ -102,10 +102,11 @@ def fetch(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / ".download.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as err:
-        raise Busy(f"another nightferry is fetching index files into {folder}") from err
+    with translated(folder, "the folder of index files"):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as err:
+            raise Busy(f"another nightferry is fetching index files into {folder}") from err
     try:
         yield
     finally:

@@ -9,12 +9,14 @@ from pathlib import Path
 from nightferry.core.frame import FrameId
 from nightferry.disk.errors import translated
 from nightferry.disk.files import make_folders, write_new
+from nightferry.disk.parts import sweep_once
 
 
 def claim(folder: Path, name: str, frame: FrameId) -> bool:
     """Claim a name for a frame; False when it is another frame's. Claiming again what is one's own is as good."""
     place = folder / name
     with translated(place, "the shelf"):
+        sweep_once(folder)  # of those, too, that were killed when they had named their claim
         if (owner := _owner(place)) is not None:
             return owner == frame
         make_folders(folder)

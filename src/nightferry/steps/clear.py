@@ -1,9 +1,10 @@
 """Clear: delete frames at the source, only with proof, and with a receipt for each.
 
-A frame is deleted when all of this holds: every archive of its telescope has it, read back byte for byte now;
-no audit doubts it; the grace period is over; the file at the source is still the one that was pulled. Where the
-archives have a product instead, the raw file is first rebuilt from an archive's copy, here and now, and compared with
-what came.
+A frame is deleted when all of this holds: every archive of its telescope has it, read back byte for byte now; no
+archive is the source by another road; no audit doubts it; the grace period is over; the file at the source is still the
+one that was pulled. Where its time there cannot prove that, its bytes do. Where the archives have a product instead,
+the raw file is first rebuilt from an archive's copy, here and now, and compared with what came. After the first
+deletion the archives' copies are looked at again.
 """
 
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightferry.core.errors import Gone, Held, NightferryError, TryAgain, Unreachable
+from nightferry.core.errors import Gone, Held, Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.frame import Digest, Fact, FrameId
 from nightferry.core.ledger import Proof
 from nightferry.core.receipt import Outcome
@@ -22,13 +23,16 @@ from nightferry.steps.fetchback import fetch_back
 from nightferry.steps.readback import read_back
 from nightferry.steps.rebuild import restore_raw
 
+#: A file's time is believed where we saw it within so long after, or a little before it by our own clock.
+_FRESH_US, _AHEAD_US = 36 * 3600 * 1_000_000, 15 * 60 * 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A frame that may be deleted at the source, with the proof of each archive.
 
     ``raw`` is the digest of what was pulled; ``recipe`` leads back to it from what the archives have, where that is a
-    product.
+    product. ``seen_us`` is when the telescope first showed it.
     """
 
     frame: FrameId
@@ -38,6 +42,16 @@ class Candidate:
     proofs: Mapping[str, Proof]
     raw: Digest | None = None
     recipe: str = ""
+    seen_us: int = 0
+
+    @property
+    def dated(self) -> bool:
+        """Whether its time at the telescope tells it from any other file of its name and size.
+
+        It does where it was fresh when we first saw it. A clock that begins anew with each start, or that nobody set,
+        gives the same time to many files.
+        """
+        return self.mtime_us is not None and -_AHEAD_US <= self.seen_us - self.mtime_us <= _FRESH_US
 
     @property
     def rebuilt(self) -> bool:
@@ -118,9 +132,26 @@ class Clear:
         found = {name: list(self._read(store, name, batch)) for name, store in self.archives.items()}
         entries = list(self.source.stat([candidate.path for candidate in batch]))
         share = (time.perf_counter() - started) / max(1, len(batch))
+        unproven = not dry_run
         for place, (candidate, entry) in enumerate(zip(batch, entries, strict=True)):
             answers = {name: answers[place] for name, answers in found.items()}
-            yield self._one(candidate, entry, answers, share, dry_run=dry_run)
+            answer = self._one(candidate, entry, answers, share, dry_run=dry_run)
+            yield answer
+            if unproven and answer.outcome is Outcome.DONE:
+                unproven = False
+                self._look_again(candidate)
+
+    def _look_again(self, candidate: Candidate) -> None:
+        """See to it that the copies of a frame that was just deleted are still there; raises `Misconfigured`."""
+        for name, store in self.archives.items():
+            proof = candidate.proofs[name]
+            (answer,) = read_back(store, [StorePath(proof.name)])
+            if answer != proof.digest:
+                raise Misconfigured(
+                    f"{name} no longer has {proof.name} since {candidate.path} was deleted at the source: the two are "
+                    "one place, so nothing more is deleted. The frame is still on the shelf; have the archive stand "
+                    f"elsewhere, then get it back with: nightferry restore {candidate.frame[:12]} --into DIR"
+                )
 
     def _why_lost(self, candidate: Candidate) -> str:
         """Say why the raw file could not be had again once it is deleted; empty when it was rebuilt just now."""
@@ -157,12 +188,13 @@ class Clear:
         if (doubtful := _doubtful(candidate, answers, seconds)) is not None:
             return doubtful
         if entry is None:
-            return Clearance(candidate, Outcome.DONE, "", {"was_gone": True}, seconds)
+            return Clearance(candidate, None, "it is no longer at the source, and it was not we who deleted it")
         if candidate.rebuilt and (lost := self._why_lost(candidate)):
             return Clearance(candidate, None, lost)
         if not entry.agrees_with(candidate.size, candidate.mtime_us):
             return Clearance(candidate, None, "the file at the source is another one now")
-        if (entry.mtime_us is None or candidate.mtime_us is None) and (reason := self._compare_source(candidate)):
+        exact = entry.mtime_us is not None and not entry.resolution_us and candidate.dated
+        if not exact and (reason := self._compare_source(candidate)):
             return Clearance(candidate, None, reason)
         if dry_run:
             return Clearance(candidate, None, "")
@@ -187,6 +219,8 @@ class Clear:
         return None
 
     def _compare_source(self, candidate: Candidate) -> str:
-        """Where the source tells no times, only its bytes can say that the file is still the same."""
+        """Say why the file at the source is not known to be the one that was pulled; empty when its bytes are those."""
         answer = next(read_back(self.source, [candidate.path]))
+        if isinstance(answer, NightferryError):
+            return f"its time proves nothing, and its bytes at the source could not be compared: {answer}"
         return "" if answer == candidate.raw else "the file at the source is another one now"

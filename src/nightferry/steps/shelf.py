@@ -9,7 +9,7 @@ from nightferry.core.errors import Misconfigured, NoSpace
 from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.night import Night
 from nightferry.disk.errors import translated
-from nightferry.disk.files import part_of
+from nightferry.disk.files import make_folders, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Shelf:
             # making it would hide a disk that is not mounted, and fill the wrong one
             raise Misconfigured(f"the shelf {self.root}: there is no folder {self.root.parent}. Is its disk mounted?")
         with translated(self.root, "the shelf"):
-            self.root.mkdir(exist_ok=True)
+            make_folders(self.root)
             free = shutil.disk_usage(self.root).free
         if free - size < (0 if onward else self.floor):
             raise NoSpace(

@@ -16,6 +16,7 @@ from nightferry.core.errors import Held, NightferryError, Occupied
 from nightferry.core.instant import instant_of
 from nightferry.disk.errors import translated
 from nightferry.disk.files import WholeFile, finish, name_new, part_beside
+from nightferry.disk.parts import sweep_once
 from nightferry.formats.cards import CARD, Card, parse_card
 from nightferry.formats.rewrite import Nowhere, Rewritten, Unit, read_unit, rewrite
 from nightferry.headers.canonical import Finding, Severity
@@ -101,6 +102,7 @@ def standardise_file(
     context = settings.context
     if context.written is None:
         context = replace(context, written=instant_of(datetime.now(UTC)))
+    sweep_once(folder)
     with translated(source, "the raw frame"), source.open("rb", buffering=0) as file:
         draft = draft_of(file, raw_name or source.name, settings)
         behind = file.tell()

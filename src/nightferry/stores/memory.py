@@ -20,11 +20,11 @@ class Wire(Protocol):
         ...
 
     def size(self, true: int) -> int:
-        """Say which size the far side tells for a file of ``true`` bytes."""
+        """Return which size the far side tells for a file of ``true`` bytes."""
         ...
 
     def send(self, sent: int, ready: int) -> int:
-        """Say how many of ``ready`` bytes of a fetched file move on, after ``sent``; 0 ends the data."""
+        """Return how many of ``ready`` bytes of a fetched file move on, after ``sent``; 0 ends the data."""
         ...
 
     def change(self) -> None:
@@ -32,7 +32,7 @@ class Wire(Protocol):
         ...
 
     def keep(self, kept: int, ready: int) -> int:
-        """Say how many of ``ready`` bytes of a put file are kept, after ``kept``."""
+        """Return how many of ``ready`` bytes of a put file are kept, after ``kept``."""
         ...
 
 
@@ -43,7 +43,7 @@ class GoodWire:
         """Let every request pass."""
 
     def size(self, true: int) -> int:
-        """Tell the truth."""
+        """Return the true size."""
         return true
 
     def send(self, sent: int, ready: int) -> int:  # noqa: ARG002 - the protocol's signature
@@ -108,7 +108,7 @@ class MemoryStore:
                 yield Oddity("link", StorePath(_parent(path)), path.rpartition("/")[2])
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell each file's size and time, None for a file that is not there."""
+        """Yield each file's size and time, None for a file that is not there."""
         for path in paths:
             self._wire.ask()
             file = self.disk.files.get(path)
@@ -228,5 +228,5 @@ def _parent(path: str) -> str:
 
 
 def now_us() -> int:
-    """Tell the time in microseconds since 1970 UTC."""
+    """Return the time in microseconds since 1970 UTC."""
     return time.time_ns() // 1000

@@ -22,20 +22,20 @@ __all__ = [
 
 
 def checked(path: StorePath) -> StorePath:
-    """Give back a path that is safe below a store's root; raises `Held` for any other."""
+    """Return a path that is safe below a store's root; raises `Held` for any other."""
     if refusal := path_refusal(path):
         raise Held(f"{refusal}: nothing is read or written there; rename it at its origin, or mend the name template")
     return path
 
 
 def split(path: StorePath) -> tuple[StorePath, str]:
-    """Tell the folder that a path lies in (the root is an empty path), and its name there."""
+    """Return the folder that a path lies in (the root is an empty path), and its name there."""
     folder, _, name = path.rpartition("/")
     return StorePath(folder), name
 
 
 def above(path: StorePath) -> StorePath:
-    """Tell the folder that a path lies in."""
+    """Return the folder that a path lies in."""
     return split(path)[0]
 
 

@@ -65,7 +65,7 @@ def quoted(text: str) -> str:
 
 
 def refusal(reply: Reply, doing: str, *, storing: bool = False) -> NightferryError:
-    """Tell a reply that is no success as the error it means; ``doing`` says where and what was asked.
+    """Return the error that a reply means which is no success; ``doing`` says where and what was asked.
 
     Only where something was to be stored does a full disk mean `NoSpace`.
     """
@@ -77,7 +77,7 @@ def refusal(reply: Reply, doing: str, *, storing: bool = False) -> NightferryErr
 
 
 def login_refusal(reply: Reply, label: str, user: str) -> NightferryError:
-    """Tell why a login was refused: a crowded server asks for patience, anything else for the operator."""
+    """Return why a login was refused: a crowded server asks for patience, anything else for the operator."""
     if 400 <= reply.code < 500 or (reply.code == 530 and _CROWDED.search(reply.text)):  # noqa: PLR2004
         return Unreachable(f"{label}: the server takes no login now ({reply}); it is tried again later")
     return Misconfigured(f"{label}: the server refuses the login of {user!r} ({reply}); check user and secret")

@@ -114,7 +114,7 @@ def why_refused(lease: Lease, want: Want, reply: Reply | None) -> NightferryErro
 
 
 def compared(label: str, want: Want, received: int, entry: Entry | None) -> Entry:
-    """Give back what the file is now, if that is what was wanted and what was received."""
+    """Return what the file is now, if that is what was wanted and what was received."""
     if entry is None:
         raise Changed(f"{label}: {want.path!a} vanished while it was fetched")
     if entry.size != want.size:
@@ -134,7 +134,7 @@ def compared(label: str, want: Want, received: int, entry: Entry | None) -> Entr
 
 # -- the files of one call -------------------------------------------------------------------------------------------
 
-#: A file that was opened ahead is asked for again when nobody read it for so many seconds: servers give up, too.
+#: A file that was opened ahead is asked for again when nobody read it for this many seconds: servers give up, too.
 STALE = 10.0
 
 

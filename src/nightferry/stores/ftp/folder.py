@@ -158,7 +158,7 @@ class Lister:
         return doubt
 
     def _confirm_ragged(self, session: Session, folder: StorePath, body: bytes) -> None:
-        """See to it that a listing without the farewell of TLS is whole: cut ones do not come twice the same."""
+        """Check that a listing without the farewell of TLS is whole: cut ones do not come twice the same."""
         _ask(session, folder)
         again = _open(session, folder)
         if again.pipe is None or _read_to_end(again.pipe, session.label) != body:

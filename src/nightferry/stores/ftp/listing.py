@@ -49,7 +49,7 @@ _FACT = re.compile(r"([0-9]{14})(?:\.([0-9]{1,9})[0-9]*)?")
 
 
 def instant(year: int, month: int, day: int, *clock: int) -> int | None:
-    """Tell the microseconds since 1970 of a UTC date, hour, minute and second; None for what no calendar has."""
+    """Return the microseconds since 1970 of a UTC date, hour, minute and second; None for what no calendar has."""
     hour, minute, second = (*clock, 0, 0, 0)[:3]
     if not (0 < month <= 12 and 0 <= hour < 24 and 0 <= minute < 60 and 0 <= second <= 60):  # noqa: PLR2004 - the clock
         return None
@@ -91,7 +91,7 @@ class Listed:
     offset_us: int | None = None
 
     def at(self, year: int) -> int | None:
-        """Tell the instant, were it in that year and at UTC."""
+        """Return the instant, were it in that year and at UTC."""
         return instant(year, self.month, self.day, self.hour, self.minute, self.second)
 
     @property
@@ -387,7 +387,7 @@ def read_machine(text: str, folder: StorePath) -> Listing:
 
 
 def _fact_order(text: str) -> tuple[str, ...] | None:
-    """Tell which facts a listing's first plain file has, in order; None if there is none that has all we need."""
+    """Return which facts a listing's first plain file has, in order; None if there is none that has all we need."""
     for line in text.split("\n", 50)[:50]:
         facts = line.partition(" ")[0]
         names = tuple(fact.partition("=")[0].lower() for fact in facts.split(";")[:-1])

@@ -95,7 +95,7 @@ class Putter:
         return pipe
 
     def _compare(self, session: Session, content: Content, part: StorePath) -> None:
-        """See to it that the whole file lies there, and that its true name is still free."""
+        """Check that the whole file lies there, and that its true name is still free."""
         target = content.target
         asked = [(path, ask_stat(session, path)) for path in (part, target)]
         kept, taken = [read_stat(session, path, means) for path, means in asked]
@@ -149,7 +149,7 @@ class Putter:
         return Lister(self._lease).look(folder)
 
     def _names_in(self, folder: StorePath) -> set[str]:
-        """Tell all names in a folder, making it if it is not there."""
+        """Return all names in a folder, making it if it is not there."""
         if folder not in self._names:
             listing = self._look(folder)
             self._names[folder] = self._made(folder) if listing is None else _names(listing)
@@ -170,7 +170,7 @@ class Putter:
 
 
 def _names(listing: Listing) -> set[str]:
-    """Tell all names that a listing shows, whatever they are names of."""
+    """Return all names that a listing shows, whatever they are names of."""
     start = len(listing.prefix)
     names = {path[start:] for path in listing.folders} | {entry.path[start:] for entry in listing.files}
     odd = [oddity.text for oddity in listing.oddities]

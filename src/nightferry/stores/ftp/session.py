@@ -100,7 +100,7 @@ class Session:
     _passive: str = "EPSV"
 
     def place(self, path: StorePath) -> str:
-        """Tell the absolute path at the server."""
+        """Return the absolute path at the server."""
         return f"{self.base}/{path}" if path else self.base or "/"
 
     @property
@@ -210,7 +210,7 @@ class Session:
         return True
 
     def settle(self) -> bool:
-        """Tell whether every answer came: FTP has no way to pass over one."""
+        """Return whether every answer came: FTP has no way to pass over one."""
         return self.control.idle
 
     def close(self, *, politely: bool = False) -> None:

@@ -89,7 +89,7 @@ def _read_facts(reply: Reply, path: StorePath) -> Entry | Verdict:
 
 
 def stat_all(lease: Lease, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-    """Tell each file's size and time, in order; see `Store.stat`."""
+    """Yield each file's size and time, in order; see `Store.stat`."""
     rest = iter(paths)
     while batch := list(islice(rest, WINDOW)):
         answers = _ask_again_if_cut(lease, [path for path in batch if not path_refusal(path)])
@@ -105,7 +105,7 @@ def stat_all(lease: Lease, paths: Iterable[StorePath]) -> Iterator[Entry | None]
 
 
 def stat_one(lease: Lease, path: StorePath) -> Entry | None:
-    """Tell one file's size and time; None if it is not there."""
+    """Return one file's size and time; None if it is not there."""
     return next(stat_all(lease, [path]))
 
 

@@ -105,7 +105,7 @@ _CONNECTS = sys.platform == "linux"
 
 
 def connected(label: str, call: Callable[[], T]) -> T:
-    """Give back what ``call`` makes, its socket errors told as `Unreachable` ones (`Silence` or `Cut`)."""
+    """Return what ``call`` makes, and raise its socket errors as `Unreachable` ones (`Silence` or `Cut`)."""
     try:
         return call()
     except (TimeoutError, BlockingIOError) as err:

@@ -52,7 +52,7 @@ class Content:
         return data
 
     def went(self, count: int) -> None:
-        """Tell the load's ``pace`` that so many bytes went out, which may keep us waiting."""
+        """Report to the load's ``pace`` how many bytes went out, which may keep us waiting."""
         if self.load.pace is not None:
             self.load.pace(count)
 
@@ -62,7 +62,7 @@ class Content:
             raise TryAgain(f"the local file for {self.target!a} changed while it was stored; tried again later")
 
     def kept(self, label: str, found: object) -> TryAgain:
-        """Tell that a server holds something else than all bytes: ``found`` says how many, or what."""
+        """Return the error of a server that holds something else than all bytes: ``found`` says how many, or what."""
         return TryAgain(f"{label}: of {self.size} bytes for {self.target!a} the server kept {found}; tried again later")
 
 
@@ -110,7 +110,7 @@ def stored(
 
 
 def size_of(load: Load) -> int:
-    """Tell how many bytes a load's local file has; 0 for one that cannot be seen, of which the put will say so."""
+    """Return how many bytes a load's local file has; 0 for one that cannot be seen, of which the put will say so."""
     try:
         return os.stat(load.source).st_size  # noqa: PTH116 - once a frame
     except OSError:
@@ -118,7 +118,7 @@ def size_of(load: Load) -> int:
 
 
 def occupied(label: str, target: StorePath) -> Occupied:
-    """Tell that a name in the store named ``label`` is taken."""
+    """Return the error of a name that is taken in the store named ``label``."""
     return Occupied(f"{label}: the name {target!a} is taken; nothing was changed there")
 
 

@@ -100,7 +100,7 @@ class Pool(Generic[S, H]):
         self._gate.release()
 
     def take(self) -> tuple[S, int]:
-        """Give an idle session that still lives, or a new one, and the era it belongs to."""
+        """Return an idle session that still lives, or a new one, and the era it belongs to."""
         while True:
             with self._lock:
                 era = self._era
@@ -175,7 +175,7 @@ class Lease(Generic[S, H]):
         return self._session
 
     def checked(self) -> S:
-        """Give a session that lives, after a while in which the server may have ended the old one."""
+        """Return a session that lives, after a while in which the server may have ended the old one."""
         if self._session is not None and not self._session.alive():
             self.drop()
         return self.session

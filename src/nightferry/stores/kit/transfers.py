@@ -97,7 +97,7 @@ class Transfer(Protocol[S]):
         ...
 
     def open(self, session: S, pump: Callable[[], None]) -> None:
-        """Have the file open, and see to it that it is the wanted one; nothing when that was done before."""
+        """Have the file open, and check that it is the wanted one; nothing when that was done before."""
         ...
 
     def fill(self, buffer: memoryview, pump: Callable[[], None]) -> int:
@@ -238,7 +238,7 @@ class Fetch(Generic[S, H]):
 
 
 def compared(label: str, want: Want, entry: Entry) -> Entry:
-    """Give back what a file is now, if that is what was wanted; raises `Changed`."""
+    """Return what a file is now, if that is what was wanted; raises `Changed`."""
     where = f"{label}: {want.path!a}"
     if want.offset > entry.size:
         raise Changed(f"{where} has {entry.size} bytes, fewer than the {want.offset} that were fetched before")

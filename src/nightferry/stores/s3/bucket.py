@@ -101,5 +101,5 @@ def key_of(address: S3Address, path: StorePath) -> str:
 
 
 def path_of(address: S3Address, key: str) -> StorePath:
-    """Tell the path of a key below the root."""
+    """Return the path of a key below the root."""
     return StorePath(key[len(address.prefix) :])

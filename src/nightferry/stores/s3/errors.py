@@ -73,7 +73,7 @@ class Refusal:
 
 
 def error_of(refusal: Refusal, what: str, address: S3Address) -> NightferryError:  # noqa: C901 - a table with conditions
-    """Tell what a refusal means; ``what`` says what was asked for."""
+    """Return the error that a refusal means; ``what`` says what was asked for."""
     where, code, status = f"{address.label}: {what}", refusal.code, refusal.status
     if refusal.slow:
         return Unreachable(f"{where}: the server asks us to slow down ({refusal}); it is tried again later")
@@ -125,7 +125,7 @@ def _skew(refusal: Refusal) -> str:
 
 
 def trouble_of(err: Exception, what: str, address: S3Address) -> NightferryError:
-    """Tell what an exception of the SDK means, other than a server's refusal.
+    """Return the error that an exception of the SDK means, other than a server's refusal.
 
     The SDK's exceptions are told apart by name, because each of its versions brings new ones.
     """

@@ -115,7 +115,7 @@ class S3Arrival:
         return self._want.size - self._want.offset > self._service.address.whole
 
     def _open(self) -> None:
-        """Learn what the object is, and see to it that it is the wanted one."""
+        """Learn what the object is, and check that it is the wanted one."""
         want = self._want
         self._key = key_of(self._service.address, want.path)
         if self._ranged or want.offset >= want.size > 0:
@@ -250,7 +250,7 @@ class S3Arrival:
 
 
 def md5_of(answer: Answer, bucket: str) -> str:
-    """Tell the MD5 of an object's bytes that its ETag is; empty where it is something else.
+    """Return the MD5 of an object's bytes that its ETag is; empty where it is something else.
 
     It is one for objects that were stored whole, in the clear or with keys of S3's own (API reference of S3, "Object",
     ETag). Objects of parts have ETags with a dash.
@@ -265,6 +265,6 @@ def _body_of(answer: Answer) -> Body:
 
 
 def _whole_size(answer: Answer) -> int | None:
-    """Tell an object's size from an answer with its bytes, or with some of them."""
+    """Return an object's size from an answer with its bytes, or with some of them."""
     _, slash, whole = answer.text("ContentRange").rpartition("/")
     return int(whole) if slash and whole.isdecimal() else answer.number("ContentLength")

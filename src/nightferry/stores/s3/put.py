@@ -103,7 +103,7 @@ class ServerFacts:
                 return found
 
     def checks_digests(self) -> bool:
-        """Tell whether the server refuses bytes whose digest is another one; what it tells of digests is proof then.
+        """Return whether the server refuses bytes whose digest is another one; what it tells of digests is proof then.
 
         Asked once: a few bytes with a wrong digest are offered under a name of our own, and taken away again if the
         server took them.
@@ -155,7 +155,7 @@ class _Part:
 
 
 def part_size(size: int, usual: int) -> int:
-    """Tell how big parts must be so that they are not too many; whole MiB."""
+    """Return how big parts must be so that they are not too many; whole MiB."""
     least = -(-size // MOST_PARTS)
     return max(usual, -(-least // (1 << 20)) << 20)
 
@@ -360,7 +360,7 @@ class PacedBody(io.BytesIO):
         self._pace = pace
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Give the next bytes, when they may go."""
+        """Return the next bytes, when they may go."""
         data = super().read(size)
         if size is not None and 0 <= size <= _GOES_OUT:
             self._pace(len(data))

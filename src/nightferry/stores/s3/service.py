@@ -97,22 +97,22 @@ class Answer:
     fields: Mapping[str, object]
 
     def text(self, name: str) -> str:
-        """Give a text of the answer; empty when it is not there."""
+        """Return a text of the answer; empty when it is not there."""
         found = self.fields.get(name)
         return found if isinstance(found, str) else ""
 
     def number(self, name: str) -> int | None:
-        """Give a number of the answer."""
+        """Return a number of the answer."""
         found = self.fields.get(name)
         return found if isinstance(found, int) else None
 
     def rows(self, name: str) -> "list[Answer]":
-        """Give a list of the answer."""
+        """Return a list of the answer."""
         found = self.fields.get(name)
         return [Answer(row) for row in found] if isinstance(found, list) else []
 
     def time_us(self, name: str) -> int | None:
-        """Give a time of the answer in whole seconds, as microseconds since 1970 UTC: all that every answer tells."""
+        """Return a time of the answer in whole seconds, as microseconds since 1970 UTC: all that every answer tells."""
         found = self.fields.get(name)
         return int(found.timestamp()) * 1_000_000 if isinstance(found, datetime) else None
 
@@ -275,7 +275,7 @@ def _client(address: S3Address) -> "BaseClient":
 
 
 def raised(call: Callable[[], T]) -> T | NightferryError:
-    """Give back what a call answers, or the error that it raises."""
+    """Return what a call answers, or the error that it raises."""
     try:
         return call()
     except NightferryError as err:

@@ -30,7 +30,7 @@ class S3Store:
         yield from walk(self._service, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell sizes and times as they are now; see `Store.stat`."""
+        """Yield sizes and times as they are now; see `Store.stat`."""
         yield from stat_all(self._service, paths)
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:

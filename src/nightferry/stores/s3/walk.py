@@ -59,7 +59,7 @@ def _told(service: Service, row: Answer, inside: Callable[[StorePath], bool]) ->
 
 
 def stat_all(service: Service, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-    """Tell each object's size and time, in order, several asked for at once; see `Store.stat`."""
+    """Yield each object's size and time, in order, several asked for at once; see `Store.stat`."""
     rest = iter(paths)
     coming: deque[Future[Entry | None]] = deque()
     width = service.address.connections
@@ -76,7 +76,7 @@ def stat_all(service: Service, paths: Iterable[StorePath]) -> Iterator[Entry | N
 
 
 def look(service: Service, path: StorePath) -> Entry | None:
-    """Tell an object's size and time; None when it is not there."""
+    """Return an object's size and time; None when it is not there."""
     try:
         key = key_of(service.address, path)
     except Held:

@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 @dataclass(slots=True)
 class SftpTransfer:
-    """One wanted file; see `nightferry.stores.kit.transfers.Course`."""
+    """One wanted file; see `nightferry.stores.kit.transfers.Transfer`."""
 
     want: Want
     session: Session | None = None
@@ -46,7 +46,7 @@ class SftpTransfer:
     # -- asking ahead ------------------------------------------------------------------------------------------
 
     def ask(self, session: Session) -> None:
-        """Ask what stands under the name, and have it opened; see `Course.ask`."""
+        """Ask what stands under the name, and have it opened; see `Transfer.ask`."""
         if path_refusal(self.want.path):
             return
         place = session.place(self.want.path)
@@ -55,7 +55,7 @@ class SftpTransfer:
         self._opening = session.ask(Kind.OPEN, place, OPEN_READ, NO_ATTRS)
 
     def go_on(self, room: int) -> int:
-        """Ask for pieces, once the file is open; see `Course.go_on`."""
+        """Ask for pieces, once the file is open; see `Transfer.go_on`."""
         session, size = self.session, self.want.size
         if session is None:
             return room
@@ -83,7 +83,7 @@ class SftpTransfer:
     # -- the steps of a transfer -------------------------------------------------------------------------------
 
     def open(self, session: Session, pump: Callable[[], None]) -> None:
-        """Have the file open, and see to it that it is the wanted one; see `Course.open`."""
+        """Have the file open, and check that it is the wanted one; see `Transfer.open`."""
         if self._judged:
             return
         path = checked(self.want.path)
@@ -108,7 +108,7 @@ class SftpTransfer:
         return compared(session.label, self.want, entry)
 
     def fill(self, buffer: memoryview, pump: Callable[[], None]) -> int:
-        """Fill the buffer with the next bytes; see `Course.fill`."""
+        """Fill the buffer with the next bytes; see `Transfer.fill`."""
         filled = 0
         while filled < len(buffer) and not self._at_end:
             if self._rest is None:
@@ -126,7 +126,7 @@ class SftpTransfer:
         return filled
 
     def _next_piece(self) -> memoryview | None:
-        """Give the next bytes of the file; None at its end."""
+        """Return the next bytes of the file; None at its end."""
         session, want = _there(self.session), self.want
         request, offset, length = self._pieces.popleft()
         kind, body = session.wait(request)
@@ -152,14 +152,14 @@ class SftpTransfer:
     # -- ends --------------------------------------------------------------------------------------------------
 
     def finish(self, session: Session, pump: Callable[[], None]) -> Entry:
-        """Ask once more what stands under the name, and close the file; see `Course.finish`."""
+        """Ask once more what stands under the name, and close the file; see `Transfer.finish`."""
         looking = session.ask(Kind.LSTAT, session.place(self.want.path))
         self._close(session)
         pump()
         return self._compared(session, session.looked(self.want.path, session.wait(looking)))
 
     def let_go(self, session: Session) -> None:
-        """Close the file, and forget what is still to come; see `Course.let_go`."""
+        """Close the file, and forget what is still to come; see `Transfer.let_go`."""
         if self._looking is not None:
             session.forget(self._looking)
         self._take_opened(session)
@@ -178,7 +178,7 @@ class SftpTransfer:
 
 
 def _there(value: Value | None) -> Value:
-    """Give what cannot be missing at this stage of a transfer."""
+    """Return what cannot be missing at this stage of a transfer."""
     if value is None:
         raise RuntimeError("a transfer was asked for what it has not reached yet")
     return value

@@ -130,7 +130,7 @@ def host_keys(host: str, port: int | None = None, *, timeout: float = 10.0) -> t
 
 
 def fingerprint(host: str, port: int | None = None, *, timeout: float = 10.0) -> HostKey:
-    """Tell the key by which a host is best known; raises `Unreachable` when it shows none."""
+    """Return the key by which a host is best known; raises `Unreachable` when it shows none."""
     keys = host_keys(host, port, timeout=timeout)
     if not keys:
         where = SftpAddress(host, port).known_as
@@ -157,7 +157,7 @@ def pin(key: HostKey, known_hosts: Path) -> None:
 
 
 def key_of(reference: str, secret: str) -> Path | None:
-    """Tell the file of the private key that a secret is; None when the secret is a password.
+    """Return the file of the private key that a secret is; None when the secret is a password.
 
     Raises `Misconfigured` for a key that ``ssh`` cannot be given: it reads its own kind only, and only from files.
     """
@@ -198,7 +198,7 @@ _PATIENCE = 5.0
 
 @lru_cache(maxsize=64)
 def reordered_ciphers(*command: str) -> str:
-    """Tell the ciphers to offer, as OpenSSH's option has them; empty to leave everything as it is.
+    """Return the ciphers to offer, as OpenSSH's option has them; empty to leave everything as it is.
 
     ``command`` has `ssh` tell its settings (``-G``), so that no cipher is offered which they leave out.
     """
@@ -254,7 +254,7 @@ _WINDOWS_HELPER = f"@echo off\r\nsetlocal EnableDelayedExpansion\r\necho(!{_PASS
 
 
 def ssh_command(address: SftpAddress) -> list[str]:
-    """Tell the words of the command line; no secret is among them."""
+    """Return the words of the command line; no secret is among them."""
     options = {
         "BatchMode": "yes" if address.password is None else "no",
         "StrictHostKeyChecking": "yes",
@@ -314,7 +314,7 @@ def _quoted_path(path: Path) -> str:
 
 @contextlib.contextmanager
 def ssh_environment(address: SftpAddress) -> Iterator[Mapping[str, str]]:
-    """Give the environment for the command, good until the session is open.
+    """Yield the environment for the command, good until the session is open.
 
     OpenSSH reads a password from a terminal or from the output of a helper. It closes every descriptor that it
     inherits but the first three, so the helper finds the password in its environment: other users of this
@@ -409,7 +409,7 @@ class SshProcess:
         return int(count)
 
     def write(self, data: bytes) -> None:
-        """Give bytes to the server, waiting as long as it takes them."""
+        """Send bytes to the server, waiting as long as it takes them."""
         view = memoryview(data)
         try:
             while view:
@@ -428,7 +428,7 @@ class SshProcess:
             self._deadline = None
 
     def last_words(self) -> str:
-        """Tell what ``ssh`` complained about, once it ended."""
+        """Return what ``ssh`` complained about, once it ended."""
         self._listener.join(_PARTING)
         return bytes(self._said).decode("utf-8", "replace")
 

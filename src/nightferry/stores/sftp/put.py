@@ -154,7 +154,7 @@ class Putter:
     # -- folders -----------------------------------------------------------------------------------------------
 
     def _enter(self, session: Session, folder: StorePath) -> None:
-        """See to it that a folder is there, and is no link to somewhere else."""
+        """Make sure that a folder is there, and is no link to somewhere else."""
         if folder in self._folders:
             return
         if folder == ROOT:
@@ -198,7 +198,7 @@ class Putter:
     def _refusal(
         self, session: Session, status: Status, folder: StorePath, size: int, doing: str = ""
     ) -> NightferryError:
-        """Tell why a server did not take a file: SFTP has no word for a full disk, so its space is asked for."""
+        """Return why a server did not take a file: SFTP has no word for a full disk, so its space is asked for."""
         doing = doing or f"storing {size} bytes in {folder!a}"
         if status.code not in {Code.PERMISSION_DENIED, Code.NO_SUCH_FILE}:
             free = session.free_space(folder)

@@ -41,7 +41,7 @@ _SPOILED_KEY = re.compile(r"Load key .*|UNPROTECTED PRIVATE KEY FILE|Identity fi
 
 
 def ssh_error(said: str, address: SftpAddress) -> NightferryError:
-    """Tell what the last words of an ``ssh`` that ended mean; ``said`` is its stderr."""
+    """Return the error that the last words of an ``ssh`` mean; ``said`` is its stderr."""
     label = address.label
     words = shown(said)
     kept = str(address.known_hosts) if address.known_hosts is not None else "~/.ssh/known_hosts"
@@ -177,7 +177,7 @@ class Session:
         return number
 
     def wait(self, number: int) -> Answer:
-        """Give the answer to a request; one in the session's own memory is good until the next wait.
+        """Return the answer to a request; one in the session's own memory is good until the next wait.
 
         Raises `Cut`, `Silence`, or `Garbled` for an answer to what nobody asked.
         """
@@ -233,7 +233,7 @@ class Session:
     # -- questions of one answer -------------------------------------------------------------------------------
 
     def place(self, path: StorePath | str) -> bytes:
-        """Tell a path below the root as the server knows it, ready to be sent; the root itself is an empty path."""
+        """Return a path below the root as the server knows it, ready to be sent; the root itself is an empty path."""
         below = path.encode("utf-8", "surrogateescape")
         if not self.root:
             return text(below or b".")
@@ -263,7 +263,7 @@ class Session:
         return self.status(self.wait(self.ask(kind, *fields)))
 
     def look(self, path: StorePath) -> Attrs | None:
-        """Tell what stands under a path, not following a link; None for nothing."""
+        """Return what stands under a path, not following a link; None for nothing."""
         return self.looked(path, self.wait(self.ask(Kind.LSTAT, self.place(path))))
 
     def looked(self, path: StorePath, answer: Answer) -> Attrs | None:
@@ -283,19 +283,19 @@ class Session:
             )
 
     def gone(self, path: StorePath) -> Gone:
-        """Tell that a file is not there, having looked whether the root is."""
+        """Return the error of a file that is not there, having looked whether the root is."""
         self.need_root()
         return Gone(f"{self.label}: {path!a} is no longer there, or no plain file")
 
     def free_space(self, path: StorePath) -> int | None:
-        """Tell the bytes that are left for us on the disk of a folder, where the server tells that."""
+        """Return the bytes that are left for us on the disk of a folder, where the server tells that."""
         if b"statvfs@openssh.com" not in self.extensions:
             return None
         kind, body = self.wait(self.ask(Kind.EXTENDED, text(b"statvfs@openssh.com"), self.place(path)))
         return read_free_space(bytes(body)) if kind == Kind.EXTENDED_REPLY else None
 
     def refusal(self, status: Status, doing: str) -> NightferryError:
-        """Tell a status that is no success as the error it means."""
+        """Return the error that a status means which is no success."""
         what = f"{self.label}: {doing}"
         if status.code == Code.NO_SUCH_FILE:
             return Gone(f"{what}: it is not there ({status})")

@@ -96,7 +96,7 @@ def _piece(session: Session, reading: Reading) -> list[Named] | None:
 
 
 def _sorted(folder: StorePath, names: list[Named]) -> tuple[list[Entry | Oddity], list[StorePath]]:
-    """Tell the files and oddities, and the folders, of a piece of a listing."""
+    """Return the files and oddities, and the folders, of a piece of a listing."""
     found: list[Entry | Oddity] = []
     folders: list[StorePath] = []
     path_of = Names(folder).path
@@ -121,7 +121,7 @@ def _sorted(folder: StorePath, names: list[Named]) -> tuple[list[Entry | Oddity]
 
 
 def stat_all(lease: SftpLease, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-    """Tell each file's size and time, in order; see `Store.stat`."""
+    """Yield each file's size and time, in order; see `Store.stat`."""
     rest = iter(paths)
     while batch := list(islice(rest, _WINDOW)):
         session = lease.session

@@ -297,7 +297,7 @@ class Framer:
         self._start = self._end = 0
 
     def room(self) -> memoryview:
-        """Give the place for the next bytes; packets given before are no longer good."""
+        """Return the place for the next bytes; packets given before are no longer good."""
         if len(self._view) - self._end < LONGEST_PACKET:
             left = self._end - self._start
             self._view[:left] = self._view[self._start : self._end]
@@ -305,11 +305,11 @@ class Framer:
         return self._view[self._end :]
 
     def filled(self, count: int) -> None:
-        """Say how many bytes came into the room."""
+        """Note how many bytes came into the room."""
         self._end += count
 
     def next(self) -> tuple[int, memoryview] | None:
-        """Give the next packet's kind and the rest of it, or None when it is not whole yet.
+        """Return the next packet's kind and the rest of it, or None when it is not whole yet.
 
         Raises `Garbled` for a length that no server may send, which is what a shell's greeting looks like.
         """

@@ -28,7 +28,7 @@ _ACCESS = wire.READ_DATA | wire.READ_ATTRIBUTES
 
 @dataclass(slots=True)
 class SmbTransfer:
-    """One wanted file; see `nightferry.stores.kit.transfers.Course`."""
+    """One wanted file; see `nightferry.stores.kit.transfers.Transfer`."""
 
     want: Want
     session: Session | None = None
@@ -48,7 +48,7 @@ class SmbTransfer:
     # -- asking ahead ------------------------------------------------------------------------------------------
 
     def ask(self, session: Session) -> None:
-        """Ask for a small file whole, and for a larger one to be opened; see `Course.ask`."""
+        """Ask for a small file whole, and for a larger one to be opened; see `Transfer.ask`."""
         want = self.want
         place = None if path_refusal(want.path) else session.place(want.path)
         if place is None:
@@ -64,7 +64,7 @@ class SmbTransfer:
         self._pieces.append((piece, want.offset, length))
 
     def go_on(self, room: int) -> int:
-        """Ask for pieces, once the file is open; see `Course.go_on`."""
+        """Ask for pieces, once the file is open; see `Transfer.go_on`."""
         session = self.session
         if session is None:
             return room
@@ -86,7 +86,7 @@ class SmbTransfer:
     # -- the steps of a transfer -------------------------------------------------------------------------------
 
     def open(self, session: Session, pump: Callable[[], None]) -> None:
-        """Have the file open, and see to it that it is the wanted one; see `Course.open`."""
+        """Have the file open, and check that it is the wanted one; see `Transfer.open`."""
         if self._judged:
             return
         path = checked(self.want.path)
@@ -118,7 +118,7 @@ class SmbTransfer:
         return compared(session.label, self.want, entry)
 
     def fill(self, buffer: memoryview, pump: Callable[[], None]) -> int:
-        """Fill the buffer with the next bytes; see `Course.fill`."""
+        """Fill the buffer with the next bytes; see `Transfer.fill`."""
         filled = 0
         while filled < len(buffer) and not (self._at_end and self._rest is None):
             if self._rest is None:
@@ -183,7 +183,7 @@ class SmbTransfer:
     # -- ends --------------------------------------------------------------------------------------------------
 
     def finish(self, session: Session, pump: Callable[[], None]) -> Entry:
-        """Have the file closed, and compare what the server says of it then; see `Course.finish`."""
+        """Have the file closed, and compare what the server says of it then; see `Transfer.finish`."""
         opened = self._opened
         if opened is None:
             raise RuntimeError("a file that was not opened is to be closed")
@@ -202,7 +202,7 @@ class SmbTransfer:
         return self._compared(session, wire.read_closed(answer.body))
 
     def let_go(self, session: Session) -> None:
-        """Close the file, unless it is closed already, and forget what is still to come; see `Course.let_go`."""
+        """Close the file, unless it is closed already, and forget what is still to come; see `Transfer.let_go`."""
         self._take_opened(session)
         self._forget_pieces(session)
         if self._opened is None:

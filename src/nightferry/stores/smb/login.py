@@ -72,7 +72,7 @@ def derived(key: bytes, label: bytes, context: bytes) -> bytes:
 
 
 def signer(way: Signing, key: bytes) -> Sign:
-    """Give the function that signs with a key."""
+    """Return the function that signs with a key."""
     if way == Signing.AES_GMAC:
         seal = AESGCM(key)
         return lambda message, number, ours: seal.encrypt(_GCM_NONCE.pack(number, 0 if ours else 1), b"", message)
@@ -94,7 +94,7 @@ def sign(way: Sign, message: bytearray, number: int) -> None:
 
 
 def verify(way: Sign, message: memoryview, number: int, flags: int) -> None:
-    """See to it that an answer is the server's and unchanged; raises `Garbled`."""
+    """Check that an answer is the server's and unchanged; raises `Garbled`."""
     if not flags & Flag.SIGNED:
         raise Garbled("an answer of the server is not signed, as all of this session must be")
     signature = bytes(message[_SIGNATURE])
@@ -147,7 +147,7 @@ def envelope(way: Cipher, session: int, ours: bytes, theirs: bytes) -> Envelope:
 
 SMB_2_0_2, SMB_3_0, SMB_3_1_1 = 0x0202, 0x0300, 0x0311
 DIALECTS = (SMB_2_0_2, 0x0210, SMB_3_0, 0x0302, SMB_3_1_1)
-#: Credits are asked for up to so many, for megabytes on their way at once.
+#: The most credits that are asked for, for megabytes on their way at once.
 CREDITS = 512
 #: Large reads and writes, and encryption; [MS-SMB2] 2.2.3.
 CAPABILITIES = 0x04 | 0x40

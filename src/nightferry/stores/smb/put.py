@@ -121,7 +121,7 @@ class Putter:
     # -- folders -----------------------------------------------------------------------------------------------
 
     def _enter(self, session: Session, folder: StorePath) -> None:
-        """See to it that a folder is there, and is no link to somewhere else."""
+        """Make sure that a folder is there, and is no link to somewhere else."""
         if folder in self._folders:
             return
         if folder == ROOT:
@@ -170,7 +170,7 @@ class Putter:
 
 
 def fitting(path: StorePath) -> StorePath:
-    """Give back a path that Windows can hold, letter for letter; raises `Held` for any other."""
+    """Return a path that Windows can hold, letter for letter; raises `Held` for any other."""
     for name in checked(path).split("/"):
         refusal = windows_refusal(name)
         if not refusal and not is_text(name):
@@ -181,7 +181,7 @@ def fitting(path: StorePath) -> StorePath:
 
 
 def _place(session: Session, path: StorePath) -> bytes:
-    """Tell a path that is known to fit as the server knows it."""
+    """Return a path that is known to fit as the server knows it."""
     place = session.place(path)
     if place is None:
         raise Held(f"{session.label}: no file on an SMB share can have the name {path!a}; rename it at its origin")

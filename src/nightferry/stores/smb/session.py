@@ -86,7 +86,7 @@ class Session:
         self.longest_listing = min(offer.transact, longest)
 
     def _enter(self) -> None:
-        """Have the share given to us, and see to it that nobody talked us down to an older dialect."""
+        """Have the share given to us, and check that nobody talked us down to an older dialect."""
         share = self.address.share
         header, answer = self._raw(wire.tree_connect(f"\\\\{self.address.host}\\{share}"))
         if answer.status:
@@ -181,7 +181,7 @@ class Session:
         return message
 
     def wait(self, number: int) -> Answer:
-        """Give the answer to a request; raises `Cut`, `Silence`, or `Garbled` for what cannot be one."""
+        """Return the answer to a request; raises `Cut`, `Silence`, or `Garbled` for what cannot be one."""
         while number not in self._arrived:
             if number not in self._awaited:
                 raise RuntimeError("an answer was waited for that is not to come")
@@ -283,7 +283,7 @@ class Session:
     # -- questions of one answer -------------------------------------------------------------------------------
 
     def place(self, path: StorePath | str) -> bytes | None:
-        """Tell a path below the root as the server knows it; None for one that no file there can have."""
+        """Return a path below the root as the server knows it; None for one that no file there can have."""
         whole = f"{self.address.root}/{path}".strip("/") if path else self.address.root
         if _FORBIDDEN & set(path):
             return None
@@ -293,7 +293,7 @@ class Session:
             return None
 
     def look(self, path: StorePath) -> Facts | None:
-        """Tell what stands under a path; None for nothing."""
+        """Return what stands under a path; None for nothing."""
         place = self.place(path)
         if place is None:
             return None
@@ -319,11 +319,11 @@ class Session:
             )
 
     def refusal(self, status: int, doing: str) -> NightferryError:
-        """Tell a status that is no success as the error it means."""
+        """Return the error that a status means which is no success."""
         return refusal(self.label, status, doing)
 
     def gone(self, path: StorePath) -> Gone:
-        """Tell that a file is not there, having looked whether the root is."""
+        """Return the error of a file that is not there, having looked whether the root is."""
         self.need_root()
         return Gone(f"{self.label}: {path!a} is no longer there, or no plain file")
 

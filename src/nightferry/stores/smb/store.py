@@ -33,7 +33,7 @@ class SmbStore:
             yield from walk(lease, enter)
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell sizes and times as they are now; see `Store.stat`."""
+        """Yield sizes and times as they are now; see `Store.stat`."""
         return stat_over(self._pool, stat_all, paths)
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:

@@ -65,7 +65,7 @@ def walk(lease: SmbLease, enter: Callable[[StorePath], bool] | None) -> Iterator
 
 
 def _second(lease: SmbLease, stack: ExitStack) -> list[Session]:
-    """Give another session to read with; none where the pool, or the server, has none to spare."""
+    """Return another session to read with; none where the pool, or the server, has none to spare."""
     beside = lease.beside()
     if beside is None:
         return []
@@ -139,7 +139,7 @@ def _piece(reading: Reading) -> list[Named] | None:
 def _sorted(
     reading: Reading, names: list[Named]
 ) -> tuple[list[Entry | Oddity], list[tuple[StorePath, frozenset[int]]]]:
-    """Tell the files and oddities, and the folders, of a piece of a listing."""
+    """Return the files and oddities, and the folders, of a piece of a listing."""
     found: list[Entry | Oddity] = []
     folders: list[tuple[StorePath, frozenset[int]]] = []
     folder = reading.folder
@@ -175,7 +175,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def stat_all(lease: SmbLease, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-    """Tell each file's size and time, in order; see `Store.stat`."""
+    """Yield each file's size and time, in order; see `Store.stat`."""
     rest = iter(paths)
     while batch := list(islice(rest, _WINDOW)):
         session = lease.session

@@ -103,7 +103,7 @@ def told(status: int) -> str:
 
 
 def refusal(label: str, status: int, doing: str) -> NightferryError:
-    """Tell a status that is no success as the error it means."""
+    """Return the error that a status means which is no success."""
     what, name = f"{label}: {doing}", told(status)
     if status in OVER:
         return Cut(f"{what}: the server ended the session or took the share away ({name}); it is tried again later")
@@ -126,7 +126,7 @@ def refusal(label: str, status: int, doing: str) -> NightferryError:
 
 
 def login_refusal(label: str, status: int, who: str) -> NightferryError:
-    """Tell why a server did not let us in; ``who`` is how we named ourselves."""
+    """Return why a server did not let us in; ``who`` is how we named ourselves."""
     name = told(status)
     if status in _SPENT:
         return Misconfigured(f"{label}: no login as {who}: {_SPENT[Status(status)]} ({name})")
@@ -139,7 +139,7 @@ def login_refusal(label: str, status: int, who: str) -> NightferryError:
 
 
 def share_refusal(label: str, share: str, status: int) -> NightferryError:
-    """Tell why a server did not let us at a share."""
+    """Return why a server did not let us at a share."""
     name = told(status)
     if status == Status.BAD_NETWORK_NAME:
         return Misconfigured(f"{label}: the server has no share {share!a} ({name}); correct the URL, or share it there")
@@ -151,7 +151,7 @@ def share_refusal(label: str, share: str, status: int) -> NightferryError:
 # -- messages --------------------------------------------------------------------------------------------------------
 
 HEADER = struct.Struct("<4sHHIHHIIQIIQ16s")
-#: Each credit pays for so many bytes of data.
+#: The bytes of data that each credit pays for.
 CREDIT = 64 * 1024
 #: No server sends more at once, and no honest one comes near it.
 LONGEST_MESSAGE = 16 * 1024 * 1024 - 1
@@ -302,7 +302,7 @@ def flush(handle: bytes = THAT) -> Ask:
 
 
 def read(offset: int, length: int, handle: bytes = THAT) -> Ask:
-    """Read so many bytes."""
+    """Ask for ``length`` bytes of an open file."""
     return Ask(Command.READ, _READ.pack(49, 0x50, 0, length, offset, handle, 0, 0, 0, 0, 0, 0), length)
 
 
@@ -422,7 +422,7 @@ def _unpacked(shape: struct.Struct, body: memoryview) -> tuple[int, ...]:
 
 
 def _part(body: memoryview, offset: int, length: int) -> memoryview:
-    """Give a part of an answer, whose offset counts from its header."""
+    """Return a part of an answer, whose offset counts from its header."""
     start = offset - HEADER.size
     if length and (start < 0 or start + length > len(body)):
         raise Garbled(f"the server announced {length} bytes at {offset} in an answer of {len(body)}")

@@ -1,4 +1,4 @@
-"""Limited: only so many calls at once on one host."""
+"""Limited: at most a number of calls at once on one host."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -213,7 +213,7 @@ class _Fetch:
                     raise
 
     def _open(self) -> Arrival:
-        """Give the arrival in hand, or ask anew for what did not come yet."""
+        """Return the arrival in hand, or ask anew for what did not come yet."""
         if self._arrival is None:
             first = self._wants[self._place]
             rest = self._wants[self._place + 1 :]

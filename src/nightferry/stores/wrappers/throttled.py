@@ -11,7 +11,7 @@ from nightferry.core.errors import NightferryError
 from nightferry.core.store import Arrival, Entry, Linked, Load, Oddity, PutAnswer, Store, StorePath, Traits, Want
 from nightferry.stores.kit.loads import size_of
 
-#: Bytes are counted in pieces of so many seconds; a nap is never longer, so that a change of the hour is noticed.
+#: Bytes are counted in pieces of this many seconds; a nap is never longer, so that a change of the hour is noticed.
 _PIECE_SECONDS, _NAP = 0.25, 0.5
 _SMALLEST_PIECE = 4096
 
@@ -66,7 +66,7 @@ class Throttle:
         return next((window.rate for window in self._windows if window.holds(now)), self._rate)
 
     def piece(self, most: int) -> int:
-        """Tell how many bytes to move at a time, so that they flow and do not gush."""
+        """Return how many bytes to move at a time, so that they flow and do not gush."""
         rate = self.rate
         return most if rate is None else min(most, max(_SMALLEST_PIECE, int(rate * _PIECE_SECONDS)))
 
