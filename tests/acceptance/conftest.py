@@ -36,7 +36,8 @@ LONG = 300.0
 #: Exit codes, as the contract has them.
 DONE, HELD, MISCONFIGURED, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 _BALANCE_KEYS = {
-    "telescope", "night", "seen", "delivered", "held", "failed", "ignored", "pending", "balanced", "bytes",
+    "telescope", "night", "seen", "delivered", "held", "failed", "ignored", "pending", "balanced", "complete",
+    "bytes",
 }  # fmt: skip
 
 

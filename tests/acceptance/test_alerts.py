@@ -284,7 +284,7 @@ def test_a_watch_that_lives_is_felt_elsewhere_and_one_that_died_is_not(desk: Des
         until(lambda: len(switch.asked) > 3, "it pings")
         watch.kill()
         _, err = watch.communicate()
-        with urllib.request.urlopen(f"http://127.0.0.1:{switch.server_port}/end", timeout=30):
+        with urllib.request.urlopen(f"http://127.0.0.1:{switch.server_port}/end", timeout=LONG):
             count = len(switch.asked)  # one is answered at a time: what came before its death is counted by now
         time.sleep(0.5)
         assert len(switch.asked) == count

@@ -399,7 +399,7 @@ if sys.platform != "win32":
         store = LocalStore(root)
         assert list(store.list()) == [Oddity("special", StorePath(""), "pipe.fits")]
         assert list(store.stat([StorePath("pipe.fits")])) == [None]
-        [answer] = within(20, lambda: carry_all(store, [Want(StorePath("pipe.fits"), 10)]))
+        [answer] = within(180, lambda: carry_all(store, [Want(StorePath("pipe.fits"), 10)]))
         assert isinstance(answer, Gone)
         assert isinstance(put(root, source, "pipe.fits"), Occupied)
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 HEADERS = Path(__file__).parents[1] / "data/headers"
 #: What the archive cannot take, because the headers do not tell it.
 LACKING = {
-    "dwarf2": "V03 RA", "nina": "V03 RA", "sharpcap": "V03 IMAGETYP", "stellina": "V03 OBJECT",
+    "dwarf2": "V03 RA", "nina": "V03 RA", "origin": "V03 IMAGETYP", "sharpcap": "V03 IMAGETYP",
+    "stellina": "V03 OBJECT",
 }  # fmt: skip
 NAMES = {"dwarf2": "M 33_15s60_Astro_20230610-21381944{}_24C.fits", "stellina": "img-000{}.fits"}
 _LONG_AGO = 1_771_900_000
@@ -42,7 +43,8 @@ def plant(folder: Path, name: str) -> dict[str, bytes]:
     size = {f"NAXIS{axis}  ": f"NAXIS{axis}  =                   32" for axis in "12"}
     found = {}
     for number in range(3):
-        lines = [re.sub(r"(?<=^DATE-OBS= '....-..-..T..:).", str(number), size.get(card[:8], card)) for card in cards]
+        minute = re.compile(r"(?<=^DATE-(?:OBS|LOC)= '....-..-..T..:).")
+        lines = [minute.sub(str(number), size.get(card[:8], card)) for card in cards]
         text = "".join(line.ljust(80) for line in lines) + "END".ljust(80)
         pixels = bytes((value + number) % 251 for value in range(2048))
         raw = text.encode("ascii").ljust(-(-len(text) // 2880) * 2880) + pixels + bytes(2880 - 2048)

@@ -164,18 +164,29 @@ def test_open_cubes_of_older_nights_are_counted_too(ledger: SqlLedger) -> None:
     assert ledger.overview("io", 3).oldest_open == date(2026, 9, 1)
 
 
-def test_an_older_ledger_learns_where_its_cubes_stand(ledger: SqlLedger) -> None:
+def test_a_rebuild_learns_where_cubes_stand(ledger: SqlLedger) -> None:
     ledger.sight([seen(1, 1)])
     ledger.record([made(1), made(1, "validate", Outcome.HELD, "no RA")])
-    ledger.close()
     with closing(sqlite3.connect(ledger.database.path)) as raw:
-        raw.execute("DROP TABLE products")
-        raw.execute("UPDATE alembic_version SET version_num = '0002'")
+        raw.execute("DELETE FROM standings")
         raw.commit()
-    again = open_ledger(f"sqlite:///{ledger.database.path}")
-    assert cubes(again).counts == {Bin.HELD: 1}
-    assert [product.key for product in again.products("io")] == ["M31 r"]
-    again.close()
+    assert ledger.products("io") == []
+    ledger.rebuild()
+    assert cubes(ledger).counts == {Bin.HELD: 1}
+    assert [product.key for product in ledger.products("io")] == ["M31 r"]
+
+
+def test_a_cube_is_an_account_like_any_other_and_no_frame_of_the_telescope(ledger: SqlLedger) -> None:
+    ledger.sight([seen(1, 1)])
+    ledger.record([made(1), made(1, "validate", Outcome.HELD, "no RA")])
+    (cube,) = ledger.products("io")
+    assert (ledger.account(cube.id), cube.made, cube.standing.bin) == (cube, True, Bin.HELD)
+    assert [account.id for account in ledger.accounts_of([cube.id, seen(1, 1).id])] == [cube.id, seen(1, 1).id]
+    assert [account.made for account in ledger.accounts("io")] == [False]
+    (balance,) = ledger.balances("io")
+    assert (balance.seen, balance.held, balance.balanced) == (1, 0, True)
+    assert list(ledger.known("io")) == [seen(1, 1).path]
+    assert ledger.outstanding("io") == (1, seen(1, 1).size)
 
 
 def test_a_telescope_that_nobody_saw_has_an_empty_overview(ledger: SqlLedger) -> None:

@@ -8,7 +8,6 @@ nothing is left of what earlier ones found.
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 
 from nightferry.core.alert import Alert, Condition
 from nightferry.core.audit import Finding, Stranger, Verdict
@@ -16,7 +15,7 @@ from nightferry.core.balance import dropped
 from nightferry.core.display import counted, display
 from nightferry.core.errors import NightferryError
 from nightferry.core.frame import FrameId
-from nightferry.core.ledger import Ledger, proof_of_product
+from nightferry.core.ledger import Ledger
 
 #: Seconds from a bad finding to its alert at the latest, however long the audit goes on.
 _SOON = 10.0
@@ -102,11 +101,8 @@ class AuditAlerts:
 
     def _is_doubted(self, archive: str, telescope: str) -> bool:
         """Whether anything is left there that an audit found bad."""
-        products = self._ledger.products(telescope)
-        proofs = chain(
-            self._ledger.proofs(telescope, archive), (proof_of_product(product, archive) for product in products)
-        )
-        return any(proof and (proof.doubt or proof.unread) and not self._is_dropped(proof.frame) for proof in proofs)
+        proofs = self._ledger.proofs(telescope, archive, made=True)
+        return any((proof.doubt or proof.unread) and not self._is_dropped(proof.frame) for proof in proofs)
 
     def _is_dropped(self, frame: FrameId) -> bool:
         return dropped(self._ledger.history(frame)) is not None

@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from nightferry.core.balance import Balance, Bin
     from nightferry.core.ledger import Account, Ledger
     from nightferry.core.overview import Overview
-    from nightferry.core.product import Product
     from nightferry.cubes import LeftOut, Plan
     from nightferry.discover import Found
     from nightferry.monitor import Monitor, monitored
@@ -121,7 +120,6 @@ __all__ = [
     "Pass",
     "Plan",
     "PresetExample",
-    "Product",
     "Restored",
     "Service",
     "SetUp",
@@ -346,7 +344,6 @@ _HOMES = {
         "Ledger",
     ),
     "nightferry.core.overview": ("Overview",),
-    "nightferry.core.product": ("Product",),
     "nightferry.cubes": (
         "LeftOut",
         "Plan",

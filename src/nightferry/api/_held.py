@@ -1,13 +1,12 @@
 """Held: what waits for a person, and a person's answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nightferry.core.balance import Bin
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import DOUBTS
-from nightferry.core.ledger import Account, Ledger
-from nightferry.core.product import Product, latest_editions
+from nightferry.core.ledger import Account, Ledger, latest_editions
 from nightferry.core.receipt import Outcome
 from nightferry.core.step import LIST, RELEASE
 from nightferry.passes.receipts import noted
@@ -18,7 +17,7 @@ class HeldWork:
     """The frames and cubes that wait for a person."""
 
     frames: Sequence[Account]
-    cubes: Sequence[Product]
+    cubes: Sequence[Account]
 
 
 def held(ledger: Ledger, telescope: str | None = None) -> HeldWork:
@@ -49,7 +48,7 @@ def find_one(ledger: Ledger, text: str, telescope: str | None = None) -> Account
     )
 
 
-def find_any(ledger: Ledger, text: str) -> Account | Product:
+def find_any(ledger: Ledger, text: str) -> Account:
     """Find the one frame, or else the one cube, that a person means.
 
     Raises `Misconfigured` when it is none or several.
@@ -69,32 +68,25 @@ def _unclear(text: str, what: str, found: Sequence[str]) -> Misconfigured:
     return Misconfigured(f"{text!r} may be any of {len(found)} {what}; name one by its identity:\n{shown}{more}")
 
 
-def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Account | Product:
+def release(ledger: Ledger, frame: str, why: str, *, drop: bool = False) -> Account:
     """Release a held frame or cube, with a person's reason; ``drop`` leaves it out of all further work instead.
 
     What `verify` or `validate` held goes on as it is; what another step held is tried there again.
     """
     meant = find_any(ledger, frame)
-    frame_id, night, name = (
-        (meant.sighting.id, meant.sighting.night, str(meant.sighting.path))
-        if isinstance(meant, Account)
-        else (meant.id, meant.night, meant.name)
-    )
-    standing = meant.standing
+    name, standing = meant.name, meant.standing
     if not why.strip():
         raise Misconfigured("a release needs a reason: --why TEXT")
     if standing.bin is not Bin.HELD and not (drop and standing.bin is Bin.FAILED):
         raise Misconfigured(f"{name} is not held; it is {standing.bin}")
-    doubt = isinstance(meant, Account) and meant.sighting.role in DOUBTS
+    doubt = meant.sighting.role in DOUBTS
     if standing.stage == LIST and not drop and not doubt:
         raise Misconfigured(f"{name} can never be carried ({standing.reason}); it can be dropped")
-    if isinstance(meant, Product) and not drop and meant not in latest_editions(ledger.products(night.telescope)):
+    if meant.made and not drop and meant not in latest_editions(ledger.products(meant.night.telescope)):
         raise Misconfigured(
             f"{name} is not made again, for a later version took its place: put the file back from another archive or "
             "a backup, or drop it"
         )
-    receipt = noted(frame_id, night, RELEASE, Outcome.DONE, why, proof={"drop": True} if drop else {})
+    receipt = noted(meant.id, meant.night, RELEASE, Outcome.DONE, why, proof={"drop": True} if drop else {})
     ledger.record([receipt])
-    if isinstance(meant, Product):
-        return replace(meant, receipts=(*meant.receipts, receipt))
-    return ledger.account(frame_id) or meant
+    return ledger.account(meant.id) or meant

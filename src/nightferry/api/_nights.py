@@ -11,9 +11,8 @@ from nightferry.config import Config
 from nightferry.core.balance import Balance
 from nightferry.core.errors import Misconfigured
 from nightferry.core.frame import Fact
-from nightferry.core.ledger import Account, Ledger
+from nightferry.core.ledger import Account, Ledger, latest_editions
 from nightferry.core.night import Night
-from nightferry.core.product import Product, latest_editions
 from nightferry.core.receipt import Outcome
 from nightferry.core.step import DELIVER, PULL, SOLVE
 
@@ -27,14 +26,14 @@ class NightSheet:
 
     balance: Balance
     frames: Sequence[Account]
-    cubes: Sequence[Product]
+    cubes: Sequence[Account]
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """All that is known of one frame or cube; ``members`` are the frames that a cube is made of."""
 
-    of: Account | Product
+    of: Account
     members: Sequence[Account] = ()
 
 
@@ -53,7 +52,7 @@ def nights(config: Config, ledger: Ledger, telescope: str | None = None) -> Sequ
     return ledger.balances(telescope)
 
 
-def cubes(config: Config, ledger: Ledger, telescope: str | None = None) -> Sequence[Product]:
+def cubes(config: Config, ledger: Ledger, telescope: str | None = None) -> Sequence[Account]:
     """Return the latest edition of every cube, of one telescope or of all."""
     telescope_names(config, [telescope] if telescope else [])
     return latest_editions(ledger.products(telescope))
@@ -88,13 +87,13 @@ def _one_night(config: Config, ledger: Ledger, telescope: str, word: str) -> Nig
 def why(ledger: Ledger, text: str) -> History:
     """Return the whole history of the frame or cube that a person means; `find_any` says what is understood."""
     found = find_any(ledger, text)
-    if isinstance(found, Account):
+    if not found.made:
         return History(found)
     accounts = ledger.accounts(found.night.telescope, [found.night.date])
     return History(found, [account for account in accounts if _is_member(account, found)])
 
 
-def _is_member(account: Account, cube: Product) -> bool:
+def _is_member(account: Account, cube: Account) -> bool:
     return any(receipt.step == cube.step and receipt.proof.get("in") == cube.id for receipt in account.receipts)
 
 

@@ -12,7 +12,6 @@ from nightferry.core.instant import utc_text
 
 if TYPE_CHECKING:
     from nightferry.core.ledger import Account
-    from nightferry.core.product import Product
 
 
 def frame_row(account: "Account") -> list[Cell]:
@@ -46,7 +45,7 @@ def frame_json(account: "Account") -> dict[str, Json]:
     }
 
 
-def cube_json(product: "Product") -> dict[str, Json]:
+def cube_json(product: "Account") -> dict[str, Json]:
     """Return a cube as JSON."""
     standing = product.standing
     return {
@@ -66,7 +65,7 @@ def cube_json(product: "Product") -> dict[str, Json]:
     }
 
 
-def show_cubes(products: "Sequence[Product]") -> None:
+def show_cubes(products: "Sequence[Account]") -> None:
     """Print a night's cubes, one a row."""
     table(
         (products[0].step, "version", "frames", "size", "standing", "reason"),
@@ -75,7 +74,7 @@ def show_cubes(products: "Sequence[Product]") -> None:
     )
 
 
-def _cube_row(product: "Product") -> list[Cell]:
+def _cube_row(product: "Account") -> list[Cell]:
     standing = product.standing
     reason = standing.reason
     if standing.bin is Bin.DELIVERED:
@@ -86,7 +85,7 @@ def _cube_row(product: "Product") -> list[Cell]:
     return [product.name, *numbers, (str(standing.bin), COLOURS[standing.bin]), reason]
 
 
-def show_totals(products: "Sequence[Product]") -> None:
+def show_totals(products: "Sequence[Account]") -> None:
     """Print one line about all cubes; nothing where there are none."""
     if products:
         counts = Counter(product.standing.bin for product in products)
@@ -94,7 +93,7 @@ def show_totals(products: "Sequence[Product]") -> None:
         say(f"{counted(len(products), products[0].step)}: {words}", "red" if counts[Bin.HELD] else "")
 
 
-def show_cube(product: "Product") -> None:
+def show_cube(product: "Account") -> None:
     """Print the head of a cube's history."""
     standing = product.standing
     say(product.name, "bold")

@@ -12,7 +12,6 @@ from nightferry.cli.show import Cell, say, say_json, table
 
 if TYPE_CHECKING:
     from nightferry.core.ledger import Account
-    from nightferry.core.product import Product
 
 
 def held(
@@ -46,7 +45,7 @@ def _frame_row(account: "Account") -> list[Cell]:
     return [sighting.id[:12], str(sighting.night), sighting.path, standing.stage, standing.reason]
 
 
-def _cube_row(product: "Product") -> list[Cell]:
+def _cube_row(product: "Account") -> list[Cell]:
     standing = product.standing
     return [product.id[:12], str(product.night), product.name, standing.stage, standing.reason]
 
@@ -65,9 +64,9 @@ def release(
     with api.open_ledger(api.load(context.obj), reading=dry_run) as ledger:
         meant = api.find_any(ledger, frame) if dry_run else api.release(ledger, frame, why, drop=drop)
     if as_json:
-        say_json(frame_json(meant) if isinstance(meant, api.Account) else cube_json(meant))
+        say_json(cube_json(meant) if meant.made else frame_json(meant))
         return
-    path = meant.sighting.path if isinstance(meant, api.Account) else meant.name
+    path = meant.name
     if dry_run:
         say(f"{path} would be {'dropped' if drop else 'released'}; nothing was changed")
     elif drop:

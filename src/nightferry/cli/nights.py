@@ -23,7 +23,6 @@ from nightferry.cli.show import (
 if TYPE_CHECKING:
     from nightferry.core.frame import Fact
     from nightferry.core.ledger import Account
-    from nightferry.core.product import Product
     from nightferry.core.receipt import Receipt
 
 #: By the outcome's name.
@@ -84,10 +83,10 @@ def why(context: typer.Context, frame: FrameArgument, as_json: JsonOption = Fals
     """Show one frame's whole history."""
     with api.open_ledger(api.load(context.obj), reading=True) as ledger:
         found = api.why(ledger, frame)
-    if isinstance(found.of, api.Account):
-        _why_frame(found.of, as_json=as_json)
-    else:
+    if found.of.made:
         _why_cube(found.of, found.members, as_json=as_json)
+    else:
+        _why_frame(found.of, as_json=as_json)
 
 
 def _why_frame(account: "Account", *, as_json: bool) -> None:
@@ -127,7 +126,7 @@ def _show_receipts(receipts: "Sequence[Receipt]") -> None:
         table(("when", "step", "outcome", "took", "what was found"), rows, numbers=("took",))
 
 
-def _why_cube(product: "Product", members: "Sequence[Account]", *, as_json: bool) -> None:
+def _why_cube(product: "Account", members: "Sequence[Account]", *, as_json: bool) -> None:
     """Print a cube's history, and the frames that it is made of."""
     from nightferry.cli.frames import cube_json, show_cube
 

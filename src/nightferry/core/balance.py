@@ -119,18 +119,14 @@ def dropped(receipts: Iterable[Receipt]) -> str | None:
     return _read(receipts).dropped
 
 
-def product_standing(receipts: Sequence[Receipt]) -> Standing:
-    """Tell where a product of many frames stands; what it has to pass is what its receipts, oldest first, name."""
-    history = _read(receipts)
-    if history.dropped is not None:
-        return Standing(Bin.IGNORED, f"dropped: {history.dropped}", RELEASE)
+def expectation_of_made(receipts: Sequence[Receipt]) -> Expectation:
+    """Return what a frame of many has to pass: the steps and archives that its receipts name, oldest first.
+
+    An edition whose place a later one took is thus asked for nothing more.
+    """
     steps = dict.fromkeys(receipt.step for receipt in receipts if not receipt.target and receipt.step != RELEASE)
     archives = dict.fromkeys(receipt.target for receipt in receipts if receipt.target)
-    expected = Expectation(tuple(steps), tuple(archives))
-    open_here = _open(history, _stages(expected), expected)
-    if open_here:
-        return min((stage.standing for stage in open_here), key=_urgency)
-    return Standing(Bin.DELIVERED) if archives else Standing(Bin.PENDING, "", DELIVER)
+    return Expectation(tuple(steps), tuple(archives) or ("",))  # one that has reached none is to reach some
 
 
 def _urgency(standing: Standing) -> tuple[int, int]:

@@ -9,20 +9,21 @@ The same state may be sighted again: because a rule says something else about it
 changed and changed back. It is the same frame, told by its newest sighting, with the receipts it has.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple, Protocol
 
 from nightferry.core.alert import Outbox
-from nightferry.core.balance import Balance, Bin, Expectation, Standing
-from nightferry.core.frame import Digest, FrameId, Sighting
+from nightferry.core.balance import Balance, Bin, Expectation, Standing, expectation_of_made, standing_of
+from nightferry.core.frame import Digest, Fact, FrameId, Role, Sighting, made_here
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact, NightLine, Overview
-from nightferry.core.product import Product
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import AUDIT, CLEAR, DELIVER, PULL
 from nightferry.core.store import StorePath
+
+_FEWEST_DIGITS = 8
 
 
 class Known(NamedTuple):
@@ -43,11 +44,103 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One frame with all that is known of it."""
+    """One frame with all that is known of it, receipts oldest first.
+
+    One that we made of many has no telescope's sighting; `made_account` says what stands there.
+    """
 
     sighting: Sighting
     standing: Standing
     receipts: tuple[Receipt, ...]
+
+    @property
+    def id(self) -> FrameId:
+        """The frame's identity."""
+        return self.sighting.id
+
+    @property
+    def night(self) -> Night:
+        """The night that it belongs to."""
+        return self.sighting.night
+
+    @property
+    def name(self) -> str:
+        """Its path at the telescope; of a made frame its name in archives without folders, or its key."""
+        return str(self.sighting.path)
+
+    @property
+    def size(self) -> int:
+        """Its bytes; 0 for a made frame as long as it was never made."""
+        return self.sighting.size
+
+    @property
+    def made(self) -> bool:
+        """Whether we made it of many, such as a cube."""
+        return self.sighting.role is Role.CUBE
+
+    @property
+    def step(self) -> str:
+        """The step that it begins with: the pull, or the one that makes it."""
+        return self.receipts[0].step if self.made else PULL
+
+    @property
+    def digest(self) -> Digest | None:
+        """The BLAKE3 of its bytes; None as long as they were never here."""
+        return next((told.digest for told in reversed(self.receipts) if told.step == self.step and told.digest), None)
+
+    @property
+    def key(self) -> str:
+        """What the parents of a made frame have in common; the same for every edition."""
+        return str(told_by(self.receipts, "key") or "")
+
+    @property
+    def edition(self) -> int:
+        """How often a made frame was made of other parents, from 1."""
+        edition = told_by(self.receipts, "edition")
+        return edition if isinstance(edition, int) else 1
+
+    @property
+    def frames(self) -> int:
+        """Of how many frames it is made."""
+        frames = told_by(self.receipts, "frames")
+        return frames if isinstance(frames, int) else 0
+
+    @property
+    def delivered(self) -> Mapping[str, str]:
+        """Its name in each archive that it was delivered to."""
+        return {
+            receipt.target: str(receipt.proof.get("name", ""))
+            for receipt in self.receipts
+            if receipt.step == DELIVER and receipt.outcome is Outcome.DONE
+        }
+
+    def is_meant(self, text: str) -> bool:
+        """Whether a person who says this means it: its name, in an archive or alone, or 8 digits or more."""
+        names = {self.name, *self.delivered.values()}
+        if any(name == text or name.endswith(f"/{text}") for name in names):
+            return True
+        digits = text.lower()
+        return len(digits) >= _FEWEST_DIGITS and (self.id.startswith(digits) or (self.digest or "").startswith(digits))
+
+
+def told_by(receipts: Sequence[Receipt], fact: str) -> Fact:
+    """Return what the step that makes a frame of many said last of a fact; None where it said nothing."""
+    told = (receipt.proof.get(fact) for receipt in reversed(receipts) if receipt.step == receipts[0].step)
+    return next((value for value in told if value is not None), None)
+
+
+def made_account(identity: FrameId, receipts: Sequence[Receipt]) -> Account:
+    """Return a frame of many as the receipts about it tell it; there is one at least."""
+    name, size = told_by(receipts, "name") or told_by(receipts, "key") or "", told_by(receipts, "size")
+    sighting = made_here(
+        identity, receipts[0].night, StorePath(str(name)), size if isinstance(size, int) else 0, receipts[0].started_us
+    )
+    return Account(sighting, standing_of(sighting, receipts, expectation_of_made(receipts)), tuple(receipts))
+
+
+def latest_editions(made: Iterable[Account]) -> Sequence[Account]:
+    """Leave out what a later edition of the same night and key took the place of."""
+    return list({(account.night, account.key): account for account in made}.values())
 
 
 class Proof(NamedTuple):
@@ -139,37 +232,15 @@ def proof_of(account: Account, archive: str) -> Proof | None:
         path=seen.path,
         size=seen.size,
         mtime_us=seen.mtime_us,
-        digest=delivery.digest or pulled,
+        digest=delivery.digest or (account.digest if account.made else pulled),
         name=name if isinstance(name, str) else "",
         delivered_us=delivered_us,
         proven_us=proven_us,
         doubt=doubt,
         cleared=any(receipt.step == CLEAR for receipt in done),
         raw=pulled,
-        unread=unread,
+        product=account.made,
         seen_us=seen.seen_us,
-    )
-
-
-def proof_of_product(product: Product, archive: str) -> Proof | None:
-    """Make the proof that an archive has a product; None when it was never delivered there."""
-    delivery, proven_us, doubt, unread = proven(product.receipts, archive)
-    if delivery is None:
-        return None
-    name = delivery.proof.get("name")
-    return Proof(
-        frame=product.id,
-        night=product.night,
-        path=StorePath(product.name),
-        size=product.size,
-        mtime_us=None,
-        digest=delivery.digest or product.digest,
-        name=name if isinstance(name, str) else "",
-        delivered_us=delivery.started_us,
-        proven_us=proven_us,
-        doubt=doubt,
-        cleared=False,
-        product=True,
         unread=unread,
     )
 
@@ -219,7 +290,7 @@ class Ledger(Protocol):
         ...
 
     def account(self, frame: FrameId) -> Account | None:
-        """Tell one frame by its identity; None when there is none, or it was replaced before it was pulled."""
+        """Return one frame, sighted or made, by its identity; None for none, or one replaced before it was pulled."""
         ...
 
     def accounts_of(self, frames: Sequence[FrameId]) -> Sequence[Account]:
@@ -230,16 +301,21 @@ class Ledger(Protocol):
         """Tell the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""
         ...
 
-    def products(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> Sequence[Product]:
-        """Tell the products of many frames of telescope and nights (None: any), ordered by night and time of making."""
+    def products(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> Sequence[Account]:
+        """Return the frames made of many of telescope and nights (None: any), ordered by night and time of making."""
         ...
 
     def find(self, text: str) -> Sequence[Account]:
         """Find frames by identity or digest (8 digits or more), path, file name, or name in an archive."""
         ...
 
-    def proofs(self, telescope: str, archive: str, evenings: Sequence[date] | None = None) -> Iterator[Proof]:
-        """Yield the proof of each frame that was delivered to the archive, ordered by night and path."""
+    def proofs(
+        self, telescope: str, archive: str, evenings: Sequence[date] | None = None, *, made: bool = False
+    ) -> Iterator[Proof]:
+        """Yield the proof of each frame that was delivered to the archive, ordered by night and path.
+
+        With ``made`` those of frames made of many follow, which no telescope has.
+        """
         ...
 
     def stamps(self, telescope: str) -> Stamps:

@@ -137,7 +137,7 @@ def land(pairs: Sequence[tuple[FileIO, Path]], what: str = "the shelf") -> list[
             if not together:
                 _sync(file, final)
             file.close()  # Windows renames no open file
-            replace(Path(part_of(final)), final)
+            replace(part_of(final), final)
         except NightferryError as err:
             answers[place] = err
         except OSError as err:

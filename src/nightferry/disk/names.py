@@ -56,7 +56,7 @@ def give_name(folder: Folder, part: str, name: str) -> Way:
     return Way.LOOKED
 
 
-def replace(part: Path, target: Path) -> None:
+def replace(part: Path | str, target: Path) -> None:
     """Give a whole, synced file of ours the name that an older one of ours has; raises OSError.
 
     At every moment the old file or the new one stands under the name.

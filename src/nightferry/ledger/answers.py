@@ -13,7 +13,7 @@ from nightferry.core.balance import Balance, Bin
 from nightferry.core.frame import Role
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact, NightLine, Overview, Products, Reason
-from nightferry.ledger.revision import OPEN_INDEXED
+from nightferry.ledger.revision import MADE_INDEXED, OPEN_INDEXED
 from nightferry.ledger.text import read_text
 
 Value: TypeAlias = str | int
@@ -39,27 +39,29 @@ _SEEN = (
     "GROUP BY t.telescope, t.evening"
 )
 _REASONS = (
-    f"SELECT t.evening, t.bin, t.stage, t.reason, count(*) FROM standings AS t WHERE {{chosen}} AND {OPEN_INDEXED} "  # noqa: S608 - our own words
+    "SELECT t.evening, t.bin, t.stage, t.reason, count(*) FROM standings AS t "  # noqa: S608 - our own words
+    f"WHERE {{chosen}} AND t.made = 0 AND {OPEN_INDEXED} "
     "GROUP BY t.evening, t.bin, t.stage, t.reason ORDER BY count(*) DESC, t.reason"
 )
 _OLDER = (
     "SELECT bin, count(*), min(evening) FROM standings "  # noqa: S608 - as above
-    f"WHERE telescope = :telescope AND evening < :first AND {OPEN_INDEXED} GROUP BY bin"
+    f"WHERE telescope = :telescope AND evening < :first AND made = 0 AND {OPEN_INDEXED} GROUP BY bin"
 )
 # An edition that was never delivered waits for nobody once a later one took its place, and no machine works at one.
 _PRODUCTS = (
-    "SELECT t.evening, t.bin, t.stage, t.reason, count(*) FROM products AS t WHERE {chosen} "
-    "AND (t.first = (SELECT max(newer.first) FROM products AS newer "
-    "WHERE newer.telescope = t.telescope AND newer.evening = t.evening AND newer.key = t.key) "
+    "SELECT t.evening, t.bin, t.stage, t.reason, count(*) FROM standings AS t "  # noqa: S608 - our own words
+    f"WHERE {{chosen}} AND {MADE_INDEXED} "
+    f"AND (t.first = (SELECT max(newer.first) FROM standings AS newer WHERE newer.{MADE_INDEXED} "
+    "AND newer.telescope = t.telescope AND newer.evening = t.evening AND newer.key = t.key) "
     "OR (t.bin = 'held' AND t.delivered)) "
     "GROUP BY t.evening, t.bin, t.stage, t.reason ORDER BY count(*) DESC, t.reason"
 )
 _OPEN_BEFORE = "t.telescope = :telescope AND t.evening < :before AND t.bin IN ('held', 'failed')"
 _OPEN_NIGHTS = (
     "SELECT DISTINCT evening FROM standings "  # noqa: S608 - as above
-    f"WHERE telescope = :telescope AND evening < :before AND {OPEN_INDEXED} AND bin <> 'pending'"
+    f"WHERE telescope = :telescope AND evening < :before AND made = 0 AND {OPEN_INDEXED} AND bin <> 'pending'"
 )
-_STOOD = "SELECT t.evening, t.bin, count(*) FROM standings AS t WHERE {chosen} GROUP BY t.evening, t.bin"
+_STOOD = "SELECT t.evening, t.bin, count(*) FROM standings AS t WHERE {chosen} AND t.made = 0 GROUP BY t.evening, t.bin"
 _DOUBTS = (
     "SELECT t.telescope, t.evening, s.role FROM standings AS t JOIN sightings AS s ON s.seq = t.sighting "
     "WHERE {chosen} AND t.bin = 'held' AND t.stage = 'list' AND t.last AND s.role LIKE 'doubt%'"

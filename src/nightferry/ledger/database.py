@@ -19,14 +19,14 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from nightferry.core.errors import Misconfigured, NoSpace
-from nightferry.ledger.made import restate_all_products
+from nightferry.ledger.derive import restate_made
 from nightferry.ledger.place import prepare_file, refuse_network
 from nightferry.ledger.revision import HEAD
 from nightferry.ledger.schema import VERSION_TABLE, metadata
 from nightferry.ledger.sqlite import NARROW, SETTINGS, WIDE, database_path, explain
 
 #: Migrations that came before `HEAD`, oldest first.
-OLDER: tuple[str, ...] = ("0001", "0002")
+OLDER: tuple[str, ...] = ("0001", "0002", "0003")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BEGIN = "nightferry_begin"
@@ -281,4 +281,4 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, HEAD)
-    restate_all_products(connection)  # an older ledger has none, or may have made them in another way
+    restate_made(connection)  # an older ledger has none, or may have made them in another way

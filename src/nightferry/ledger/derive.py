@@ -17,10 +17,9 @@ from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import PULL, RELEASE
 from nightferry.ledger.bulk import write_rows
-from nightferry.ledger.made import restate_products
+from nightferry.ledger.made import made_rows, unsighted
 from nightferry.ledger.rows import (
     SIGHTING,
-    Value,
     expectation_from,
     sighting_from,
     standing_row,
@@ -71,13 +70,11 @@ _IN_ORDER = (
     .order_by(sightings.c.seq)
     .limit(PAGE)
 )
-_FORGET = delete(standings).where(
-    standings.c.frame.in_(_FRAMES), standings.c.sighting.not_in(bindparam("kept", expanding=True))
-)
+_FORGET = delete(standings).where(standings.c.frame.in_(_FRAMES))
 _STATE = insert(standings)
 _STATE = _STATE.on_conflict_do_update(
-    index_elements=[standings.c.sighting],
-    set_={name: _STATE.excluded[name] for name in ("last", "bin", "reason", "stage", "next_try_us")},
+    index_elements=[standings.c.frame],
+    set_={column.name: _STATE.excluded[column.name] for column in standings.c if column.name != "frame"},
 )
 
 
@@ -97,8 +94,8 @@ def restate(
 ) -> None:
     """Make the standings of these frames anew: one row for each that counts, none for the others.
 
-    What was never sighted is a product of many frames, and has a row of its own kind. Receipts are read up to the row
-    ``before``; those that follow, in this very transaction, are ``told``.
+    What was never sighted was made of many frames. Receipts are read up to the row ``before``; those that follow, in
+    this very transaction, are ``told``.
     """
     expected = expectations_of(connection)
     following: dict[str, list[Receipt]] = {}
@@ -106,9 +103,8 @@ def restate(
         following.setdefault(receipt.frame, []).append(receipt)
     for page in pages(list(dict.fromkeys(frames))):
         history = _history_of(connection, page, before)
-        rows: list[dict[str, Value]] = []
         sighted = connection.execute(_SIGHTED, {"frames": list(page)}).all()
-        restate_products(connection, set(page) - {row.frame for row in sighted})
+        rows = made_rows(connection, set(page) - {row.frame for row in sighted})
         for seq, frame, last, *columns in sighted:
             whole = [*history.get(frame, ()), *following.get(frame, ())]
             if not last and not _was_pulled(whole):
@@ -116,7 +112,8 @@ def restate(
             sighting = sighting_from(*columns)
             standing = standing_of(sighting, whole, expected.get(sighting.night.telescope, NOTHING))
             rows.append(standing_row(seq, frame, sighting.night, standing, last=last))
-        connection.execute(_FORGET, {"frames": list(page), "kept": [row["sighting"] for row in rows]})
+        if gone := set(page) - {str(row["frame"]) for row in rows}:
+            connection.execute(_FORGET, {"frames": list(gone)})
         write_rows(connection, _STATE, rows)
 
 
@@ -142,13 +139,18 @@ def _was_pulled(told: Iterable[Receipt]) -> bool:
 def restate_open(connection: Connection, telescope: str) -> None:
     """Make those standings of a telescope anew that a step's new version can change."""
     settled = (Bin.DELIVERED.value, Bin.IGNORED.value)
-    chosen = and_(standings.c.telescope == telescope, standings.c.bin.not_in(settled))
+    chosen = and_(standings.c.telescope == telescope, ~standings.c.made, standings.c.bin.not_in(settled))
     restate(connection, connection.execute(select(standings.c.frame).where(chosen)).scalars().all())
 
 
+def restate_made(connection: Connection) -> None:
+    """Make the standing of every frame anew that was made of many; they depend on no route."""
+    restate(connection, unsighted(connection))
+
+
 def restate_all(connection: Connection, telescope: str | None) -> None:
-    """Make every standing anew, of one telescope or of all."""
-    forget = delete(standings)
+    """Make the standing of every sighted frame anew, of one telescope or of all."""
+    forget = delete(standings).where(~standings.c.made)
     connection.execute(forget if telescope is None else forget.where(standings.c.telescope == telescope))
     after = 0
     while rows := connection.execute(_IN_ORDER, {"after": after}).all():

@@ -16,31 +16,29 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    true,
 )
 
 from nightferry.core.balance import Bin
 from nightferry.core.frame import FrameId
-from nightferry.core.ledger import Account, Known, Stamps
+from nightferry.core.ledger import Account, Known, Stamps, made_account
 from nightferry.core.night import Night
-from nightferry.core.product import Product
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import DELIVER
 from nightferry.core.store import StorePath
 from nightferry.ledger.derive import pages
-from nightferry.ledger.revision import DIGEST_INDEXED
+from nightferry.ledger.revision import DIGEST_INDEXED, MADE_INDEXED
 from nightferry.ledger.rows import RECEIPT, SIGHTING, STANDING, receipt_from, sighting_from, standing_from
-from nightferry.ledger.schema import products as product_rows
 from nightferry.ledger.schema import receipts, sightings, standings
 from nightferry.ledger.text import read_text, write_text
 
 _SEQS: BindParameter[list[int]] = bindparam("seqs", expanding=True)
 _FRAMES: BindParameter[list[str]] = bindparam("frames", expanding=True)
 _STATED = standings.join(sightings, sightings.c.seq == standings.c.sighting)
+_AT = sightings.join(standings, and_(standings.c.frame == sightings.c.frame, standings.c.sighting == sightings.c.seq))
 _ACCOUNTS = (
     select(standings.c.sighting, standings.c.frame, *STANDING, *SIGHTING)
-    .select_from(_STATED)
-    .where(standings.c.sighting.in_(_SEQS))
+    .select_from(_AT)
+    .where(sightings.c.seq.in_(_SEQS))
 )
 _RECEIPTS = select(*RECEIPT).where(receipts.c.frame.in_(_FRAMES)).order_by(receipts.c.seq)
 _BY_NIGHT_AND_PATH = (standings.c.telescope, standings.c.evening, sightings.c.path, standings.c.sighting)
@@ -98,8 +96,8 @@ def _known_rows(connection: Connection, telescope: str, nights: Sequence[date] |
 def chosen(
     telescope: str | None, evenings: Sequence[date] | None, bins: Sequence[Bin] | None = None
 ) -> ColumnElement[bool]:
-    """Choose standings by telescope, evenings and bins; None chooses any."""
-    parts: list[ColumnElement[bool]] = [true()]
+    """Choose standings of sighted frames by telescope, evenings and bins; None chooses any."""
+    parts: list[ColumnElement[bool]] = [~standings.c.made]
     if telescope is not None:
         parts.append(standings.c.telescope == telescope)
     if evenings is not None:
@@ -165,17 +163,22 @@ def history(connection: Connection, frame: str) -> list[Receipt]:
     return _receipts_of(connection, [frame]).get(frame, [])
 
 
-def products(connection: Connection, telescope: str | None, evenings: Sequence[date] | None) -> list[Product]:
-    """Tell the products of many frames, ordered by night and time of making."""
-    asked = select(product_rows.c.frame).order_by(product_rows.c.evening, product_rows.c.first)
+def products(connection: Connection, telescope: str | None, evenings: Sequence[date] | None) -> list[Account]:
+    """Return the frames made of many, ordered by night and time of making."""
+    asked = select(standings.c.frame).where(text(MADE_INDEXED)).order_by(standings.c.evening, standings.c.first)
     if telescope is not None:
-        asked = asked.where(product_rows.c.telescope == telescope)
+        asked = asked.where(standings.c.telescope == telescope)
     if evenings is not None:
-        asked = asked.where(product_rows.c.evening.in_(list(evenings)))
-    found: list[Product] = []
-    for page in pages(connection.execute(asked).scalars().all()):
+        asked = asked.where(standings.c.evening.in_(list(evenings)))
+    return made_of(connection, connection.execute(asked).scalars().all())
+
+
+def made_of(connection: Connection, frames: Sequence[str]) -> list[Account]:
+    """Read the accounts of frames made of many, in the order of ``frames``."""
+    found: list[Account] = []
+    for page in pages(frames):
         told = _receipts_of(connection, page)
-        found += [Product(FrameId(frame), told[frame][0].night, tuple(told[frame])) for frame in page]
+        found += [made_account(FrameId(frame), told[frame]) for frame in page]
     return found
 
 
@@ -195,8 +198,8 @@ def finding(words: str) -> list[ColumnElement[bool]]:
         stored = select(receipts.c.frame).where(
             receipts.c.seq.in_(select(receipts.c.seq).where(_named(receipts.c.stored, name)))
         )
-        shown = select(sightings.c.seq).where(_named(sightings.c.path, name))
-        ways.append(or_(standings.c.sighting.in_(shown), standings.c.frame.in_(stored)))
+        shown = select(sightings.c.frame).where(_named(sightings.c.path, name))
+        ways.append(or_(standings.c.frame.in_(shown), standings.c.frame.in_(stored)))
     return ways
 
 

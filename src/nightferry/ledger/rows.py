@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from nightferry.core.balance import Bin, Expectation, Standing
 from nightferry.core.frame import Digest, FrameId, Role, Sighting
+from nightferry.core.ledger import Account
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import DELIVER
@@ -116,18 +117,32 @@ def sighting_row(seq: int, frame: FrameId, sighting: Sighting) -> dict[str, Valu
     }
 
 
-def standing_row(seq: int, frame: str, night: Night, standing: Standing, *, last: bool) -> dict[str, Value]:
+def standing_row(seq: int | None, frame: str, night: Night, standing: Standing, *, last: bool) -> dict[str, Value]:
     """Make the row of a frame's standing; ``seq`` is of its newest sighting."""
     return {
         "sighting": seq,
         "frame": frame,
         "telescope": night.telescope,
         "evening": night.date,
+        "made": False,
         "last": last,
         "bin": standing.bin.value,
         "reason": standing.reason,
         "stage": standing.stage,
         "next_try_us": standing.next_try_us,
+        "first": None,
+        "key": None,
+        "delivered": False,
+    }
+
+
+def made_row(first: int, account: Account) -> dict[str, Value]:
+    """Make the row of a frame made of many; ``first`` numbers the first receipt about it."""
+    return standing_row(None, account.id, account.night, account.standing, last=True) | {
+        "made": True,
+        "first": first,
+        "key": account.key,
+        "delivered": bool(account.delivered),
     }
 
 

@@ -2,8 +2,8 @@
 
 ``sightings`` and ``receipts`` are append-only, and the database itself sees to that (triggers). ``seq`` numbers
 their rows in the order in which they were committed. ``standings`` is derived: one row for each frame that counts,
-made by `core.balance.standing_of`; ``products`` is derived likewise, one row for each product of many frames.
-``expectations`` is what the configuration last said of each telescope,
+sighted or made of many, by `core.balance.standing_of`. ``expectations`` is what the configuration last said of each
+telescope,
 ``contacts`` how it last answered. ``alerts`` is what people are to be told, and ``mailings`` what became of that; both
 are append-only too.
 
@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from nightferry.ledger.revision import DIGEST_INDEXED, OPEN_INDEXED
+from nightferry.ledger.revision import DIGEST_INDEXED, MADE_INDEXED, OPEN_INDEXED
 from nightferry.ledger.text import read_text, write_text
 
 metadata = MetaData(
@@ -108,34 +108,37 @@ Index("ix_receipts_stored", receipts.c.stored, sqlite_where=receipts.c.stored.is
 standings = Table(
     "standings",
     metadata,
-    Column("sighting", _RowNumber, ForeignKey(sightings.c.seq), primary_key=True, autoincrement=False),
-    Column("frame", Text, nullable=False, unique=True),
+    Column("frame", Text, primary_key=True),
+    Column("sighting", _RowNumber, ForeignKey(sightings.c.seq)),  # the newest; none of a frame that we made of many
     Column("telescope", Text, nullable=False),
     Column("evening", Date, nullable=False),
+    Column("made", Boolean, nullable=False),  # whether we made it of many, so that no telescope ever showed it
     Column("last", Boolean, nullable=False),  # whether no other state of the file was seen since
     Column("bin", Text, nullable=False),
     Column("reason", AnyText, nullable=False),
     Column("stage", Text, nullable=False),
     Column("next_try_us", BigInteger, nullable=False),
+    Column("first", BigInteger),  # of a made frame: the number of the first receipt about it
+    Column("key", AnyText),  # of a made frame: what its parents have in common, the same for every edition
+    Column("delivered", Boolean, nullable=False),  # of a made frame: whether any archive was ever given it
     CheckConstraint("bin IN ('delivered', 'held', 'failed', 'ignored', 'pending')", name="bin"),
-    Index("ix_standings_night", "telescope", "evening", "bin"),
+    Index("ix_standings_night", "telescope", "evening", "made", "bin", "sighting"),  # answers balances alone
 )
-Index("ix_standings_open", standings.c.telescope, standings.c.evening, standings.c.bin, sqlite_where=text(OPEN_INDEXED))
-
-products = Table(
-    "products",
-    metadata,
-    Column("frame", Text, primary_key=True),
-    Column("first", BigInteger, nullable=False),  # the number of the first receipt about it
-    Column("telescope", Text, nullable=False),
-    Column("evening", Date, nullable=False),
-    Column("key", AnyText, nullable=False),  # the same for every edition
-    Column("bin", Text, nullable=False),
-    Column("stage", Text, nullable=False),
-    Column("reason", AnyText, nullable=False),
-    Column("delivered", Boolean, nullable=False),  # whether any archive was ever given it
-    CheckConstraint("bin IN ('delivered', 'held', 'failed', 'ignored', 'pending')", name="bin"),
-    Index("ix_products_night", "telescope", "evening", "key", "first"),
+Index(
+    "ix_standings_open",
+    standings.c.telescope,
+    standings.c.evening,
+    standings.c.made,
+    standings.c.bin,
+    sqlite_where=text(OPEN_INDEXED),
+)
+Index(
+    "ix_standings_made",
+    standings.c.telescope,
+    standings.c.evening,
+    standings.c.key,
+    standings.c.first,
+    sqlite_where=text(MADE_INDEXED),
 )
 
 expectations = Table(

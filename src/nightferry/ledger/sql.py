@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 
 from sqlalchemy import Connection, delete, insert, select, text
 
@@ -11,14 +12,12 @@ from nightferry.core.frame import FrameId, Sighting
 from nightferry.core.ledger import Account, Known, Proof, Stamps, proof_of
 from nightferry.core.night import Night
 from nightferry.core.overview import Contact, NightLine, Overview
-from nightferry.core.product import Product
 from nightferry.core.receipt import Receipt
 from nightferry.core.store import StorePath
 from nightferry.ledger import answers, queries
 from nightferry.ledger.contacts import note_contact
 from nightferry.ledger.database import Database, open_database, open_to_read
-from nightferry.ledger.derive import expectations_of, pages, restate_all, restate_open
-from nightferry.ledger.made import restate_all_products
+from nightferry.ledger.derive import expectations_of, pages, restate_all, restate_made, restate_open
 from nightferry.ledger.outbox import SqlOutbox
 from nightferry.ledger.rows import expectation_row
 from nightferry.ledger.schema import expectations, standings
@@ -113,7 +112,7 @@ class SqlLedger:
             return queries.outstanding(connection, telescope, evenings)
 
     def account(self, frame: FrameId) -> Account | None:
-        """Tell one frame by its identity; None when there is none, or it was replaced before it was pulled."""
+        """Return one frame, sighted or made, by its identity; None for none, or one replaced before it was pulled."""
         return next(iter(self.accounts_of([frame])), None)
 
     def accounts_of(self, frames: Sequence[FrameId]) -> list[Account]:
@@ -122,10 +121,11 @@ class SqlLedger:
         with self.database.reading() as connection:
             for page in pages(frames):
                 asked = select(standings.c.frame, standings.c.sighting).where(standings.c.frame.in_(page))
-                seqs: dict[str, int] = {}
-                for frame, seq in connection.execute(asked):
-                    seqs.setdefault(frame, seq)
-                found += queries.accounts_at(connection, [seqs[frame] for frame in page if frame in seqs])
+                seqs: dict[str, int | None] = {row[0]: row[1] for row in connection.execute(asked)}
+                sighted = queries.accounts_at(connection, [seq for seq in seqs.values() if seq is not None])
+                made = queries.made_of(connection, [frame for frame, seq in seqs.items() if seq is None])
+                told = {account.id: account for account in (*sighted, *made)}
+                found += [told[frame] for frame in page if frame in told]
         return found
 
     def history(self, frame: FrameId) -> list[Receipt]:
@@ -133,8 +133,8 @@ class SqlLedger:
         with self.database.reading() as connection:
             return queries.history(connection, frame)
 
-    def products(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> list[Product]:
-        """Tell the products of many frames of telescope and nights (None: any), ordered by night and time of making."""
+    def products(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> list[Account]:
+        """Return the frames made of many of telescope and nights (None: any), ordered by night and time of making."""
         with self.database.reading() as connection:
             return queries.products(connection, telescope, evenings)
 
@@ -150,11 +150,16 @@ class SqlLedger:
                     return queries.accounts_at(connection, seqs)
         return []
 
-    def proofs(self, telescope: str, archive: str, evenings: Sequence[date] | None = None) -> Iterator[Proof]:
-        """Yield the proof of each frame that was delivered to the archive, ordered by night and path."""
+    def proofs(
+        self, telescope: str, archive: str, evenings: Sequence[date] | None = None, *, made: bool = False
+    ) -> Iterator[Proof]:
+        """Yield the proof of each frame that was delivered to the archive, ordered by night and path.
+
+        With ``made`` those of frames made of many follow, which no telescope has.
+        """
         with self.database.reading() as connection:
             seqs = queries.places(connection, queries.chosen(telescope, evenings))
-        for account in self._stream(seqs):
+        for account in chain(self._stream(seqs), self.products(telescope, evenings) if made else ()):
             proof = proof_of(account, archive)
             if proof is not None:
                 yield proof
@@ -200,10 +205,10 @@ class SqlLedger:
             return answers.open_nights(_asking(connection), telescope, before)
 
     def rebuild(self, telescope: str | None = None) -> None:
-        """Make the standings anew from sightings and receipts alone, and those of all products of many frames."""
+        """Make the standings anew from sightings and receipts alone, and those of all frames made of many."""
         with self.database.writing() as connection:
             restate_all(connection, telescope)
-            restate_all_products(connection)
+            restate_made(connection)
 
     def close(self) -> None:
         """Let go of the database."""

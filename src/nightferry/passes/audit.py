@@ -9,7 +9,7 @@ from itertools import islice
 from nightferry.core.audit import Finding, Stranger, Verdict
 from nightferry.core.errors import Gone, NightferryError, Unreachable
 from nightferry.core.frame import Digest
-from nightferry.core.ledger import Ledger, Proof, proof_of_product
+from nightferry.core.ledger import Ledger, Proof
 from nightferry.core.names import is_probe
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import AUDIT
@@ -85,10 +85,7 @@ def _same(then: Proof, now: Proof | None) -> bool:
 
 def _proofs(route: Route, ledger: Ledger, archive: str, evenings: Sequence[date] | None) -> Iterator[Proof]:
     """Yield the proofs of all frames that an archive should have, then those of what was made of many frames."""
-    yield from ledger.proofs(route.telescope.name, archive, evenings)
-    for product in ledger.products(route.telescope.name, evenings):
-        if (proof := proof_of_product(product, archive)) is not None:
-            yield proof
+    return ledger.proofs(route.telescope.name, archive, evenings, made=True)
 
 
 def _chosen(proof: Proof, sample: float, salt: str) -> bool:

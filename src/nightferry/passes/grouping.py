@@ -13,9 +13,8 @@ from datetime import UTC, date, datetime, timedelta
 from nightferry.core.balance import Bin, OpenStage, dropped, open_stages, stage_name
 from nightferry.core.errors import Held, NightferryError, TryAgain
 from nightferry.core.frame import Frame, FrameId, fingerprint, made_here
-from nightferry.core.ledger import Account, Ledger, proof_of
+from nightferry.core.ledger import Account, Ledger, made_account, proof_of
 from nightferry.core.night import evening_at
-from nightferry.core.product import Product
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import DELIVER, Gather, Group
@@ -172,7 +171,7 @@ def _known(step: Gather, ledger: Ledger, group: Group, ours: Mapping[FrameId, Ac
     for known in dict.fromkeys((identity, former, *in_all)):
         if not (receipts := tuple(ledger.history(known))):
             continue
-        made = Product(known, group.members[0].night, receipts)
+        made = made_account(known, receipts)
         if made.frames == len(frames):
             return _item(known, replace(group, edition=made.edition), receipts, ours)
     return _item(identity, replace(group, edition=len(before) + 1), (), ours)
@@ -201,7 +200,7 @@ def _sorted_before(
         if identity in found:
             continue
         inside = [(frame, account) for frame, account in members.values() if _is_in(step, account, identity)]
-        product = Product(identity, frame.night, tuple(ledger.history(identity)))
+        product = made_account(identity, ledger.history(identity))
         if not product.delivered:
             return None
         whole = Group(product.key, tuple(frame for frame, _ in inside), product.edition)

@@ -6,11 +6,12 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from nightferry.core.errors import Changed, Gone, Held, Misconfigured, NightferryError, TryAgain, Unreachable
 from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, PutAnswer, StorePath, Traits, Want
-from nightferry.disk.errors import NOT_THERE, error_of
+from nightferry.disk.errors import NOT_THERE, error_of, patiently
 from nightferry.disk.folders import NO_FOLLOW, Folder, is_link, lstat
 from nightferry.stores.kit.loads import size_of
 from nightferry.stores.local_folders import Folders, refusal
@@ -114,7 +115,7 @@ class LocalStore:
                 folder = folders.open(above)
                 if not stat.S_ISREG(lstat(folder, name).st_mode):
                     raise Held(f"{self._label}: {path!r} is no plain file, so it is not removed")
-                os.unlink(folder.at(name), dir_fd=folder.fd)
+                patiently(partial(os.unlink, folder.at(name), dir_fd=folder.fd), f"{self._label}: {path!r}")
             except OSError as err:
                 if err.errno in NOT_THERE:
                     raise Gone(f"{self._label}: there is no file {path!r}") from err
