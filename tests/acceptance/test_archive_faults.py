@@ -95,29 +95,29 @@ timeout = "120 s"
         told = [self.desk.nightferry("night", "dome", str(night["night"]), "--json") for night in nights]
         return "\n".join(str(line["reason"]) for answer in told for line in answer.json())
 
-    def goes_wrong(self, fault: AbstractContextManager[object], code: int, *says: str) -> None:
+    def goes_wrong(self, fault: AbstractContextManager[object], code: int, *says: str, frames: int = FRAMES) -> None:
         """Carry half of a night, then have the archive go wrong, then mend it."""
-        half = FRAMES // 2
+        half = frames // 2
         self.expose(0, half)
         ended, told, _ = self.run()
         assert ended == DONE, told
         assert sorted(self.files().values()) == self.wanted(half)
-        self.expose(half, FRAMES)
+        self.expose(half, frames)
         with fault:
             ended, told, counted = self.run()
             told += self.reasons()
             assert ended == code, told
-            assert counted[:2] == (FRAMES, half) or code == FAILED, counted
-            assert counted[1] + counted[2] == counted[0] == FRAMES, "each frame is in one bin, and none is forgotten"
+            assert counted[:2] == (frames, half) or code == FAILED, counted
+            assert counted[1] + counted[2] == counted[0] == frames, "each frame is in one bin, and none is forgotten"
             for words in says:
                 assert words in told
             there = sorted(self.files().values())
             assert len(there) == counted[1]
-            assert set(self.wanted(half)) <= set(there) <= set(self.wanted(FRAMES)), "whole frames only"
+            assert set(self.wanted(half)) <= set(there) <= set(self.wanted(frames)), "whole frames only"
         for secret in self.secrets.values():
             assert secret not in told
-        assert self.run()[::2] == (DONE, (FRAMES, FRAMES, 0))
-        assert sorted(self.files().values()) == self.wanted(FRAMES), "all of them, and none twice"
+        assert self.run()[::2] == (DONE, (frames, frames, 0))
+        assert sorted(self.files().values()) == self.wanted(frames), "all of them, and none twice"
 
 
 def finished(folder: Path) -> dict[str, str]:
@@ -233,7 +233,8 @@ def cloud(desk: Desk) -> Iterator[Cloud]:
 
 
 def test_s3_server_that_stays_busy(cloud: Cloud) -> None:
-    cloud.port.goes_wrong(cloud.says(503, "SlowDown"), FAILED, "s3://", "SlowDown")
+    # two frames: each is asked for thrice, with eight seconds of pauses
+    cloud.port.goes_wrong(cloud.says(503, "SlowDown"), FAILED, "s3://", "SlowDown", frames=2)
 
 
 def test_s3_upload_that_is_cut(cloud: Cloud) -> None:

@@ -335,4 +335,4 @@ def test_lines_of_a_listing_that_nobody_can_read_are_held(desk: Desk, bad_server
     answer = desk.run()
     assert (answer.code, answer.sheet().delivered, answer.sheet().held) == (HELD, 1, 1)
     (reason,) = desk.held().values()
-    assert "could not be read; it may hide a file" in reason
+    assert "could not be read, so it may hide a frame" in reason
