@@ -28,7 +28,7 @@ from typing import NoReturn
 AVAILABLE = sys.platform == "linux"
 #: What most commands load; nothing of it starts a thread, which a fork would not take along.
 _LOADED = (
-    "alembic.command", "nightferry.cli.app", "nightferry.cli.asking", "nightferry.cli.carrying",
+    "alembic.command", "nightferry.cli.app", "nightferry.api._nights", "nightferry.api._carry",
     "nightferry.config.presets", "nightferry.stores.ftp", "nightferry.stores.local_put", "nightferry.monitor",
 )  # fmt: skip
 #: What an interpreter reads only once, when it starts (LD_PRELOAD and the like: before).

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nightferry.cli.demo import last_evening
+from nightferry.api._demo import last_evening
 from nightferry.testing.observations import plan_observations
 
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 FEW = """
-from nightferry.cli.machine import prepare
+from nightferry.machine import prepare
 import resource
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
@@ -16,7 +16,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (200, 210))
 prepare()
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (210, 210)
 """
-ANYWHERE = "from nightferry.cli.machine import prepare; prepare(); prepare()"
+ANYWHERE = "from nightferry.machine import prepare; prepare(); prepare()"
 
 
 def test_as_many_files_may_be_open_as_carrying_needs_and_the_hard_limit_lets() -> None:

@@ -14,8 +14,8 @@ from typing import ParamSpec, TypeVar, cast
 import pytest
 
 from nightferry import api
+from nightferry.api import held
 from nightferry.assemble import open_route
-from nightferry.cli.products import held_products
 from nightferry.config import for_run, loads
 from nightferry.core.audit import Verdict
 from nightferry.core.balance import Bin
@@ -503,11 +503,11 @@ def test_an_earlier_edition_that_is_damaged_is_told_and_not_made_again(dome: Dom
     dome.carry(change=gathering(dome))
     flip(next((dome.home / "eso").rglob("cube_1.fits")))
     audited(dome)
-    assert [product.name for product in held_products(dome.ledger, None)] == ["20260222/cube_1.fits"]
+    assert [product.name for product in held(dome.ledger, None).cubes] == ["20260222/cube_1.fits"]
     with pytest.raises(Misconfigured, match="a later version took its place"):
         api.release(dome.ledger, "cube_1.fits", "another disk")
     api.release(dome.ledger, "cube_1.fits", "the second has all of it", drop=True)
-    assert held_products(dome.ledger, None) == []
+    assert held(dome.ledger, None).cubes == []
     assert dome.carry(change=gathering(dome)).trouble is None
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from nightferry.cli.side_by_side import side_by_side
+from nightferry.side_by_side import side_by_side
 
 LONG = 60.0  # a guard against hanging, never waited for
 

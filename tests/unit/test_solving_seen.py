@@ -1,6 +1,6 @@
 """What the stars tell, in words: nothing is claimed that no fact says."""
 
-from nightferry.cli.seen import night_lines, seen_lines, solve_text
+from nightferry.cli.stars import night_lines, seen_lines, solve_text
 from nightferry.core.frame import Fact
 
 

@@ -6,8 +6,24 @@ from typing import Annotated
 import typer
 
 from nightferry import __version__
-from nightferry.cli.commands import carrying, indexing, looking, making, proving, setting_up, telling
+from nightferry.cli.alerts import alerts
+from nightferry.cli.audit import audit
+from nightferry.cli.check import check
+from nightferry.cli.clear import clear
+from nightferry.cli.cube import cube
+from nightferry.cli.demo import demo
 from nightferry.cli.exits import guarded
+from nightferry.cli.held import held, release
+from nightferry.cli.index import app as index
+from nightferry.cli.init import init
+from nightferry.cli.nights import night, nights, why
+from nightferry.cli.presets import discover, presets
+from nightferry.cli.restore import restore
+from nightferry.cli.run import retry, run, watch
+from nightferry.cli.service import service
+from nightferry.cli.solve import solve
+from nightferry.cli.standardise import standardise, validate
+from nightferry.cli.status import status
 
 app = typer.Typer(
     name="nightferry",
@@ -17,9 +33,16 @@ app = typer.Typer(
     help="Carries each night's frames from a telescope to its archives, and proves that nothing was lost on the way.",
 )
 # in the order of --help
-for part in (setting_up, carrying, looking, proving, telling, making):
-    app.add_typer(part.app)
-app.add_typer(indexing.app, name="index")
+for command in (
+    init, presets, discover, check, service,
+    run, retry, watch,
+    status, nights, night, why, held, release,
+    clear, audit, restore,
+    alerts,
+    standardise, solve, validate, cube, demo,
+):  # fmt: skip
+    app.command()(command)
+app.add_typer(index, name="index")
 
 
 def _version(*, wanted: bool) -> None:

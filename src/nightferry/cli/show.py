@@ -4,22 +4,23 @@ Consoles read no markup, emoji codes or highlighting out of text, and every text
 `nightferry.core.display.display` first.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias, Union
 
-from nightferry.core.balance import Balance, Bin
-from nightferry.core.display import display
+from nightferry.core.display import display, size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nightferry.core.balance import Balance
+
 Json: TypeAlias = Union[bool, int, float, str, Sequence["Json"], Mapping[str, "Json"], None]  # noqa: UP007 - a string cannot be joined with | here
 Cell: TypeAlias = str | tuple[str, str]
 
-COLOURS = {Bin.DELIVERED: "green", Bin.HELD: "red", Bin.FAILED: "yellow", Bin.IGNORED: "dim", Bin.PENDING: "cyan"}
+#: By the bin's name.
+COLOURS = {"delivered": "green", "held": "red", "failed": "yellow", "ignored": "dim", "pending": "cyan"}
 _MICROSECONDS = 1_000_000
 _WIDE = 100_000
 #: Columns whose short values are never broken over lines.
@@ -28,7 +29,7 @@ _WHOLE = {"night", "standing", "outcome", "when", "frame id", ""}
 
 def console() -> "Console":
     """Give the console for answers; where no terminal sets a width, lines are not folded."""
-    from rich.console import Console  # noqa: PLC0415 - programs that read JSON need not wait for it
+    from rich.console import Console
 
     width = None if sys.stdout.isatty() else _WIDE
     return Console(markup=False, highlight=False, emoji=False, width=width)
@@ -36,20 +37,22 @@ def console() -> "Console":
 
 def say(text: str, style: str = "") -> None:
     """Print one line of an answer."""
-    from rich.text import Text  # noqa: PLC0415 - as above
+    from rich.text import Text
 
     console().print(Text(display(text), style=style), soft_wrap=True)
 
 
 def say_json(value: Json) -> None:
     """Print one object as a line of JSON; bytes that are no UTF-8 are escaped as JSON does."""
+    import json
+
     sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Sequence[str] = ()) -> None:
     """Print a table; a cell is text, or text and style. ``numbers`` names the columns set flush right."""
-    from rich.table import Table  # noqa: PLC0415 - as above
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Table
+    from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
@@ -72,19 +75,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Se
     screen.print(grid)
 
 
-def show_balances(balances: Sequence[Balance]) -> None:
+def show_balances(balances: "Sequence[Balance]") -> None:
     """Print the balance sheet of nights."""
     columns = ("telescope", "night", "seen", "delivered", "held", "failed", "ignored", "pending", "size", "")
     table(columns, [_balance_row(balance) for balance in balances], numbers=columns[2:9])
 
 
-def _balance_row(balance: Balance) -> list[Cell]:
+def _balance_row(balance: "Balance") -> list[Cell]:
     counts = (
-        (balance.delivered, Bin.DELIVERED),
-        (balance.held, Bin.HELD),
-        (balance.failed, Bin.FAILED),
-        (balance.ignored, Bin.IGNORED),
-        (balance.pending, Bin.PENDING),
+        (balance.delivered, "delivered"),
+        (balance.held, "held"),
+        (balance.failed, "failed"),
+        (balance.ignored, "ignored"),
+        (balance.pending, "pending"),
     )
     numbers: list[Cell] = [(f"{count:,}", COLOURS[place] if count else "dim") for count, place in counts]
     verdict = verdict_cell(balance)
@@ -94,7 +97,7 @@ def _balance_row(balance: Balance) -> list[Cell]:
     return [night.telescope, night.date.isoformat(), f"{balance.seen:,}", *numbers, size_text(balance.bytes), verdict]
 
 
-def verdict_cell(balance: Balance) -> tuple[str, str]:
+def verdict_cell(balance: "Balance") -> tuple[str, str]:
     """Return how a night stands, in a word and its colour."""
     if not balance.balanced:
         return "DOES NOT BALANCE", "bold red"
@@ -103,7 +106,7 @@ def verdict_cell(balance: Balance) -> tuple[str, str]:
     return ("closed", "green") if balance.closed else ("open", "yellow")
 
 
-def balance_json(balance: Balance, seconds: float | None = None) -> dict[str, Json]:
+def balance_json(balance: "Balance", seconds: float | None = None) -> dict[str, Json]:
     """Tell a balance in the contract's words."""
     told: dict[str, Json] = {
         "telescope": balance.night.telescope,
@@ -119,15 +122,6 @@ def balance_json(balance: Balance, seconds: float | None = None) -> dict[str, Js
         "bytes": balance.bytes,
     }
     return told if seconds is None else told | {"seconds": round(seconds, 3)}
-
-
-def size_text(size: float) -> str:
-    """Write a size as people read it, in powers of ten."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004 - powers of ten
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} TB"
 
 
 def span_text(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The command of the morning: every telescope's last nights on one screen.
+"""``status``: every telescope's last nights on one screen.
 
 It loads the configuration and the ledger and nothing of what carries frames, so that it answers at once.
 """
@@ -6,9 +6,13 @@ It loads the configuration and the ledger and nothing of what carries frames, so
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from nightferry import api
 from nightferry.cli.exits import DONE, FAILED, HELD
+from nightferry.cli.options import JsonOption, Telescopes
 from nightferry.cli.show import (
     COLOURS,
     Cell,
@@ -21,26 +25,24 @@ from nightferry.cli.show import (
     table,
     verdict_cell,
 )
-from nightferry.config import Config, ledger_url, load
-from nightferry.core.balance import Bin
 from nightferry.core.display import counted
-from nightferry.core.errors import Misconfigured
-from nightferry.core.overview import Contact, NightLine, Overview, Reason
-from nightferry.ledger.glance import glance
+
+if TYPE_CHECKING:
+    from nightferry.core.balance import Bin
+    from nightferry.core.overview import Contact, NightLine, Overview, Reason
 
 _SECOND = 1_000_000
 _DAY = 86_400
-#: What is not at its end yet, and what it means for the exit code.
-_OPEN = {Bin.HELD: HELD, Bin.FAILED: FAILED, Bin.PENDING: FAILED}
-_OF_CUBES = (Bin.DELIVERED, Bin.HELD, Bin.FAILED, Bin.PENDING)
 
 
-def status_command(place: Path | None, telescopes: Sequence[str], *, last: int, as_json: bool) -> None:
-    """Print the overview of each telescope and exit with what it means."""
-    config = load(place)
-    names = _names(config, telescopes)
-    with glance(ledger_url(config)) as ledger:
-        overviews = [ledger.overview(name, last) for name in names]
+def status(
+    context: typer.Context,
+    telescopes: Telescopes = None,
+    last: Annotated[int, typer.Option("--last", min=1, help="How many nights of each telescope.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every telescope's last nights on one screen."""
+    overviews = api.status(api.load(context.obj), telescopes or (), last)
     now_us = time.time_ns() // 1000
     if as_json:
         for overview in overviews:
@@ -50,19 +52,12 @@ def status_command(place: Path | None, telescopes: Sequence[str], *, last: int, 
     sys.exit(_code(overviews))
 
 
-def _names(config: Config, chosen: Sequence[str]) -> list[str]:
-    if not config.telescope:
-        raise Misconfigured("the configuration names no telescope; add [telescope.NAME], or see: nightferry init")
-    for name in chosen:
-        if name not in config.telescope:
-            raise Misconfigured(
-                f"there is no telescope {name!r} in the configuration; it has {', '.join(config.telescope)}"
-            )
-    return list(dict.fromkeys(chosen)) or list(config.telescope)
+def _code(overviews: "Sequence[Overview]") -> int:
+    """Return the exit code: what waits for a person comes before what the machine still works at."""
+    from nightferry.core.balance import Bin
 
-
-def _code(overviews: Sequence[Overview]) -> int:
-    """Tell the exit code: what waits for a person comes before what the machine still works at."""
+    # what is not at its end yet, and what it means for the exit code
+    meaning = {Bin.HELD: HELD, Bin.FAILED: FAILED, Bin.PENDING: FAILED}
     found: set[int] = set()
     for overview in overviews:
         counts: list[Mapping[Bin, int]] = [overview.older, overview.older_products]
@@ -71,11 +66,11 @@ def _code(overviews: Sequence[Overview]) -> int:
             counts += [{Bin.HELD: balance.held, Bin.FAILED: balance.failed, Bin.PENDING: balance.pending}]
             counts += [line.products.counts]
             found |= set() if balance.balanced else {HELD}
-        found |= {code for place, code in _OPEN.items() if any(one.get(place) for one in counts)}
+        found |= {code for place, code in meaning.items() if any(one.get(place) for one in counts)}
     return next((code for code in (HELD, FAILED) if code in found), DONE)
 
 
-def _show(overviews: Sequence[Overview], now_us: int) -> None:
+def _show(overviews: "Sequence[Overview]", now_us: int) -> None:
     heads = ("telescope", "last seen", "last proof", "")
     table(heads, [_contact_row(overview.contact, now_us) for overview in overviews])
     cubes = any(line.products.counts for overview in overviews for line in overview.nights)
@@ -89,7 +84,7 @@ def _show(overviews: Sequence[Overview], now_us: int) -> None:
     table(("telescope", "night", *numbers, *(["cubes"] if cubes else []), "", "why"), rows, numbers=numbers)
 
 
-def _contact_row(contact: Contact, now_us: int) -> list[Cell]:
+def _contact_row(contact: "Contact", now_us: int) -> list[Cell]:
     remark: Cell = (contact.trouble, "red") if contact.trouble else ""
     return [
         contact.telescope,
@@ -99,7 +94,9 @@ def _contact_row(contact: Contact, now_us: int) -> list[Cell]:
     ]
 
 
-def _night_rows(overview: Overview, *, cubes: bool) -> list[list[Cell]]:
+def _night_rows(overview: "Overview", *, cubes: bool) -> list[list[Cell]]:
+    from nightferry.core.balance import Bin
+
     name = overview.contact.telescope
     rows = [_night_row(name, line, cubes=cubes) for line in overview.nights]
     if overview.older or overview.older_products:
@@ -111,7 +108,9 @@ def _night_rows(overview: Overview, *, cubes: bool) -> list[list[Cell]]:
     return rows
 
 
-def _night_row(name: str, line: NightLine, *, cubes: bool) -> list[Cell]:
+def _night_row(name: str, line: "NightLine", *, cubes: bool) -> list[Cell]:
+    from nightferry.core.balance import Bin
+
     balance = line.balance
     counts = (
         (balance.delivered, Bin.DELIVERED),
@@ -128,15 +127,17 @@ def _night_row(name: str, line: NightLine, *, cubes: bool) -> list[Cell]:
     return [name, night, taken, *numbers, *made, verdict, "; ".join(words for words in why if words)]
 
 
-def _cubes_cell(counts: Mapping[Bin, int]) -> Cell:
-    """Tell how many cubes are delivered, and how many are not, and why that is."""
+def _cubes_cell(counts: "Mapping[Bin, int]") -> Cell:
+    """Return how many cubes are delivered, and how many are not and where they stand."""
+    from nightferry.core.balance import Bin
+
     open_here = [place for place in (Bin.HELD, Bin.FAILED, Bin.PENDING) if counts.get(place)]
     words = [f"{counts.get(Bin.DELIVERED, 0):,}", *(f"{counts[place]:,} {place}" for place in open_here)]
     return ", ".join(words), COLOURS[open_here[0]] if open_here else ""
 
 
-def _why(reasons: Sequence[Reason], what: str = "") -> str:
-    """Say why frames, or something else, are held or failed: how many at which step, and the reason of one of them."""
+def _why(reasons: "Sequence[Reason]", what: str = "") -> str:
+    """Return why frames, or cubes, are held or failed: how many at which step, and the reason of one of them."""
     return "; ".join(
         f"{counted(one.frames, what) if what else f'{one.frames:,}'} at {one.stage}: {one.reason}" for one in reasons
     )
@@ -151,7 +152,9 @@ def _age(at_us: int, now_us: int) -> str:
     return f"{span_text(seconds)} ago" if seconds < 2 * _DAY else f"{seconds / _DAY:.0f} days ago"
 
 
-def _overview_json(overview: Overview, now_us: int) -> dict[str, Json]:
+def _overview_json(overview: "Overview", now_us: int) -> dict[str, Json]:
+    from nightferry.core.balance import Bin
+
     contact = overview.contact
     return {
         "telescope": contact.telescope,
@@ -167,9 +170,13 @@ def _overview_json(overview: Overview, now_us: int) -> dict[str, Json]:
     }
 
 
-def _night_json(line: NightLine) -> dict[str, Json]:
+def _night_json(line: "NightLine") -> dict[str, Json]:
+    from nightferry.core.balance import Bin
+
     balance = line.balance
-    cubes: dict[str, Json] = {str(place): line.products.counts.get(place, 0) for place in _OF_CUBES}
+    cubes: dict[str, Json] = {
+        str(place): line.products.counts.get(place, 0) for place in (Bin.DELIVERED, Bin.HELD, Bin.FAILED, Bin.PENDING)
+    }
     return balance_json(balance) | {
         "taken": balance.seen - balance.ignored,
         "closed": balance.closed,
@@ -178,7 +185,7 @@ def _night_json(line: NightLine) -> dict[str, Json]:
     }
 
 
-def _reasons_json(reasons: Sequence[Reason], what: str) -> list[Json]:
+def _reasons_json(reasons: "Sequence[Reason]", what: str) -> list[Json]:
     return [{"standing": str(one.bin), "stage": one.stage, "reason": one.reason, what: one.frames} for one in reasons]
 
 

@@ -23,3 +23,12 @@ def _escape(found: re.Match[str]) -> str:
 def counted(number: int, word: str) -> str:
     """Write a number and what is counted."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def size_text(size: float) -> str:
+    """Write a size as people read it, in powers of ten."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:  # noqa: PLR2004 - powers of ten
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} TB"
