@@ -31,7 +31,7 @@ from nightferry.core.layout import Layout
 from nightferry.core.ledger import Ledger
 from nightferry.core.naming import frame_name
 from nightferry.core.progress import Nobody, Onlooker
-from nightferry.core.step import CUBE, SOLVE, STANDARDISE, VALIDATE, Gather, Work
+from nightferry.core.step import CUBE, SOLVE, STANDARDISE, VALIDATE, GroupStep, ProcessingStep
 from nightferry.core.store import Store, StorePath
 from nightferry.core.telescope import Telescope
 from nightferry.ledger.sql import open_ledger as open_sql_ledger
@@ -183,10 +183,10 @@ def open_route(config: Config, name: str, *, working: bool = True, hands: Hands 
         deliveries={archive.name: _delivery(archive, telescope.layout) for archive in telescope.archives},
         lock=lock_path(config, telescope.name),
         keep=config.shelf.keep,
-        works=works,
-        gather=gather,
+        processing=works,
+        group_step=gather,
         deadline=telescope.cube.deadline,
-        crew=(hands.crew or crew(config.pool.kind, config.pool.workers)) if works or gather else None,
+        pool=(hands.crew or crew(config.pool.kind, config.pool.workers)) if works or gather else None,
     )
 
 
@@ -228,17 +228,17 @@ def night_doubt(layout: Layout) -> Callable[[Frame], str]:
     return doubt
 
 
-def processing_steps(telescope: ResolvedTelescope, shelf: Shelf) -> tuple[Work, ...]:
+def processing_steps(telescope: ResolvedTelescope, shelf: Shelf) -> tuple[ProcessingStep, ...]:
     """Make the processing steps of single frames, in the order of the route."""
     return tuple(PROCESSING[step](telescope, shelf) for step in telescope.route if step in PROCESSING)
 
 
-def group_step(telescope: ResolvedTelescope, shelf: Shelf) -> Gather | None:
+def group_step(telescope: ResolvedTelescope, shelf: Shelf) -> GroupStep | None:
     """Make the step that groups a night's frames into products; None where the route has none."""
     return next((GROUPING[step](telescope, shelf) for step in telescope.route if step in GROUPING), None)
 
 
-def _solve(telescope: ResolvedTelescope, shelf: Shelf) -> Work:
+def _solve(telescope: ResolvedTelescope, shelf: Shelf) -> ProcessingStep:
     from nightferry.solving.engines import load_engine  # noqa: PLC0415 - only the steps in use are loaded
     from nightferry.solving.frame import shelved  # noqa: PLC0415
     from nightferry.steps.solve import Solve  # noqa: PLC0415
@@ -267,7 +267,7 @@ def solve_settings(telescope: ResolvedTelescope) -> "SolveSettings":
     )
 
 
-def _standardise(telescope: ResolvedTelescope, shelf: Shelf) -> Work:
+def _standardise(telescope: ResolvedTelescope, shelf: Shelf) -> ProcessingStep:
     from nightferry.steps.standardise import Standardise  # noqa: PLC0415 - only the steps in use are loaded
 
     settings = header_settings(telescope)
@@ -275,7 +275,7 @@ def _standardise(telescope: ResolvedTelescope, shelf: Shelf) -> Work:
     return Standardise(shelf, settings)
 
 
-def _validate(telescope: ResolvedTelescope, _shelf: Shelf) -> Work:
+def _validate(telescope: ResolvedTelescope, _shelf: Shelf) -> ProcessingStep:
     from nightferry.steps.validate import Validate  # noqa: PLC0415
 
     settings = header_settings(telescope)
@@ -283,7 +283,7 @@ def _validate(telescope: ResolvedTelescope, _shelf: Shelf) -> Work:
     return Validate(settings.loaded(), settings.context, gate=gate, profiles=settings.profiles)
 
 
-def _cube(telescope: ResolvedTelescope, shelf: Shelf) -> Gather:
+def _cube(telescope: ResolvedTelescope, shelf: Shelf) -> GroupStep:
     from nightferry.cubes import Wishes  # noqa: PLC0415
     from nightferry.steps.cube import Cube  # noqa: PLC0415
     from nightferry.steps.cube_files import CubeSettings  # noqa: PLC0415
@@ -296,12 +296,12 @@ def _cube(telescope: ResolvedTelescope, shelf: Shelf) -> Gather:
     return Cube(shelf, settings)
 
 
-PROCESSING: dict[str, Callable[[ResolvedTelescope, Shelf], Work]] = {
+PROCESSING: dict[str, Callable[[ResolvedTelescope, Shelf], ProcessingStep]] = {
     SOLVE: _solve,
     STANDARDISE: _standardise,
     VALIDATE: _validate,
 }
-GROUPING: dict[str, Callable[[ResolvedTelescope, Shelf], Gather]] = {CUBE: _cube}
+GROUPING: dict[str, Callable[[ResolvedTelescope, Shelf], GroupStep]] = {CUBE: _cube}
 
 
 def _require_facts(settings: "Settings") -> None:

@@ -61,9 +61,9 @@ def texts_of(preset: str, route: str) -> Mapping[str, set[str]]:
         asked = opened.expectation
         found = {step: {text, asked.former.get(step, "")} for step, text in asked.versions.items()}
         found["clear"] = {opened.clearing().version}
-        if opened.gather is not None:
-            found[opened.gather.name] = {opened.gather.version, opened.gather.former}
-            judges = [step for step in opened.works if step.name in JUDGES]
+        if opened.group_step is not None:
+            found[opened.group_step.name] = {opened.group_step.version, opened.group_step.former}
+            judges = [step for step in opened.processing if step.name in JUDGES]
             found |= {f"{step.name} of a cube": {step.version, step.former} for step in judges}
         return found
     finally:

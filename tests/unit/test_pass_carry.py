@@ -348,7 +348,7 @@ def test_frames_that_find_no_room_before_a_slow_archive_wait_outside_and_come_on
 ) -> None:
     monkeypatch.setattr("nightferry.passes.item.BATCH_FRAMES", 1)
     monkeypatch.setattr("nightferry.passes.carry.BATCH_FRAMES", 0)
-    monkeypatch.setattr("nightferry.passes.carry.SEATS", 2)
+    monkeypatch.setattr("nightferry.passes.carry.WINDOW", 2)
     plant(bench, *range(1, 21))
     outside: list[str] = []
     leave = Waiting.leave

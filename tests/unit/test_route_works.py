@@ -25,13 +25,13 @@ from nightferry.core.ledger import Account
 from nightferry.core.night import Nights
 from nightferry.core.progress import Nobody
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import Group, Work
+from nightferry.core.step import Group, ProcessingStep
 from nightferry.core.store import StorePath
 from nightferry.ledger.sql import SqlLedger, open_ledger
 from nightferry.passes.audit import audit, strangers
 from nightferry.passes.item import Waiting
 from nightferry.passes.making import make_and_judge
-from nightferry.passes.processing import CREW
+from nightferry.passes.processing import POOL
 from nightferry.passes.route import Route
 from nightferry.passes.run import Orders, Pass, run_pass
 from nightferry.steps.rebuild import digest_of
@@ -85,7 +85,7 @@ class Dome:
         for archive in ("eso", "second"):
             (self.home / archive).mkdir(exist_ok=True)
         route = open_route(for_run(loads(text), program=self.program), "callisto")
-        return replace(route, works=tuple(_ungated(work) for work in route.works))
+        return replace(route, processing=tuple(_ungated(work) for work in route.processing))
 
     def carry(
         self,
@@ -96,7 +96,7 @@ class Dome:
         route = self.route()
         with ThreadPoolExecutor(2) as crew:
             done = run_pass(
-                change(replace(route, crew=crew)), self.ledger, Nights(every=True), orders or Orders(),
+                change(replace(route, pool=crew)), self.ledger, Nights(every=True), orders or Orders(),
                 onlooker=Nobody(), stop=stop or api.idle_hands().stop,
             )  # fmt: skip
         route.close()
@@ -117,7 +117,7 @@ class Dome:
         return sorted((self.home / "shelf").rglob("standard/*"))
 
 
-def _ungated(work: Work) -> Work:
+def _ungated(work: ProcessingStep) -> ProcessingStep:
     return replace(work, gate=False) if isinstance(work, Validate) else work
 
 
@@ -146,7 +146,7 @@ def test_frames_that_find_no_room_before_the_crew_wait_outside_and_are_made_once
 ) -> None:
     monkeypatch.setattr("nightferry.passes.item.BATCH_FRAMES", 1)
     monkeypatch.setattr("nightferry.passes.carry.BATCH_FRAMES", 0)
-    monkeypatch.setattr("nightferry.passes.carry.SEATS", 1)
+    monkeypatch.setattr("nightferry.passes.carry.WINDOW", 1)
     outside: list[str] = []
     leave = Waiting.leave
 
@@ -158,7 +158,7 @@ def test_frames_that_find_no_room_before_the_crew_wait_outside_and_are_made_once
     planted = dome.plant("truncated", kinds=("light",) * 12)
     (balance,) = dome.carry().balances
     assert (balance.seen, balance.delivered, balance.held) == (12, 11, 1)
-    assert CREW in outside
+    assert POOL in outside
     for item in planted[1:]:
         assert dome.told(item.path) == [*STEPS, ("deliver", "done"), ("deliver", "done")]
 
@@ -182,8 +182,10 @@ def test_a_shelf_at_its_floor_pulls_nothing_and_still_delivers_what_is_on_it(dom
 
     def filled(route: Route) -> Route:
         shelf = Shelf(route.shelf.root, floor=1 << 60)
-        works = tuple(replace(work, shelf=shelf) if isinstance(work, Standardise) else work for work in route.works)
-        return replace(route, shelf=shelf, pull=replace(route.pull, shelf=shelf), works=works)
+        works = tuple(
+            replace(work, shelf=shelf) if isinstance(work, Standardise) else work for work in route.processing
+        )
+        return replace(route, shelf=shelf, pull=replace(route.pull, shelf=shelf), processing=works)
 
     done = dome.carry(change=filled)
     assert isinstance(done.trouble, NoSpace)
@@ -213,10 +215,10 @@ def test_a_frame_that_validate_holds_waits_for_a_release_and_then_goes_as_it_is(
 
 
 def _stricter(route: Route) -> Route:
-    standardise, validate = route.works
+    standardise, validate = route.processing
     assert isinstance(validate, Validate)
     context = replace(validate.context, telescop="SPECULOOS-IO")
-    return replace(route, works=(standardise, replace(validate, context=context)))
+    return replace(route, processing=(standardise, replace(validate, context=context)))
 
 
 def test_a_frame_held_by_validate_is_made_anew_when_the_settings_change(dome: Dome) -> None:
@@ -352,7 +354,9 @@ class Bundle:
 
 def gathering(dome: Dome, *trouble: Exception, odd: str = "", judged: bool = False) -> Callable[[Route], Route]:
     bundle = Bundle(dome.home / "bundles", trouble, odd=odd)
-    return lambda route: replace(route, works=route.works if judged else route.works[:1], gather=bundle)
+    return lambda route: replace(
+        route, processing=route.processing if judged else route.processing[:1], group_step=bundle
+    )
 
 
 def test_a_night_is_gathered_when_it_is_whole_and_delivered_beside_its_frames(dome: Dome) -> None:
@@ -403,7 +407,7 @@ def test_a_night_with_a_frame_to_come_is_not_gathered(dome: Dome) -> None:
 class Reluctant:
     """A work that fails at one frame."""
 
-    work: Work
+    work: ProcessingStep
     path: str
 
     def __getattr__(self, name: str) -> object:
@@ -425,8 +429,8 @@ def test_a_gate_opens_for_an_incomplete_night_when_its_deadline_has_passed(
 
     def late(route: Route) -> Route:
         route = gathering(dome)(route)
-        works = (cast("Work", Reluctant(route.works[0], FIRST)),)
-        return replace(route, works=works, deadline=deadline)
+        works = (cast("ProcessingStep", Reluctant(route.processing[0], FIRST)),)
+        return replace(route, processing=works, deadline=deadline)
 
     done = dome.carry(change=late)
     assert (done.balances[0].delivered, done.balances[0].failed) == (2, 1)
@@ -574,7 +578,7 @@ def changed(
 ) -> Callable[[Route], Route]:
     """Return a route that gathers with other settings."""
     bundle = Bundle(dome.home / "bundles", trouble, version=version, former=former, most=most)
-    return lambda route: replace(route, works=route.works[:1], gather=bundle)
+    return lambda route: replace(route, processing=route.processing[:1], group_step=bundle)
 
 
 def test_other_settings_make_no_delivered_product_again(dome: Dome) -> None:
@@ -669,7 +673,7 @@ class Hesitant(Bundle):
 def test_what_cannot_be_made_of_many_is_tried_again_in_the_same_pass(dome: Dome) -> None:
     dome.plant()
     bundle = Hesitant(dome.home / "bundles", excuses=[TryAgain("no memory")])
-    done = dome.carry(change=lambda route: replace(route, works=route.works[:1], gather=bundle))
+    done = dome.carry(change=lambda route: replace(route, processing=route.processing[:1], group_step=bundle))
     assert done.trouble is None
     (product,) = dome.ledger.products()
     told = [(receipt.step, receipt.target, str(receipt.outcome)) for receipt in product.receipts]
@@ -684,7 +688,7 @@ def test_what_fails_in_one_archive_goes_to_the_others_and_follows_later(dome: Do
 
     def full(route: Route) -> Route:
         bundle = Taking(dome.home / "bundles", taken=second)
-        return replace(route, works=route.works[:1], gather=bundle)
+        return replace(route, processing=route.processing[:1], group_step=bundle)
 
     assert dome.carry(change=full).trouble is not None
     assert "cube_1.fits" in dome.files()
@@ -724,6 +728,6 @@ class Unhurried(Executor):
 def test_nobody_waits_for_a_frame_of_many_who_asked_to_stop(dome: Dome) -> None:
     dome.plant()
     stop = threading.Event()
-    dome.carry(change=lambda route: replace(gathering(dome)(route), crew=Unhurried(stop)), stop=stop)
+    dome.carry(change=lambda route: replace(gathering(dome)(route), pool=Unhurried(stop)), stop=stop)
     assert dome.told(FIRST)[-1] == ("deliver", "done")
     assert dome.ledger.products() == []

@@ -60,10 +60,10 @@ class Recalled:
     done: bool
 
 
-class Work(Step[Frame], Protocol):
+class ProcessingStep(Step[Frame], Protocol):
     """A step of the computing lane that looks at one frame at a time: solve, standardise, validate.
 
-    The conductor fuses those that follow each other into one task for the crew, so a work and all it holds must be
+    The conductor fuses those that follow each other into one task for the pool, so a step and all it holds must be
     picklable. The product of each is the input of the next: another frame with the input among its parents, or the
     input itself with more facts. A held or failed frame goes no further. Works see no ledger; receipts name the raw
     frame that a chain of works began with, so that the balance counts it once.
@@ -93,11 +93,11 @@ class Group:
     memory: Mapping[str, Fact] = field(default_factory=dict)
 
 
-class Gather(Stage, Protocol):
+class GroupStep(Stage, Protocol):
     """A step that makes one product of many frames of a night: the cube. It waits at a gate until the night is whole.
 
     A late frame makes another group, and so another product: ``edition`` must stand in its name, for what is delivered
-    is never overwritten. Picklable, as a work is: the crew calls it.
+    is never overwritten. Picklable, as a processing step is: the pool calls it.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Carry: drive open frames through pull, verify, works and deliver, with a bounded window of work in flight.
+"""Carry: drive open frames through pull, verify, steps and deliver, with a bounded window of work in flight.
 
 Pulls run on the telescope's connections, deliveries on each archive's own, so a slow archive keeps neither another
 one nor the telescope waiting. Results come back to the one thread that writes receipts, which it does in groups.
@@ -22,7 +22,7 @@ from nightferry.core.step import CLEAR, DELIVER, PULL, VERIFY
 from nightferry.passes.attempt import Attempt, attempt
 from nightferry.passes.item import (
     BATCH_FRAMES,
-    SEATS,
+    WINDOW,
     Item,
     Job,
     Waiting,
@@ -30,10 +30,10 @@ from nightferry.passes.item import (
     items_of,
     merged,
     parted,
-    works_until,
+    processing_until,
 )
 from nightferry.passes.making import Made, make, told_to_members
-from nightferry.passes.processing import CREW, Passed, pass_through, passage_of, versions_of
+from nightferry.passes.processing import POOL, Passed, pass_through, passage_of, versions_of
 from nightferry.passes.receipts import now_us, receipt_of
 from nightferry.passes.route import Route
 from nightferry.pools import threads
@@ -81,11 +81,11 @@ def carry(
     ``stop`` ends it at the next buffer of bytes.
     """
     carrier = _Carrier(route, ledger, onlooker, stop, until=until, retry=retry, reachable=reachable)
-    with ExitStack() as crews:
-        carrier.crews[MAKING] = crews.enter_context(threads(1, "making"))  # the shelf has room for one at a time
-        carrier.crews[""] = crews.enter_context(threads(route.source.traits.connections, PULL))
+    with ExitStack() as pools:
+        carrier.pools[MAKING] = pools.enter_context(threads(1, "making"))  # the shelf has room for one at a time
+        carrier.pools[""] = pools.enter_context(threads(route.source.traits.connections, PULL))
         for name, step in route.deliveries.items():
-            carrier.crews[name] = crews.enter_context(threads(step.store.traits.connections, name))
+            carrier.pools[name] = pools.enter_context(threads(step.store.traits.connections, name))
         try:
             carrier.drive(grouped(items))
         except KeyboardInterrupt:
@@ -114,7 +114,7 @@ class _Carrier:
         self.route, self.ledger, self.onlooker = route, ledger, onlooker
         self.stop, self.until, self.retry = stop, until, retry
         self.tally = Tally()
-        self.crews: dict[str, Executor] = {}
+        self.pools: dict[str, Executor] = {}
         self._jobs: dict[Future[object], Job] = {}  # an `Attempt`, or what `pass_through` answers
         self._receipts: list[Receipt] = []
         self._flushed = time.monotonic()
@@ -122,8 +122,8 @@ class _Carrier:
         self._again: list[Item] = []
         self._waiting = Waiting()
         self._expected = route.expectation
-        self.works = works_until(route, until)
-        self._versions = versions_of(self.works)
+        self.processing = processing_until(route, until)
+        self._versions = versions_of(self.processing)
         self._warm = False
         # Stores by name, the telescope's is empty: out of reach until after a pause, or closed for this pass.
         self._away: set[str] = set()
@@ -153,7 +153,7 @@ class _Carrier:
 
     def finish(self) -> None:
         """Begin nothing more, take in everything that is still in flight, and write it down."""
-        for store in (*self.crews, CREW):
+        for store in (*self.pools, POOL):
             self._call_off(store)
         while self._jobs:
             self._collect()
@@ -168,7 +168,7 @@ class _Carrier:
         window = 2 * self.route.source.traits.connections
         used_up = False
         while True:
-            self._call_in()
+            self._resume()
             while not used_up and sum(not job.place for job in self._jobs.values()) < window:
                 if self.stop.is_set() or "" in self._away:
                     used_up = True
@@ -180,32 +180,32 @@ class _Carrier:
                 return
             self._collect()
 
-    def _call_in(self) -> None:
+    def _resume(self) -> None:
         """Take up frames again that wait outside, where more than half of the seats are free by now."""
         for place in self._waiting.places():
             while not (self.stop.is_set() or place in self._away or place in self._shut):
-                names = self._waiting.call_in(place) if self._free_seats(place) > self._seats(place) // 2 else ()
+                names = self._waiting.resume(place) if self._room(place) > self._window(place) // 2 else ()
                 if not names:
                     break
                 self._flush()  # what is to be done next depends on receipts that may not be written yet
                 accounts = self.ledger.accounts_of(names)
-                for batch in grouped(items_of(self.route, self.works, accounts, retry=self.retry)):
+                for batch in grouped(items_of(self.route, self.processing, accounts, retry=self.retry)):
                     self._start([_for_one(item, place) for item in batch])
 
-    def _seats(self, place: str) -> int:
-        """Tell how many frames may be in memory with the crew or an archive, and before it."""
+    def _window(self, place: str) -> int:
+        """Tell how many frames may be in memory with the pool or an archive, and before it."""
         delivery = self.route.deliveries.get(place)
-        return max(SEATS, 2 * BATCH_FRAMES * delivery.store.traits.connections) if delivery else SEATS
+        return max(WINDOW, 2 * BATCH_FRAMES * delivery.store.traits.connections) if delivery else WINDOW
 
-    def _free_seats(self, place: str) -> int:
-        return self._seats(place) - sum(len(job.cargo) for job in self._jobs.values() if job.place == place)
+    def _room(self, place: str) -> int:
+        return self._window(place) - sum(len(job.items) for job in self._jobs.values() if job.place == place)
 
-    def _seated(self, place: str, cargo: Sequence[Item]) -> Sequence[Item]:
+    def _admitted(self, place: str, items: Sequence[Item]) -> Sequence[Item]:
         """Tell who stays in memory; the others wait outside. Who is tried again stays, so that tries are counted."""
-        if self._free_seats(place) > 0:
-            return cargo
-        self._waiting.leave(place, [item.sighting.id for item in cargo if not (item.tries or item.made_of)])
-        return [item for item in cargo if item.tries or item.made_of]
+        if self._room(place) > 0:
+            return items
+        self._waiting.leave(place, [item.sighting.id for item in items if not (item.tries or item.made_of)])
+        return [item for item in items if item.tries or item.made_of]
 
     def _start(self, batch: Sequence[Item]) -> None:
         """Hand a batch to whoever is next: the pull for what is not here, the archives for what is."""
@@ -216,7 +216,7 @@ class _Carrier:
         absent = [item for item in batch if item.load is None]
         if absent and "" not in self._shut:
             sightings = [item.sighting for item in absent]
-            future = self.crews[""].submit(attempt, self.route.pull, sightings)
+            future = self.pools[""].submit(attempt, self.route.pull, sightings)
             self._jobs[_any(future)] = Job(self.route.pull, absent, now_us())
         self._arrived([item for item in batch if item.frame is not None and item.product is None])
         self._hand_over([item for item in batch if item.product is not None])
@@ -227,19 +227,19 @@ class _Carrier:
             self._again += items
         elif MAKING not in self._shut:
             for item in items:
-                future = self.crews[MAKING].submit(make, self.route, item, self.stop)
+                future = self.pools[MAKING].submit(make, self.route, item, self.stop)
                 self._jobs[_any(future)] = Job(None, [item], now_us(), MAKING)
 
     def _warm_up(self) -> None:
         """Have workers begin their day while the first frames are on their way: starting takes them a while."""
-        if self.works and self.route.crew is not None and not self._warm:
+        if self.processing and self.route.pool is not None and not self._warm:
             self._warm = True
             for _ in range(_FIRST_WORKERS):
-                self.route.crew.submit(pass_through, self.works, [])
+                self.route.pool.submit(pass_through, self.processing, [])
 
-    def _arrived(self, cargo: Sequence[Item]) -> None:
+    def _arrived(self, items: Sequence[Item]) -> None:
         """Verify what is on the shelf and hand what is good to the works, or where there are none to its archives."""
-        good, doubtful = parted(cargo)
+        good, doubtful = parted(items)
         if doubtful and self.until != PULL:
             started, step = now_us(), self.route.verify
             for result in attempt(step, [item.frame for item in doubtful.values() if item.frame]).results:
@@ -249,35 +249,35 @@ class _Carrier:
                     good.append(replace(item, verified=item.frame.digest))
         if self.until in {PULL, VERIFY} or self.stop.is_set():
             return
-        if self.works:
+        if self.processing:
             self._work(good)
         else:
             self._hand_over(good)
 
-    def _work(self, cargo: Sequence[Item]) -> None:
-        """Hand frames to the crew, as far as there is room."""
-        self._put_to_work(self._seated(CREW, cargo))
+    def _work(self, items: Sequence[Item]) -> None:
+        """Hand frames to the pool, as far as there is room."""
+        self._put_to_work(self._admitted(POOL, items))
 
-    def _put_to_work(self, cargo: Sequence[Item]) -> None:
-        """Give the crew one task: frames, and all works for them."""
-        if not cargo or self.route.crew is None or CREW in self._shut:
+    def _put_to_work(self, items: Sequence[Item]) -> None:
+        """Give the pool one task: frames, and all steps for them."""
+        if not items or self.route.pool is None or POOL in self._shut:
             return
-        works, versions = self.works, self._versions
-        batch = [passage_of(works, versions, item.frame, item.receipts) for item in cargo if item.frame is not None]
-        future = self.route.crew.submit(pass_through, works, batch)
-        self._jobs[_any(future)] = Job(None, cargo, now_us(), CREW)
+        works, versions = self.processing, self._versions
+        batch = [passage_of(works, versions, item.frame, item.receipts) for item in items if item.frame is not None]
+        future = self.route.pool.submit(pass_through, works, batch)
+        self._jobs[_any(future)] = Job(None, items, now_us(), POOL)
 
     def _hand_over(self, good: Sequence[Item]) -> None:
         """Hand frames to the archives that lack them."""
-        if self.works and (self.until not in {DELIVER, CLEAR} or self.stop.is_set()):
+        if self.processing and (self.until not in {DELIVER, CLEAR} or self.stop.is_set()):
             return
         for name, delivery in self.route.deliveries.items():
             due = [item for item in good if name in item.archives and name not in self._shut]
             if name in self._away:
                 self._again += [replace(item, archives=(name,)) for item in due]
-            elif seated := self._seated(name, due):
+            elif seated := self._admitted(name, due):
                 frames = [item.load for item in seated if item.load]
-                future = self.crews[name].submit(attempt, delivery, frames)
+                future = self.pools[name].submit(attempt, delivery, frames)
                 self._jobs[_any(future)] = Job(delivery, seated, now_us(), name)
 
     def _collect(self) -> None:
@@ -293,18 +293,18 @@ class _Carrier:
     def _take(self, job: Job, answer: object) -> None:
         """Write down a job's answers and send its frames on."""
         if job.place == MAKING:
-            self._take_made(job.cargo[0], answer)
+            self._take_made(job.items[0], answer)
             return
         if job.step is None:
-            self._take_works(job, answer if isinstance(answer, Passed) else None)
+            self._take_processed(job, answer if isinstance(answer, Passed) else None)
             return
         if not isinstance(answer, Attempt):
             return
-        cargo = {(item.load.id if item.load else item.sighting.id): item for item in job.cargo}
+        items = {(item.load.id if item.load else item.sighting.id): item for item in job.items}
         moved: list[Item] = []
         self._heed(answer.trouble, job.place)
         for result in answer.results:
-            item = cargo[result.source.id]
+            item = items[result.source.id]
             receipt = receipt_of(result, job.step, job.started_us, frame=item.sighting.id)
             self._note(item, receipt)
             self._moved += result.outcome is Outcome.DONE
@@ -331,35 +331,35 @@ class _Carrier:
         elif answer.receipts and answer.receipts[-1].outcome is Outcome.FAILED and item.tries < len(RETRY_PAUSES):
             self._try_again(item, MAKING)
 
-    def _take_works(self, job: Job, answer: Passed | None) -> None:
-        """Write down what the works answered of each frame, and hand over what came through."""
-        cargo = {item.sighting.id: item for item in job.cargo}
+    def _take_processed(self, job: Job, answer: Passed | None) -> None:
+        """Write down what the steps answered of each frame, and hand over what came through."""
+        items = {item.sighting.id: item for item in job.items}
         if answer is None:
             self._take_death(job)
             return
-        self._heed(answer.trouble, CREW)
+        self._heed(answer.trouble, POOL)
         for told in answer.answers:
-            item, work = cargo[told.origin], self.works[told.place]
+            item, work = items[told.origin], self.processing[told.place]
             receipt = receipt_of(
                 told.result, work, told.started_us, frame=told.origin, version=self._versions[told.place].text
             )
             self._note(item, receipt)
-            cargo[told.origin] = replace(item, receipts=(*item.receipts, receipt))
+            items[told.origin] = replace(item, receipts=(*item.receipts, receipt))
             self._moved += receipt.outcome is Outcome.DONE
             if receipt.outcome is Outcome.FAILED and item.tries < len(RETRY_PAUSES):
-                self._try_again(cargo[told.origin], CREW)
-        self._hand_over([replace(cargo[origin], product=frame) for origin, frame in answer.products.items()])
+                self._try_again(items[told.origin], POOL)
+        self._hand_over([replace(items[origin], product=frame) for origin, frame in answer.products.items()])
 
     def _take_death(self, job: Job) -> None:
         """Take in that a worker died of a batch, twice: each frame has a task of its own then, and dies alone."""
-        if len(job.cargo) > 1:
-            for item in job.cargo:
+        if len(job.items) > 1:
+            for item in job.items:
                 self._put_to_work([item])
             return
-        (item,) = job.cargo
+        (item,) = job.items
         reason = "a bug in nightferry, or a machine out of memory: the worker process died of this frame, twice"
         result = Result(item.sighting, Outcome.BROKEN, reason)
-        self._note(item, receipt_of(result, self.works[0], job.started_us, version=self._versions[0].text))
+        self._note(item, receipt_of(result, self.processing[0], job.started_us, version=self._versions[0].text))
 
     def _try_again(self, item: Item, store: str) -> None:
         """Have a frame tried again after a pause, from the pull on if its working file is gone."""
@@ -394,9 +394,9 @@ class _Carrier:
         for future, job in jobs:
             del self._jobs[future]
             back += (
-                [replace(item, archives=(store,)) for item in job.cargo]
+                [replace(item, archives=(store,)) for item in job.items]
                 if job.place in self.route.deliveries
-                else job.cargo
+                else job.items
             )
         return back
 
@@ -416,7 +416,7 @@ class _Carrier:
 
 def _for_one(item: Item, place: str) -> Item:
     """Narrow a frame that waited for an archive to that archive; the others have it, or have it in hand."""
-    return item if place == CREW else replace(item, archives=tuple({place} & set(item.archives)))
+    return item if place == POOL else replace(item, archives=tuple({place} & set(item.archives)))
 
 
 def _any(future: Future[Attempt] | Future[Passed] | Future[Made]) -> Future[object]:

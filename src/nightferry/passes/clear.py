@@ -85,7 +85,7 @@ def clear(
 
 
 def _candidates(route: Route, ledger: Ledger, evenings: Sequence[date] | None) -> list[tuple[Night, Candidate]]:
-    """Gather the proofs of all archives for each frame that is still at the source, as far as we know."""
+    """GroupStep the proofs of all archives for each frame that is still at the source, as far as we know."""
     proofs: dict[FrameId, dict[str, Proof]] = {}
     for archive in route.deliveries:
         for proof in ledger.proofs(route.telescope.name, archive, evenings):

@@ -17,7 +17,7 @@ from nightferry.core.ledger import Account, Ledger, made_account, proof_of
 from nightferry.core.night import evening_at
 from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
-from nightferry.core.step import DELIVER, Gather, Group
+from nightferry.core.step import DELIVER, Group, GroupStep
 from nightferry.core.store import StorePath
 from nightferry.core.sun import night_hours
 from nightferry.core.version import Version
@@ -43,7 +43,7 @@ def carry_groups(
 
     ``patient`` leaves a night alone that is not over, and honours back-offs.
     """
-    step = route.gather
+    step = route.group_step
     if step is None:
         return None
     due: list[Item] = []
@@ -73,7 +73,7 @@ def carry_groups(
 
 def group_items(
     route: Route,
-    step: Gather,
+    step: GroupStep,
     ledger: Ledger,
     evenings: Sequence[date] | None,
     *,
@@ -104,7 +104,7 @@ def _troubles(item: Item, stages: Sequence[OpenStage]) -> Iterator[NightferryErr
             yield TryAgain(text)
 
 
-def _leave_shelf(step: Gather, item: Item, receipts: Sequence[Receipt]) -> None:
+def _leave_shelf(step: GroupStep, item: Item, receipts: Sequence[Receipt]) -> None:
     """Take a frame of many from the shelf, which every archive has now."""
     assert item.made_of is not None  # noqa: S101 - all of these are
     made = [one for one in receipts if one.step == step.name and one.outcome is Outcome.DONE]
@@ -131,7 +131,7 @@ def _is_overdue(route: Route, evening: date) -> bool:
 
 def _items(
     route: Route,
-    step: Gather,
+    step: GroupStep,
     ledger: Ledger,
     groups: Sequence[Group],
     members: Mapping[FrameId, tuple[Frame, Account]],
@@ -160,7 +160,7 @@ def _item(identity: FrameId, group: Group, receipts: tuple[Receipt, ...], accoun
     return Item(sighting, (), receipts=receipts, made_of=MadeOf(group, accounts))
 
 
-def _known(step: Gather, ledger: Ledger, group: Group, ours: Mapping[FrameId, Account]) -> Item:
+def _known(step: GroupStep, ledger: Ledger, group: Group, ours: Mapping[FrameId, Account]) -> Item:
     """Return what is known of a group: by the product that its members are in, or by its identity."""
     before = {product for account in ours.values() for product in _products_of(step, account, group.key, Outcome.DONE)}
     inside = [list(_products_of(step, account, group.key)) for account in ours.values()]
@@ -177,7 +177,7 @@ def _known(step: Gather, ledger: Ledger, group: Group, ours: Mapping[FrameId, Ac
     return _item(identity, replace(group, edition=len(before) + 1), (), ours)
 
 
-def _products_of(step: Gather, account: Account, key: str, outcome: Outcome | None = None) -> Iterator[FrameId]:
+def _products_of(step: GroupStep, account: Account, key: str, outcome: Outcome | None = None) -> Iterator[FrameId]:
     """Yield the products of a key that a frame was put into, oldest first; without an outcome held ones, too."""
     for receipt in account.receipts:
         if receipt.step == step.name and receipt.proof.get("key") == key and outcome in {None, receipt.outcome}:
@@ -185,7 +185,7 @@ def _products_of(step: Gather, account: Account, key: str, outcome: Outcome | No
 
 
 def _sorted_before(
-    step: Gather, ledger: Ledger, group: Group, members: Mapping[FrameId, tuple[Frame, Account]]
+    step: GroupStep, ledger: Ledger, group: Group, members: Mapping[FrameId, tuple[Frame, Account]]
 ) -> list[Item] | None:
     """Return the delivered products of other settings that all of a group's members are in; None where any is in none.
 
@@ -209,17 +209,17 @@ def _sorted_before(
     return [item for item in found.values() if item is not None]
 
 
-def _last_product(step: Gather, account: Account) -> Receipt | None:
+def _last_product(step: GroupStep, account: Account) -> Receipt | None:
     """Return the receipt of the last product that a frame was put into."""
     put = (receipt for receipt in reversed(account.receipts) if receipt.step == step.name and "in" in receipt.proof)
     return next(put, None)
 
 
-def _is_in(step: Gather, account: Account, product: FrameId) -> bool:
+def _is_in(step: GroupStep, account: Account, product: FrameId) -> bool:
     return any(receipt.step == step.name and receipt.proof.get("in") == product for receipt in account.receipts)
 
 
-def _leave_out(step: Gather, ledger: Ledger, onlooker: Onlooker, left: Sequence[tuple[Account, str]]) -> None:
+def _leave_out(step: GroupStep, ledger: Ledger, onlooker: Onlooker, left: Sequence[tuple[Account, str]]) -> None:
     """Tell frames' histories, once, that the settings leave them out of every product of many."""
     told: list[Receipt] = []
     names: dict[str, list[str]] = {}

@@ -8,7 +8,7 @@ from nightferry.core.balance import open_stages
 from nightferry.core.frame import Digest, Frame, FrameId, Sighting
 from nightferry.core.ledger import Account
 from nightferry.core.receipt import Receipt
-from nightferry.core.step import DELIVER, PULL, VERIFY, Group, Work
+from nightferry.core.step import DELIVER, PULL, VERIFY, Group, ProcessingStep
 from nightferry.core.version import Version
 from nightferry.passes.processing import passage_of, versions_of
 from nightferry.passes.receipts import now_us
@@ -21,11 +21,11 @@ from nightferry.steps.pull import Pull, described_frame, pulled_digest, pulled_f
 BATCH_FRAMES, BATCH_BYTES = 64, 32 << 20
 
 
-#: So many frames at the crew are kept in memory whole, under way or before their turn: 16 batches of frames of 2 MB. An
+#: So many frames at the pool are kept in memory whole, under way or before their turn: 16 batches of frames of 2 MB. An
 #: archive with many connections keeps two batches for each of them.
-SEATS = 256
+WINDOW = 256
 #: Called in are so many at once.
-CALLED = 64
+RESUMED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Item:
     """A frame in this pass: its sighting, the archives that lack it, and the frame once it is on the shelf.
 
     ``verified`` is the digest of the bytes that passed `verify`, or that a person released. ``product`` is what the
-    route's works made of it, and ``receipts`` are those of earlier passes, where the route has works. ``made_of`` is
+    route's steps made of it, and ``receipts`` are those of earlier passes, where the route has works. ``made_of`` is
     there for a frame that we make of many; no telescope has it.
     """
 
@@ -62,21 +62,23 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A batch that a step is at, or that the crew takes through the works (no step); ``place`` names who does it."""
+    """A batch that a step is at, or that the pool takes through the works (no step); ``place`` names who does it."""
 
     step: Pull | Deliver | None
-    cargo: Sequence[Item]
+    items: Sequence[Item]
     started_us: int
     place: str = ""
 
 
-def works_until(route: Route, until: str) -> tuple[Work, ...]:
-    """Return the works up to the one that a pass ends with."""
-    names = [work.name for work in route.works]
-    return route.works[: names.index(until) + 1] if until in names else route.works
+def processing_until(route: Route, until: str) -> tuple[ProcessingStep, ...]:
+    """Return the steps up to the one that a pass ends with."""
+    names = [work.name for work in route.processing]
+    return route.processing[: names.index(until) + 1] if until in names else route.processing
 
 
-def items_of(route: Route, works: Sequence[Work], accounts: Iterable[Account], *, retry: bool) -> Iterator[Item]:
+def items_of(
+    route: Route, works: Sequence[ProcessingStep], accounts: Iterable[Account], *, retry: bool
+) -> Iterator[Item]:
     """Tell what is to be done for each frame now; ``retry`` does not wait for back-offs to end."""
     now, expected, versions = now_us(), route.expectation, versions_of(works)
     for account in accounts:
@@ -87,37 +89,41 @@ def items_of(route: Route, works: Sequence[Work], accounts: Iterable[Account], *
         frame = None
         if due[0].step != PULL:  # None again when the shelf lost it: then it is pulled anew
             frame = pulled_frame(account.sighting, account.receipts, route.shelf)
-        cargo = Item(account.sighting, tuple(route.deliveries), frame)
+        item = Item(account.sighting, tuple(route.deliveries), frame)
         if due[0].step not in {PULL, VERIFY}:
-            cargo = replace(cargo, verified=pulled_digest(account.receipts))
+            item = replace(item, verified=pulled_digest(account.receipts))
         if due[0].step == DELIVER:
-            cargo = replace(cargo, archives=tuple(stage.target for stage in due))
-        yield _with_memory(route, works, versions, cargo, account.receipts) if works else cargo
+            item = replace(item, archives=tuple(stage.target for stage in due))
+        yield _with_memory(route, works, versions, item, account.receipts) if works else item
 
 
 def _with_memory(
-    route: Route, works: Sequence[Work], versions: Sequence[Version], cargo: Item, receipts: tuple[Receipt, ...]
+    route: Route,
+    works: Sequence[ProcessingStep],
+    versions: Sequence[Version],
+    item: Item,
+    receipts: tuple[Receipt, ...],
 ) -> Item:
-    """Add what the ledger remembers of the works; a product that is on the shelf needs no raw frame beside it."""
-    raw = cargo.frame or described_frame(cargo.sighting, receipts, route.shelf)
+    """Add what the ledger remembers of the processing; a product that is on the shelf needs no raw frame beside it."""
+    raw = item.frame or described_frame(item.sighting, receipts, route.shelf)
     if raw is None:
-        return cargo
+        return item
     passage = passage_of(works, versions, raw, receipts)
     product = passage.frame if passage.at == len(works) else None
-    return replace(cargo, product=product, receipts=receipts)
+    return replace(item, product=product, receipts=receipts)
 
 
-def parted(cargo: Sequence[Item]) -> tuple[list[Item], dict[FrameId, Item]]:
+def parted(items: Sequence[Item]) -> tuple[list[Item], dict[FrameId, Item]]:
     """Part those whose very bytes passed `verify` before from those that it must still judge."""
-    good = [item for item in cargo if item.frame and item.frame.digest == item.verified]
+    good = [item for item in items if item.frame and item.frame.digest == item.verified]
     known = {item.sighting.id for item in good}
-    return good, {item.sighting.id: item for item in cargo if item.sighting.id not in known}
+    return good, {item.sighting.id: item for item in items if item.sighting.id not in known}
 
 
-def merged(cargo: Iterable[Item]) -> list[Item]:
-    """Make one of the items_of of one frame: two at once would both pull it."""
+def merged(items: Iterable[Item]) -> list[Item]:
+    """Make one of the items of one frame: two at once would both pull it."""
     found: dict[FrameId, Item] = {}
-    for item in cargo:
+    for item in items:
         other = found.get(item.sighting.id, item)
         archives = tuple(dict.fromkeys((*other.archives, *item.archives)))
         frame, product = item.frame if other.frame else None, item.product if other.product else None
@@ -159,7 +165,7 @@ class Waiting:
         """Have frames wait outside."""
         self._queues.setdefault(place, deque()).extend(frames)
 
-    def call_in(self, place: str) -> Sequence[FrameId]:
+    def resume(self, place: str) -> Sequence[FrameId]:
         """Call in those who wait longest; empty when nobody does."""
         queue = self._queues.get(place, deque())
-        return [queue.popleft() for _ in range(min(len(queue), CALLED))]
+        return [queue.popleft() for _ in range(min(len(queue), RESUMED))]

@@ -12,7 +12,7 @@ from nightferry.core.errors import Held, NightferryError, Stopped, TryAgain
 from nightferry.core.frame import Fact, Frame, FrameId
 from nightferry.core.ledger import proven
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import DELIVER, JUDGES, Gather, Group, Stage, Work
+from nightferry.core.step import DELIVER, JUDGES, Group, GroupStep, ProcessingStep, Stage
 from nightferry.core.store import StorePath
 from nightferry.passes.attempt import attempt
 from nightferry.passes.item import Item, MadeOf
@@ -39,10 +39,10 @@ def make(route: Route, item: Item, stop: threading.Event) -> Made:
     What was made once is found on the shelf or in an archive as long as only deliveries are open; else it is made
     again, alike where the step remembers how.
     """
-    assert route.gather is not None  # noqa: S101 - who has such an item has the step
+    assert route.group_step is not None  # noqa: S101 - who has such an item has the step
     assert item.made_of is not None  # noqa: S101 - as above
-    step, made_of, started = route.gather, item.made_of, now_us()
-    judges = [work for work in route.works if work.name in JUDGES]
+    step, made_of, started = route.group_step, item.made_of, now_us()
+    judges = [work for work in route.processing if work.name in JUDGES]
     told = [one for one in item.receipts if one.step == step.name and one.outcome is Outcome.DONE]
     stages: tuple[Stage, ...] = (step,)
     trouble: NightferryError | None = None
@@ -84,7 +84,9 @@ def told_to_members(item: Item, made: Receipt) -> Iterator[Receipt]:
         yield replace(made, frame=account.sighting.id, digest=None, proof=proof, seconds=0.0)
 
 
-def make_and_judge(step: Gather, judges: Sequence[Work], group: Group, identity: FrameId) -> list[tuple[int, Result]]:
+def make_and_judge(
+    step: GroupStep, judges: Sequence[ProcessingStep], group: Group, identity: FrameId
+) -> list[tuple[int, Result]]:
     """Make a frame of many and have it judged; the pool's task. It ends with the first that does not say done."""
     maker = _Once(step, group, identity, step.name, step.version)
     answers = [(0, attempt(maker, [group.members[0]]).results[0])]
@@ -100,7 +102,7 @@ def make_and_judge(step: Gather, judges: Sequence[Work], group: Group, identity:
 class _Once:
     """A grouping step called once, in a step's clothes, so that `attempt` answers for whatever happens."""
 
-    step: Gather
+    step: GroupStep
     group: Group
     identity: FrameId
     name: str
@@ -114,13 +116,17 @@ class _Once:
         yield replace(result, source=batch[0], seconds=time.perf_counter() - began)
 
 
-def _from_pool(route: Route, item: Item, judges: Sequence[Work], stop: threading.Event) -> list[tuple[int, Result]]:
+def _from_pool(
+    route: Route, item: Item, judges: Sequence[ProcessingStep], stop: threading.Event
+) -> list[tuple[int, Result]]:
     """Have the pool make and judge; raise `Stopped` when somebody asks to stop meanwhile."""
-    assert route.crew is not None  # noqa: S101 - a route that groups has one
-    assert route.gather is not None  # noqa: S101 - as above
+    assert route.pool is not None  # noqa: S101 - a route that groups has one
+    assert route.group_step is not None  # noqa: S101 - as above
     assert item.made_of is not None  # noqa: S101 - the caller asked
     group, identity = item.made_of.group, item.sighting.id
-    future: Future[list[tuple[int, Result]]] = route.crew.submit(make_and_judge, route.gather, judges, group, identity)
+    future: Future[list[tuple[int, Result]]] = route.pool.submit(
+        make_and_judge, route.group_step, judges, group, identity
+    )
     while True:
         try:
             return future.result(timeout=_LOOK)
@@ -136,7 +142,7 @@ def _is_to_deliver(route: Route, item: Item) -> bool:
     return bool(stages) and stages[0].step == DELIVER
 
 
-def _as_made(route: Route, step: Gather, item: Item, done: Receipt) -> Frame | None:
+def _as_made(route: Route, step: GroupStep, item: Item, done: Receipt) -> Frame | None:
     """Return a product as it was made, from the shelf or from an archive; None when it must be made again."""
     assert item.made_of is not None  # noqa: S101 - the caller asked
     product = step.recall(item.made_of.group, done)

@@ -1,8 +1,8 @@
-"""Works: the computing steps of a route, fused into one task for the crew.
+"""Works: the computing steps of a route, fused into one task for the pool.
 
-A task takes a batch of frames through all works in a row; a frame that one of them holds goes no further and costs no
+A task takes a batch of frames through all steps in a row; a frame that one of them holds goes no further and costs no
 other. Receipts name the raw frame that the chain began with, so that the balance counts it once; a product's own
-identity stands in their proof. A work's version in receipts covers the works before it, too: who asks for other
+identity stands in their proof. A work's version in receipts covers the steps before it, too: who asks for other
 cards has the frames judged again that were held for the old ones.
 """
 
@@ -14,13 +14,13 @@ from nightferry.core.balance import overruled
 from nightferry.core.errors import NightferryError, TryAgain
 from nightferry.core.frame import Digest, Frame, FrameId, fingerprint
 from nightferry.core.receipt import Outcome, Receipt, Result
-from nightferry.core.step import DELIVER, JUDGES, Work
+from nightferry.core.step import DELIVER, JUDGES, ProcessingStep
 from nightferry.core.version import Version
 from nightferry.passes.attempt import attempt
 from nightferry.steps.deliver import changed_here, taken_away
 
-#: The crew of works, where archives and the telescope are named; no archive can have this name.
-CREW = "(crew)"
+#: The pool of works, where archives and the telescope are named; no archive can have this name.
+POOL = "(pool)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Passed:
     trouble: NightferryError | None = None
 
 
-def versions_of(works: Sequence[Work]) -> tuple[Version, ...]:
-    """Return each work's version as receipts have it, which covers the works before it."""
+def versions_of(works: Sequence[ProcessingStep]) -> tuple[Version, ...]:
+    """Return each work's version as receipts have it, which covers the steps before it."""
     present, former = _chained(work.version for work in works), _chained(work.former for work in works)
     return tuple(map(Version, present, former))
 
@@ -72,7 +72,7 @@ def _chained(versions: Iterable[str]) -> list[str]:
 
 
 def passage_of(
-    works: Sequence[Work], versions: Sequence[Version], frame: Frame, receipts: Sequence[Receipt]
+    works: Sequence[ProcessingStep], versions: Sequence[Version], frame: Frame, receipts: Sequence[Receipt]
 ) -> Passage:
     """Tell where a frame stands in the chain of works, from its receipts and what is on the shelf.
 
@@ -107,8 +107,8 @@ def passage_of(
     return Passage(frame.id, now, at, frozenset(passed), judged)
 
 
-def pass_through(works: Sequence[Work], batch: Sequence[Passage]) -> Passed:
-    """Take frames through the works; the crew's task. It raises nothing: what goes wrong stands in the answers."""
+def pass_through(works: Sequence[ProcessingStep], batch: Sequence[Passage]) -> Passed:
+    """Take frames through the works; the pool's task. It raises nothing: what goes wrong stands in the answers."""
     answers: list[Answer] = []
     trouble: NightferryError | None = None
     first = _Recheck(works[0].name, works[0].version)
@@ -133,7 +133,7 @@ def pass_through(works: Sequence[Work], batch: Sequence[Passage]) -> Passed:
     return Passed(answers, frames, trouble)
 
 
-def _spared(work: Work, passage: Passage, frame: Frame) -> bool:
+def _spared(work: ProcessingStep, passage: Passage, frame: Frame) -> bool:
     return work.name in JUDGES and work.name in passage.passed and frame.digest == passage.judged
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nightferry.core.balance import Expectation, stage_name
 from nightferry.core.errors import Busy, Misconfigured
-from nightferry.core.step import CLEAR, DELIVER, JUDGES, PULL, VERIFY, Gather, Work
+from nightferry.core.step import CLEAR, DELIVER, JUDGES, PULL, VERIFY, GroupStep, ProcessingStep
 from nightferry.core.store import Store
 from nightferry.core.telescope import Telescope
 from nightferry.passes.processing import versions_of
@@ -23,8 +23,8 @@ from nightferry.steps.verify import Verify
 class Route:
     """From one telescope to its archives. ``keep`` is how many seconds the shelf keeps what is delivered.
 
-    ``works`` are the computing steps between verify and deliver, in order; ``crew`` does them, and is let go when the
-    route is closed. ``gather`` makes products of a whole night's frames, which are delivered beside them; it waits
+    ``processing`` are the computing steps between verify and deliver, in order; ``pool`` does them, and is let go when
+    the route is closed. ``group_step`` makes frames of a whole night's, which are delivered beside them; it waits
     ``deadline`` seconds after the end of a night for frames that are still to come, for ever where that is None.
     """
 
@@ -36,17 +36,17 @@ class Route:
     deliveries: Mapping[str, Deliver]
     lock: Path
     keep: float
-    works: tuple[Work, ...] = ()
-    gather: Gather | None = None
+    processing: tuple[ProcessingStep, ...] = ()
+    group_step: GroupStep | None = None
     deadline: float | None = None
-    crew: Executor | None = field(default=None, repr=False)
+    pool: Executor | None = field(default=None, repr=False)
 
     @property
     def expectation(self) -> Expectation:
         """What the route asks of each frame."""
-        works = [work.name for work in self.works]
+        works = [work.name for work in self.processing]
         versions = {PULL: self.pull.version, VERIFY: self.verify.version}
-        chained = dict(zip(works, versions_of(self.works), strict=True))
+        chained = dict(zip(works, versions_of(self.processing), strict=True))
         versions |= {name: version.text for name, version in chained.items()}
         versions |= {stage_name(DELIVER, name): step.version for name, step in self.deliveries.items()}
         former = {name: version.former for name, version in chained.items()}
@@ -55,21 +55,21 @@ class Route:
     @property
     def group_expectation(self) -> Expectation:
         """What the route asks of each frame that it makes of many."""
-        if self.gather is None:
+        if self.group_step is None:
             return Expectation((), ())
-        judges = [work for work in self.works if work.name in JUDGES]
-        versions = {self.gather.name: self.gather.version} | {judge.name: judge.version for judge in judges}
-        former = {self.gather.name: self.gather.former} | {judge.name: judge.former for judge in judges}
+        judges = [work for work in self.processing if work.name in JUDGES]
+        versions = {self.group_step.name: self.group_step.version} | {judge.name: judge.version for judge in judges}
+        former = {self.group_step.name: self.group_step.former} | {judge.name: judge.former for judge in judges}
         versions |= {stage_name(DELIVER, name): step.version for name, step in self.deliveries.items()}
         return Expectation(
-            (self.gather.name, *(judge.name for judge in judges)), tuple(self.deliveries), versions, former
+            (self.group_step.name, *(judge.name for judge in judges)), tuple(self.deliveries), versions, former
         )
 
     @property
     def steps(self) -> tuple[str, ...]:
         """The names of all steps, in order."""
-        gather = (self.gather.name,) if self.gather else ()
-        return (PULL, VERIFY, *(work.name for work in self.works), *gather, DELIVER, CLEAR)
+        gather = (self.group_step.name,) if self.group_step else ()
+        return (PULL, VERIFY, *(work.name for work in self.processing), *gather, DELIVER, CLEAR)
 
     def clearing(self) -> Clear:
         """Make the step that deletes at the source."""
@@ -82,8 +82,8 @@ class Route:
 
     def close(self) -> None:
         """Let go of all connections."""
-        if self.crew is not None:
-            self.crew.shutdown()
+        if self.pool is not None:
+            self.pool.shutdown()
         self.source.close()
         for step in self.deliveries.values():
             step.store.close()

@@ -18,7 +18,7 @@ from nightferry.core.store import Entry, StorePath
 from nightferry.passes.carry import Tally, carry
 from nightferry.passes.clear import clear
 from nightferry.passes.grouping import carry_groups
-from nightferry.passes.item import items_of, works_until
+from nightferry.passes.item import items_of, processing_until
 from nightferry.passes.receipts import now_us
 from nightferry.passes.route import Route
 from nightferry.passes.scan import Scan, back_receipt, gone_receipt, scan, sight_again
@@ -131,7 +131,7 @@ def run_pass(
 
 
 def _gather_name(route: Route) -> str:
-    return route.gather.name if route.gather else ""
+    return route.group_step.name if route.group_step else ""
 
 
 def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float) -> Pass:
@@ -227,7 +227,7 @@ def _carry(
         tally = carry(
             route,
             ledger,
-            items_of(route, works_until(route, orders.until), settled, retry=retry),
+            items_of(route, processing_until(route, orders.until), settled, retry=retry),
             onlooker=onlooker,
             stop=stop,
             until=orders.until,

@@ -72,10 +72,10 @@ def _tidy_products(route: Route, ledger: Ledger) -> int:
 def _is_needed(route: Route, account: Account, entry: os.DirEntry[str]) -> bool:
     if account.standing.bin not in {Bin.DELIVERED, Bin.IGNORED}:
         return not entry.name.endswith(".part")
-    if route.gather is None or account.standing.bin is Bin.IGNORED:
+    if route.group_step is None or account.standing.bin is Bin.IGNORED:
         return False
     gathered = any(
-        receipt.step == route.gather.name and receipt.outcome is Outcome.DONE for receipt in account.receipts
+        receipt.step == route.group_step.name and receipt.outcome is Outcome.DONE for receipt in account.receipts
     )
     return not gathered and entry.stat(follow_symlinks=False).st_mtime > time.time() - route.keep
 

@@ -1,7 +1,7 @@
 """Solve: tell where a frame looks, and keep what its stars tell. The raw frame stays as it is.
 
 The solution's cards go on with the frame as a fact, into the one header that `standardise` writes. The work is done in
-the crew's processes, or in children of its threads; what one frame teaches the next (place, scale, distortion) lies in
+the pool's processes, or in children of its threads; what one frame teaches the next (place, scale, distortion) lies in
 a folder of the night on the shelf, and so does a mark of the frame in work: one that was under way when its worker
 ended is tried once more in a process of its own, and then given up.
 """
