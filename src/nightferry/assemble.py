@@ -181,6 +181,7 @@ def open_route(config: Config, name: str, *, working: bool = True, hands: Hands 
         pull=Pull(source, shelf, hands.onlooker, hands.stop),
         verify=Verify(doubt=night_doubt(telescope.layout)),
         deliveries={archive.name: _delivery(archive, telescope.layout) for archive in telescope.archives},
+        may_be_empty=frozenset(archive.name for archive in telescope.archives if archive.store.mount is False),
         lock=lock_path(config, telescope.name),
         keep=config.shelf.keep,
         processing=works,

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import SplitResult, unquote
 
 from nightferry.assemble import mount_of, shelf_of
 from nightferry.config import ArchiveConfig, Config, data_folder, ledger_url
+from nightferry.core.errors import Misconfigured
 from nightferry.core.ledger import Ledger
 from nightferry.core.store import StorePath
 from nightferry.disk.errors import translated
@@ -30,21 +31,62 @@ def make_new_folders(config: Config, ledger: Ledger, telescope: str) -> None:
         point = mount_of(config.archive[name], config.archive[name].url)
         if point is not None and not is_mounted(point):
             continue
-        if is_unused(config, ledger, name):
+        if is_unused(ledger, name):
             with translated(folder, f"archive {name}:"):
                 folder.mkdir(exist_ok=True)
 
 
-def is_unused(config: Config, ledger: Ledger, archive: str) -> bool:
-    """Whether no telescope has ever delivered to an archive, as far as the ledger knows."""
-    users = {name for name, telescope in config.telescope.items() if archive in telescope.archives}
-    return not any(balance.delivered for balance in ledger.balances() if balance.night.telescope in users)
+def is_unused(ledger: Ledger, archive: str) -> bool:
+    """Whether nothing was ever delivered to an archive, as far as the ledger knows."""
+    return not ledger.delivered_sample(archive, 2)
+
+
+def refuse_overlap(config: Config, telescope: str) -> None:
+    """Raise `Misconfigured` where an archive's folder is the telescope's, lies in it, or contains it, by any road.
+
+    Links are followed, and folders are compared by device and number, so a bind mount is seen, too. Of places elsewhere
+    nothing can be said here.
+    """
+    resolved = config.resolved[telescope]
+    source = _folder_of(resolved.store.address(resolved.source))
+    if source is None:
+        return
+    for name in config.telescope[telescope].archives:
+        folder = local_folder(config.archive[name])
+        if folder is None:
+            continue
+        if _lies_in(folder, source) or _lies_in(source, folder):
+            raise Misconfigured(
+                f"archive {name} ({folder}) and telescope {telescope} ({source}) are one place, or one lies in the "
+                "other: frames would be carried onto themselves, and clearing would delete the only copy. Give the "
+                "archive a folder that is neither in the telescope's nor around it"
+            )
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    """Whether a folder is another one or lies in it, as far as both are there; by name, and by device and number."""
+    inner, outer = inner.expanduser().resolve(), outer.expanduser().resolve()
+    if inner == outer or outer in inner.parents:
+        return True
+    there = _number(outer)
+    return there is not None and any(_number(place) == there for place in (inner, *inner.parents))
+
+
+def _number(place: Path) -> tuple[int, int] | None:
+    try:
+        found = place.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found.st_ino else None
+
+
+def _folder_of(address: SplitResult) -> Path | None:
+    return local_path(address.path) if address.scheme == "file" else None
 
 
 def local_folder(section: ArchiveConfig) -> Path | None:
     """Return the folder of an archive on this machine; None for one elsewhere."""
-    address = section.address(section.url)
-    return local_path(address.path) if address.scheme == "file" else None
+    return _folder_of(section.address(section.url))
 
 
 def own_ground(config: Config, archive: str) -> Callable[[StorePath], bool]:

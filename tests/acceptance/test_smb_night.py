@@ -1,5 +1,6 @@
 """Nights on a control PC's share: a real Samba that dies in the night and comes back, and one that is the archive."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -179,7 +180,10 @@ if MOUNTS:
             there = digests(place)
             assert there
             assert there.items() < dome.whole().items(), "whole frames only, and nothing unfinished"
+            kept = dome.desk.home.parent / "moved to a larger disk"
+            shutil.copytree(place, kept)
             dome.server.stop()
+        shutil.copytree(kept, place, dirs_exist_ok=True)
         dome.server.start()
         assert dome.run()[0] == DONE
         assert dome.desk.balance().delivered == len(dome.night)

@@ -60,7 +60,7 @@ def test_a_file_url_names_a_folder_on_every_system(path: str, windows: bool, exp
 
 def test_a_folder_that_was_never_delivered_to_is_made(bench: Bench) -> None:
     config = config_in(bench.home)
-    assert is_unused(config, bench.ledger, "library")
+    assert is_unused(bench.ledger, "library")
     make_new_folders(config, bench.ledger, "vespera")
     assert (bench.home / "library").is_dir()
 
@@ -69,7 +69,7 @@ def test_a_folder_that_was_delivered_to_by_any_telescope_is_a_missing_disk(bench
     bench.telescope.plant(light(1), frame_bytes(1))
     bench.carry()
     config = config_in(bench.home, '[telescope.second]\nsource = "ftp://127.0.0.1/x"\narchives = ["library"]')
-    assert not is_unused(config, bench.ledger, "library")
+    assert not is_unused(bench.ledger, "library")
     make_new_folders(config, bench.ledger, "second")
     assert not (bench.home / "library").exists()
 

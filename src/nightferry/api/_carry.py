@@ -11,7 +11,7 @@ from nightferry.core.balance import Bin
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
-from nightferry.folders import make_new_folders
+from nightferry.folders import make_new_folders, refuse_overlap
 from nightferry.machine import prepare
 from nightferry.monitor import monitored
 from nightferry.passes.run import Orders, Pass, run_pass
@@ -40,6 +40,7 @@ def run(
     """
     config = for_run(config, program=program, take=take)
     _require(config, telescope, night=nights is not None)
+    refuse_overlap(config, telescope)
     with opened_route(config, telescope, hands) as (route, given):
         wanted, orders = nights_of(nights or ("last",), route), orders or Orders()
         if orders.until not in route.steps:
@@ -77,6 +78,7 @@ def watch(
     config = for_run(config, program=program, take=take)
     _require(config, telescope, night=False)
     rules = config.resolved[telescope].watch
+    refuse_overlap(config, telescope)
     with opened_route(config, telescope, hands) as (route, given):
         make_new_folders(config, ledger, telescope)
         yield from watch_route(

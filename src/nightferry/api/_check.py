@@ -24,7 +24,7 @@ from nightferry.core.display import counted, size_text
 from nightferry.core.errors import Changed, Gone, Misconfigured, NightferryError
 from nightferry.core.step import SOLVE
 from nightferry.core.store import Entry, Oddity, Store
-from nightferry.folders import is_unused, local_folder
+from nightferry.folders import is_unused, local_folder, refuse_overlap
 from nightferry.ledger.sqlite import database_path
 from nightferry.steps.probe import try_archive
 from nightferry.steps.readback import read_back
@@ -72,7 +72,7 @@ def _checks(config: Config, telescopes: Sequence[str]) -> Iterator[Check]:
     archives = dict.fromkeys(archive for name in telescopes for archive in config.telescope[name].archives)
     for name in telescopes:
         one = config.resolved[name]
-        yield _try(f"telescope {name}: {one.source}", lambda one=one: _lists(telescope_store(one)))  # type: ignore[misc] # mypy cannot type a bound default
+        yield _try(f"telescope {name}: {one.source}", lambda one=one: _telescope(config, one))  # type: ignore[misc] # mypy cannot type a bound default
     for name in telescopes:
         one = config.resolved[name]
         if set(one.route) & set(PROCESSING):
@@ -148,6 +148,11 @@ def _solver(telescope: ResolvedTelescope) -> str:
     return solver_text(telescope)
 
 
+def _telescope(config: Config, telescope: ResolvedTelescope) -> str:
+    refuse_overlap(config, telescope.name)
+    return _lists(telescope_store(telescope))
+
+
 def _lists(store: Store) -> str:
     try:
         found = list(islice(store.list(), _LOOK))
@@ -184,7 +189,7 @@ def _archive(config: Config, name: str) -> str:
         and folder.parent.is_dir()
     ):
         with open_ledger(config, reading=True) as ledger:
-            if is_unused(config, ledger, name):
+            if is_unused(ledger, name):
                 return "not there yet; made before the first delivery"
     store = archive_store(config.archive[name])
     try:

@@ -7,6 +7,7 @@ from nightferry.assemble import Hands
 from nightferry.config import Config
 from nightferry.core.errors import Misconfigured
 from nightferry.core.ledger import Ledger
+from nightferry.folders import refuse_overlap
 from nightferry.passes.clear import clear as clear_route
 from nightferry.steps.clear import Clearance
 
@@ -21,6 +22,7 @@ def clear(
     hands: Hands | None = None,
 ) -> list[Clearance]:
     """Delete at the source what is proven delivered; return an answer for every frame that was not cleared before."""
+    refuse_overlap(config, telescope)
     with opened_route(config, telescope, hands, working=False) as (route, given):
         if route.telescope.clear_after is None:
             raise Misconfigured(

@@ -322,6 +322,10 @@ class Ledger(Protocol):
         """Return what the stamps of all receipts, in the order in which they were written, say of the clock."""
         ...
 
+    def delivered_sample(self, archive: str, count: int) -> Sequence[StorePath]:
+        """Return names under which frames were delivered to an archive: half of them the newest, half any others."""
+        ...
+
     def delivered_names(self, archive: str) -> frozenset[StorePath]:
         """Tell every name that anything was ever delivered under in an archive, whichever telescope it came from."""
         ...

@@ -1,6 +1,7 @@
 """The questions that are asked of the ledger, inside a reader's transaction."""
 
 import re
+import secrets
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -223,6 +224,21 @@ def stamps(connection: Connection, telescope: str) -> Stamps:
         {"telescope": telescope, "slack": _SLACK_US},
     )
     return Stamps(newest or 0, {FrameId(frame): running for frame, running in rows})
+
+
+def delivered_sample(connection: Connection, archive: str, count: int) -> list[StorePath]:
+    """Return names of deliveries to an archive: half of them the newest, the others from a random place on."""
+    stored = select(receipts.c.stored).where(
+        receipts.c.stored.is_not(None),
+        receipts.c.step == DELIVER,
+        receipts.c.outcome == Outcome.DONE.value,
+        receipts.c.target == archive,
+    )
+    newest = connection.execute(stored.order_by(receipts.c.seq.desc()).limit(count // 2)).scalars().all()
+    last = connection.execute(select(func.max(receipts.c.seq))).scalar() or 0
+    some = stored.where(receipts.c.seq >= secrets.randbelow(last + 1)).order_by(receipts.c.seq).limit(count // 2)
+    names = dict.fromkeys([*newest, *connection.execute(some).scalars()])
+    return [StorePath(read_text(name)) for name in names]
 
 
 def delivered_names(connection: Connection, archive: str) -> frozenset[StorePath]:

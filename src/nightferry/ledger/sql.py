@@ -169,6 +169,11 @@ class SqlLedger:
         with self.database.reading() as connection:
             return queries.stamps(connection, telescope)
 
+    def delivered_sample(self, archive: str, count: int) -> list[StorePath]:
+        """Return names under which frames were delivered to an archive: half of them the newest, half any others."""
+        with self.database.reading() as connection:
+            return queries.delivered_sample(connection, archive, count)
+
     def delivered_names(self, archive: str) -> frozenset[StorePath]:
         """Tell every name that anything was ever delivered under in an archive, whichever telescope it came from."""
         with self.database.reading() as connection:

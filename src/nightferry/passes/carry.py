@@ -6,7 +6,7 @@ one nor the telescope waiting. Results come back to the one thread that writes r
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -74,13 +74,15 @@ def carry(
     until: str = DELIVER,
     retry: bool = False,
     reachable: bool = True,
+    shut: Collection[str] = (),
 ) -> Tally:
     """Carry the frames as far as ``until``; every answer is in the ledger when this returns or raises.
 
-    ``retry`` does not wait for back-offs to end; without ``reachable`` nothing is pulled. Setting
-    ``stop`` ends it at the next buffer of bytes.
+    ``retry`` does not wait for back-offs to end; without ``reachable`` nothing is pulled, and nothing is delivered to
+    the archives that are ``shut``. Setting ``stop`` ends it at the next buffer of bytes.
     """
-    carrier = _Carrier(route, ledger, onlooker, stop, until=until, retry=retry, reachable=reachable)
+    away = {*shut, *(() if reachable else ("",))}
+    carrier = _Carrier(route, ledger, onlooker, stop, until=until, retry=retry, shut=away)
     with ExitStack() as pools:
         carrier.pools[MAKING] = pools.enter_context(threads(1, "making"))  # the shelf has room for one at a time
         carrier.pools[""] = pools.enter_context(threads(route.source.traits.connections, PULL))
@@ -109,7 +111,7 @@ class _Carrier:
         *,
         until: str,
         retry: bool,
-        reachable: bool,
+        shut: set[str],
     ) -> None:
         self.route, self.ledger, self.onlooker = route, ledger, onlooker
         self.stop, self.until, self.retry = stop, until, retry
@@ -127,7 +129,7 @@ class _Carrier:
         self._warm = False
         # Stores by name, the telescope's is empty: out of reach until after a pause, or closed for this pass.
         self._away: set[str] = set()
-        self._shut: set[str] = set() if reachable else {""}
+        self._shut = shut
 
     def drive(self, batches: Iterator[list[Item]]) -> None:
         """Carry all batches; what fails is tried again after a pause, as long as anything moves at all."""

@@ -6,7 +6,7 @@ counts raw frames only. Members are told in their own histories.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -38,10 +38,12 @@ def carry_groups(
     patient: bool,
     onlooker: Onlooker,
     stop: threading.Event,
+    shut: Collection[str] = (),
 ) -> NightferryError | None:
     """Carry what is to be made of whole nights; return what keeps some of it from being done.
 
-    ``patient`` leaves a night alone that is not over, and honours back-offs.
+    ``patient`` leaves a night alone that is not over, and honours back-offs; nothing is delivered to archives that are
+    ``shut``.
     """
     step = route.group_step
     if step is None:
@@ -60,7 +62,7 @@ def carry_groups(
             else:
                 waiting.extend(_troubles(item, stages))
 
-    tally = carry(route, ledger, items(), onlooker=onlooker, stop=stop, retry=not patient)
+    tally = carry(route, ledger, items(), onlooker=onlooker, stop=stop, retry=not patient, shut=shut)
     for item in due:
         receipts = tuple(ledger.history(item.sighting.id))
         stages = open_stages(receipts, route.group_expectation)

@@ -26,6 +26,7 @@ class Route:
     ``processing`` are the computing steps between verify and deliver, in order; ``pool`` does them, and is let go when
     the route is closed. ``group_step`` makes frames of a whole night's, which are delivered beside them; it waits
     ``deadline`` seconds after the end of a night for frames that are still to come, for ever where that is None.
+    ``may_be_empty`` names the archives that others may take everything from.
     """
 
     telescope: Telescope
@@ -40,6 +41,7 @@ class Route:
     group_step: GroupStep | None = None
     deadline: float | None = None
     pool: Executor | None = field(default=None, repr=False)
+    may_be_empty: frozenset[str] = frozenset()
 
     @property
     def expectation(self) -> Expectation:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nightferry.core.balance import Balance
@@ -15,6 +15,7 @@ from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import CLEAR, DELIVER, PULL
 from nightferry.core.store import Entry, StorePath
+from nightferry.passes.astray import archives_astray
 from nightferry.passes.carry import Tally, carry
 from nightferry.passes.clear import clear
 from nightferry.passes.grouping import carry_groups
@@ -111,14 +112,20 @@ def run_pass(
         ledger.sight(found.news)
         _tell_doubts(found.doubts, onlooker)
         ledger.record([*found.doubts, *_never_pulled(ledger, found.gone), *_back_again(route, ledger, found.held)])
-        tally = _carry(route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None)
+        astray = {} if orders.brief else archives_astray(route, ledger, onlooker)
+        tally = _carry(
+            route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None, shut=astray
+        )
         trouble = trouble or tally.trouble
         cleared = 0
         if orders.brief:
             done = Pass(moving=tally.seconds, pulled=tally.pulled, moved=tally.bytes, trouble=trouble)
             return _report(found, done, _balances(ledger, name, chosen), started)
         if trouble is None and not stop.is_set() and orders.until in {DELIVER, CLEAR, _gather_name(route)}:
-            trouble = carry_groups(route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop)
+            trouble = carry_groups(
+                route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop, shut=astray
+            )
+        trouble = trouble or next(iter(astray.values()), None)
         try:
             if trouble is None and not stop.is_set():
                 cleared = _clear(route, ledger, chosen, orders, onlooker)
@@ -212,6 +219,7 @@ def _carry(
     onlooker: Onlooker,
     stop: threading.Event,
     reachable: bool,
+    shut: Collection[str],
 ) -> Tally:
     """Carry what has settled; wait for the rest to settle, a few times at the most."""
     total = Tally()
@@ -233,6 +241,7 @@ def _carry(
             until=orders.until,
             retry=retry,
             reachable=reachable,
+            shut=shut,
         )
         total = Tally(
             total.bytes + tally.bytes,
