@@ -252,11 +252,12 @@ def test_proof_tells_source_and_copy() -> None:
         1_000_000,
         Digest("bb"),
         "2026/x.fits",
-        7,
+        2_000_000,  # it cannot have been delivered before it was seen
         7,
         doubt="",
         cleared=False,
         raw=Digest("aa"),
+        seen_us=2_000_000,
     )
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -196,3 +197,21 @@ def test_a_mistake_in_a_pool_is_told_by_the_name_that_stands_there(section: str)
 def test_the_keys_of_a_window_are_told_as_they_are_written() -> None:
     with pytest.raises(Misconfigured, match=r"unknown key; did you mean 'from'\?; expected from, to, limit"):
         loads('[archive.a]\nurl = "file:///a"\nwindows = [{form = "20:00", to = "21:00", limit = "1 MB/s"}]\n')
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp//me:hunter2@10.0.0.1/user", "ftp:me:hunter2@10.0.0.1/user", "ftq://me:hunter2@10.0.0.1/user",
+        "ftp://me:hunter2@10.0.0.1:port/user", "ftp://me:hunter2@[10.0.0.1/user", "me:hunter2@10.0.0.1",
+        "ftp://me:hun/ter2@10.0.0.1/user?x", "ftp://me:hunter2@10.0.0.1/user#1", "sftp://me:hunter2@\u2100.example/x",
+        "smb://me:hunter2@10.0.0.1", "s3://me:hunter2@bucket:1/x",
+    ],
+)  # fmt: skip
+def test_a_url_that_is_not_understood_never_repeats_what_may_be_a_password(url: str) -> None:
+    telescope = f'[telescope.t]\npreset = "vespera"\nsource = {json.dumps(url)}\narchives = ["a"]\n'
+    text = f'{telescope}[archive.a]\nurl = "file:///a"\n'
+    with pytest.raises(Misconfigured) as caught:
+        loads(text)
+    assert "hunter2" not in str(caught.value)
+    assert "ter2" not in str(caught.value)

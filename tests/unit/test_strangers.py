@@ -63,14 +63,14 @@ def test_file_whose_receipt_comes_a_moment_later_is_no_stranger(
         ledger.record([Receipt(frame, NIGHT, "deliver", "1", Outcome.DONE, target="eso", proof=proof)])
         return found
 
-    monkeypatch.setattr(api, "list_strangers", list_and_record)
+    monkeypatch.setattr("nightferry.api._audit.list_strangers", list_and_record)
     assert names(config, ledger) == ["copied.fits"]
 
 
 def test_nothing_is_called_strange_while_another_telescope_delivers_there(
     config: Config, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "_LOOKS_LAST", 0.0)
+    monkeypatch.setattr("nightferry.api._audit._LOOKS_LAST", 0.0)
     with locked(lock_path(config, "europa"), "europa"):
         assert names(config, ledger) == [], "there is nothing to judge"
         (tmp_path / "eso" / "new.fits").write_bytes(b"-")

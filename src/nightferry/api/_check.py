@@ -20,12 +20,17 @@ from nightferry.assemble import (
 )
 from nightferry.config import Config, ResolvedTelescope, config_path, ledger_url
 from nightferry.config.secrets import read_secret
-from nightferry.core.display import size_text
-from nightferry.core.errors import Misconfigured, NightferryError
+from nightferry.core.display import counted, size_text
+from nightferry.core.errors import Changed, Gone, Misconfigured, NightferryError
 from nightferry.core.step import SOLVE
-from nightferry.core.store import Entry, Store
+from nightferry.core.store import Entry, Oddity, Store
 from nightferry.folders import is_unused, local_folder
 from nightferry.ledger.sqlite import database_path
+from nightferry.steps.probe import try_archive
+from nightferry.steps.readback import read_back
+
+#: So many files are looked at: enough to see that a listing works.
+_LOOK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +150,29 @@ def _solver(telescope: ResolvedTelescope) -> str:
 
 def _lists(store: Store) -> str:
     try:
-        found = list(islice(store.list(), 1000))
+        found = list(islice(store.list(), _LOOK))
+        files = [item for item in found if isinstance(item, Entry)]
+        closed = [item for item in found if isinstance(item, Oddity) and item.kind in {"closed", "unread"}]
+        read = _fetches(store, files)
     finally:
         store.close()
-    files = sum(isinstance(item, Entry) for item in found)
-    return f"reached; {files:,}{' or more' if len(found) == 1000 else ''} files"  # noqa: PLR2004 - a look, not a count
+    more = " or more" if len(found) == _LOOK else ""
+    doubt = f"; {counted(len(closed), 'folder')} cannot be listed whole" if closed else ""
+    return f"reached; {len(files):,}{more} files{read}{doubt}"
+
+
+def _fetches(store: Store, files: Sequence[Entry]) -> str:
+    """Fetch the smallest file that has any bytes, as a pull will; raises what keeps that from working."""
+    sizes = [entry for entry in files if entry.size]
+    if not sizes:
+        return ""
+    smallest = min(sizes, key=lambda entry: entry.size)
+    (answer,) = read_back(store, [smallest.path])
+    if isinstance(answer, Changed | Gone):  # it is being written, or was deleted: the telescope is at work
+        return ""
+    if isinstance(answer, NightferryError):
+        raise answer
+    return ", one of them fetched"
 
 
 def _archive(config: Config, name: str) -> str:
@@ -166,6 +189,7 @@ def _archive(config: Config, name: str) -> str:
     store = archive_store(config.archive[name])
     try:
         next(iter(store.list()), None)
+        try_archive(store, shelf_of(config).root / "check")
     finally:
         store.close()
-    return "reached"
+    return "reached; a file was put there, read back and taken away"

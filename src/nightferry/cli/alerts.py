@@ -31,7 +31,7 @@ def alerts(
     if what not in WORDS:
         raise Misconfigured(f"alerts {what!r}: expected one of {', '.join(WORDS)}")
     config = api.load(context.obj)
-    with api.open_ledger(config) as ledger:
+    with api.open_ledger(config, reading=what == "list") as ledger:
         if what == "list":
             found = api.alerts(ledger, last)
         else:

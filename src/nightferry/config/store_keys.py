@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from nightferry.core.display import display_url
 from nightferry.stores.kinds import OURS, Keys, StoreKind, kind_of, kinds, schemes
 
 M = TypeVar("M", bound=BaseModel)
@@ -19,25 +20,29 @@ Table = Mapping[str, object]
 
 def check_url(url: str) -> str:
     """Return a URL that is good for a store; raise ValueError for any other."""
-    parts = urlsplit(url)
+    shown = display_url(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its message may repeat a password
+        raise ValueError(f"{shown!r}: no URL: brackets that do not match, or characters that no host has") from None
     kind = kind_of(parts.scheme)
     if kind is None:
         raise ValueError(
-            f"{url!r}: expected a URL of a store we know ({', '.join(f'{scheme}://' for scheme in schemes())}); "
+            f"{shown!r}: expected a URL of a store we know ({', '.join(f'{scheme}://' for scheme in schemes())}); "
             "a folder is written as file:///path"
         )
     if parts.password is not None:
         raise ValueError(f"the URL of {parts.hostname} holds a password: put it in 'secret' as a reference")
     if parts.query or parts.fragment:
-        raise ValueError(f"{url!r}: '?' and '#' in a path are written %3F and %23")
+        raise ValueError(f"{shown!r}: '?' and '#' in a path are written %3F and %23")
     try:
         kind.check_url(parts)
     except ValueError as err:
-        raise ValueError(f"{url!r}: {err}") from err
+        raise ValueError(f"{shown!r}: {err}") from err
     try:
         _ = parts.port
     except ValueError as err:
-        raise ValueError(f"{url!r}: the port is not a number from 1 to 65535") from err
+        raise ValueError(f"{shown!r}: the port is not a number from 1 to 65535") from err
     return url
 
 

@@ -10,13 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from nightferry.core.errors import NightferryError
+from blake3 import blake3
+
+from nightferry.core.errors import NightferryError, TryAgain
 from nightferry.core.names import PROBE
 from nightferry.core.store import Entry, Load, Store, StorePath
 from nightferry.disk.errors import translated
+from nightferry.steps.readback import read_back
 
 #: So many folders of an archive get a probe; one of them is where the first frame lies that is to be deleted.
 _MOST = 32
+_WORDS = b"nightferry tries this place. This file may be deleted.\n"
 
 
 def shared_place(
@@ -48,13 +52,29 @@ def shared_place(
     return ""
 
 
+def try_archive(store: Store, scratch: Path) -> None:
+    """Put a small file into an archive, read it back and take it away again, as a delivery will.
+
+    Raises what keeps that from working.
+    """
+    path = StorePath(f"{PROBE}{secrets.token_hex(8)}")
+    with _planted(store, path, scratch) as trouble:
+        if trouble is not None:
+            raise trouble
+        (found,) = read_back(store, [path])
+        if isinstance(found, NightferryError):
+            raise found
+        if found != blake3(_WORDS).hexdigest():
+            raise TryAgain(f"{store.traits.label}: a file that was put there came back with other bytes")
+
+
 @contextmanager
 def _planted(store: Store, path: StorePath, scratch: Path) -> Iterator[NightferryError | None]:
     """Put a probe into a store and take it away at the end; yields what kept it from being put."""
     file = scratch / path.rpartition("/")[2]
     with translated(scratch, "the shelf"):
         scratch.mkdir(parents=True, exist_ok=True)
-        file.write_text("This file shows whether two places are one. It may be deleted.\n", encoding="ascii")
+        file.write_bytes(_WORDS)
     try:
         answer = next(iter(store.put([Load(file, path)])))
     except NightferryError as err:

@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator
 
+from nightferry.core.display import display_url
 from nightferry.core.store import Store
 from nightferry.stores.kinds import Keys, Place, StoreKind, host_and_port, is_near
 
@@ -15,7 +16,9 @@ _AMAZON = "https://s3.amazonaws.com"
 def _check_endpoint(endpoint: str) -> str:
     parts = urlsplit(endpoint)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{endpoint!r}: expected the URL of an S3 server, such as 'https://s3.example.org:9000'")
+        raise ValueError(
+            f"{display_url(endpoint)!r}: expected the URL of an S3 server, such as 'https://s3.example.org:9000'"
+        )
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"the endpoint {parts.hostname} holds a user or password: they belong in 'user' and 'secret'")
     return endpoint
