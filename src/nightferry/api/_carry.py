@@ -149,7 +149,7 @@ def run_each(
                 else:
                     found = run(config, ledger, name, nights, orders, since=since, hands=hands)
             except (TryAgain, Misconfigured) as err:
-                shown.note(f"{name}: {err}")
+                shown.note(f"{name} could not be carried: {err}")
                 found = Pass(trouble=err)
             if monitor is not None:
                 monitor.passed(name, found)
