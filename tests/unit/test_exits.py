@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from nightferry.cli import exits
+from nightferry.api._check import _try
 from nightferry.cli.exits import BUG, DONE, FAILED, HELD, MISCONFIGURED, guarded
 from nightferry.cli.run import _worst
 
 
 def ending(command: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(exits.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     with pytest.raises(SystemExit) as end:
         guarded(command)
     assert isinstance(end.value.code, int)
@@ -50,6 +50,16 @@ def test_no_error_of_the_operating_system_is_a_bug(
     assert ending(command, monkeypatch) == FAILED
     said = capsys.readouterr().err
     assert f"/mnt/nas/library: the mount is dead ({errno.errorcode[number]})" in said
+
+
+@pytest.mark.parametrize("number", [errno.ENOTCONN, errno.ESTALE, errno.EHOSTDOWN, errno.EIO, errno.EACCES])
+def test_a_check_of_a_dead_mount_says_so_and_goes_on(number: int) -> None:
+    def look() -> str:
+        raise OSError(number, "the mount is dead", "/mnt/nas")
+
+    found = _try("shelf", look)
+    assert not found.ok
+    assert "/mnt/nas: the mount is dead" in found.found
 
 
 @pytest.mark.parametrize(

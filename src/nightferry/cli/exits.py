@@ -1,7 +1,5 @@
 """Exit codes, and the errors that lead to them."""
 
-import errno
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -35,18 +33,13 @@ def guarded(command: Callable[[], object]) -> None:
         _say_stopped()
         sys.exit(INTERRUPTED)
     except OSError as err:  # a disk or a network that fails is the world's affair
-        say_error(f"{_os_words(err)}; see whether its disk or share is there, and run the same command again")
+        from nightferry.disk.errors import unforeseen
+
+        say_error(str(unforeseen(err)))
         sys.exit(FAILED)
     except Exception as err:  # noqa: BLE001 - the end of the command, whatever it was
         say_error(_bug_words(err))
         sys.exit(BUG)
-
-
-def _os_words(err: OSError) -> str:
-    """Return what the system says of a call that failed: path, words and number."""
-    place = f"{os.fsdecode(err.filename)}: " if isinstance(err.filename, str | bytes) else ""
-    number = "" if err.errno is None else f" ({errno.errorcode.get(err.errno, err.errno)})"
-    return f"{place}{err.strerror or err}{number}"
 
 
 def _bug_words(err: Exception) -> str:
