@@ -256,14 +256,14 @@ if sys.platform != "win32":
         assert service(set_up, "--timer", "--at", "09:05")[0] == DONE
         assert "OnCalendar=*-*-* 09:05:00" in (units(set_up) / "nightferry.timer").read_text()
         assert "Persistent=true" in (units(set_up) / "nightferry.timer").read_text()
-        assert "run --night last" in (units(set_up) / "nightferry-run.service").read_text()
+        assert "run --night open" in (units(set_up) / "nightferry-run.service").read_text()
         assert service(set_up, "--timer", "--at", "9 o'clock")[0] == MISCONFIGURED
 
     def test_a_cron_line_is_printed(set_up: Desk) -> None:
         code, out = service(set_up, "--cron", "--at", "13:45")
         assert code == DONE
         assert out.startswith("45 13 * * * ")
-        assert f"--config {set_up.config} run --night last --json" in out
+        assert f"--config {set_up.config} run --night open --json" in out
         assert list(set_up.home.glob("units/**/*")) == []
 
     def test_check_sees_whether_a_service_is_in_place(set_up: Desk) -> None:

@@ -164,6 +164,7 @@ class _Seen:
         self.odd: list[Oddity] = []
         self.stems: set[str] | None = set() if sidecars else None
         self._folders = False
+        self._now_us = now_us()
 
     @property
     def bare(self) -> bool:
@@ -184,6 +185,9 @@ class _Seen:
             self.stems.add(entry.path[: len(entry.path) - len(suffix_of(entry.path.rpartition("/")[2]))])
         if last is None or not entry.agrees_with(last.size, last.mtime_us):
             self.candidates.append(entry)
+        elif last.bin is Bin.PENDING and last.seen_us > self._now_us:
+            # our clock was ahead when it was sighted: it settles from now on
+            self.candidates.append(Entry(entry.path, last.size, last.mtime_us))
         elif last.bin is Bin.IGNORED:
             # what is ignored depends on the configuration, so the rules are asked on every pass
             self.ignored.append(Entry(entry.path, last.size, last.mtime_us))
@@ -205,7 +209,7 @@ def _absurd(entry: Entry) -> Oddity:
 
 
 def _enters(layout: Layout, nights: Nights, folder: StorePath) -> bool:
-    evening = layout.evening_of_folder(folder) if nights.named else None
+    evening = layout.evening_of_folder(folder) if nights.chooses else None
     return evening is None or nights.wants(evening)
 
 
@@ -353,7 +357,7 @@ def _path_of(oddity: Oddity) -> StorePath:
 def _is_news(sighting: Sighting, last: Known | None) -> bool:
     if last is None or sighting.id != last.id:
         return True
-    return (sighting.ignored or sighting.refused) != last.rule
+    return (sighting.ignored or sighting.refused) != last.rule or sighting.seen_us < last.seen_us
 
 
 def _later(one: date | None, other: date | None) -> date | None:

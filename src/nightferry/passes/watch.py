@@ -117,6 +117,7 @@ def watch(
     onlooker: Onlooker,
     stop: threading.Event,
     live: float = 15.0,
+    since: date | None = None,
 ) -> Iterator[Watched]:
     """Sweep every so many seconds, look briefly in between, and carry what is new; yield after each look.
 
@@ -129,7 +130,7 @@ def watch(
     while not stop.is_set():
         ended = plan.ended()
         sweeping = ended is not None or plan.sweeps()
-        result = _look(route, ledger, plan, sweeping=sweeping, onlooker=onlooker, stop=stop)
+        result = _look(route, ledger, plan, sweeping=sweeping, since=since, onlooker=onlooker, stop=stop)
         if result is None:
             stop.wait(every)
             continue
@@ -150,10 +151,17 @@ def watch(
 
 
 def _look(
-    route: Route, ledger: Ledger, plan: _Plan, *, sweeping: bool, onlooker: Onlooker, stop: threading.Event
+    route: Route,
+    ledger: Ledger,
+    plan: _Plan,
+    *,
+    sweeping: bool,
+    since: date | None,
+    onlooker: Onlooker,
+    stop: threading.Event,
 ) -> Pass | None:
     """Make one pass; None while another nightferry is at the telescope."""
-    nights = Nights(every=True) if sweeping else Nights(named=plan.unsettled | {plan.tonight()})
+    nights = Nights(every=True, since=since) if sweeping else Nights(named=plan.unsettled | {plan.tonight()})
     try:
         return run_pass(route, ledger, nights, _SWEEP if sweeping else _BRIEF, onlooker=onlooker, stop=stop)
     except Busy as err:
