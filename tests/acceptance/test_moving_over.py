@@ -256,14 +256,14 @@ if sys.platform != "win32":
         assert service(set_up, "--timer", "--at", "09:05")[0] == DONE
         assert "OnCalendar=*-*-* 09:05:00" in (units(set_up) / "nightferry.timer").read_text()
         assert "Persistent=true" in (units(set_up) / "nightferry.timer").read_text()
-        assert "run --night last" in (units(set_up) / "nightferry-run.service").read_text()
+        assert "run --night open" in (units(set_up) / "nightferry-run.service").read_text()
         assert service(set_up, "--timer", "--at", "9 o'clock")[0] == MISCONFIGURED
 
     def test_a_cron_line_is_printed(set_up: Desk) -> None:
         code, out = service(set_up, "--cron", "--at", "13:45")
         assert code == DONE
         assert out.startswith("45 13 * * * ")
-        assert f"--config {set_up.config} run --night last --json" in out
+        assert f"--config {set_up.config} run --night open --json" in out
         assert list(set_up.home.glob("units/**/*")) == []
 
     def test_check_sees_whether_a_service_is_in_place(set_up: Desk) -> None:
@@ -282,6 +282,19 @@ if sys.platform != "win32":
         code, found = check(set_up, "--service")
         assert code == DONE, found
         assert "is enabled" in found[0]
+
+    def test_check_names_a_timer_that_carries_yesterday_evening_alone(set_up: Desk) -> None:
+        service(set_up, "--timer", "--at", "09:05")
+        wants = units(set_up) / "timers.target.wants"
+        wants.mkdir()
+        (wants / "nightferry.timer").symlink_to(units(set_up) / "nightferry.timer")
+        assert check(set_up)[0] == DONE
+        unit = units(set_up) / "nightferry-run.service"
+        unit.write_text(unit.read_text().replace("--night open", "--night last"))
+        code, found = check(set_up)
+        assert code == MISCONFIGURED
+        assert "says --night last" in found[0]
+        assert "nightferry service --timer --at 09:05" in found[0]
 
     def test_check_sees_a_service_that_starts_something_else(set_up: Desk) -> None:
         service(set_up)

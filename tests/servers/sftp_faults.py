@@ -4,7 +4,9 @@
 
 FAULTS is a file of eight signed 64-bit numbers that the tests write while we run; -1 switches a fault off:
 bytes until the server dies, until it freezes, where it cuts files short, how much it lies about sizes (0 for no
-lie), the space that is left, how many bytes of a file it keeps, whether it refuses to write, and unused.
+lie), the space that is left, how many bytes of a file it keeps, whether it refuses to write, and how bare its answers
+are: 1 for no type bits and bare names, 2 for refusing a
+folder named ``bad`` besides, 3 for knowing no LSTAT besides.
 """
 
 import mmap
@@ -16,12 +18,13 @@ import threading
 import time
 from pathlib import Path
 
-DIES, FREEZES, CUTS, LIES, SPACE, KEEPS, REFUSES = range(7)
+DIES, FREEZES, CUTS, LIES, SPACE, KEEPS, REFUSES, BARE = range(8)
 OFF = (-1, -1, -1, 0, -1, -1, -1, -1)
 _NUMBERS = struct.Struct("=8q")
 _OPEN, _READ, _WRITE, _REMOVE, _MKDIR, _RENAME, _EXTENDED = 3, 5, 6, 13, 14, 18, 200
 _STATUS, _DATA, _NAME, _ATTRS, _REPLY = 101, 103, 104, 105, 201
-_EOF, _DENIED, _FAILURE = 1, 3, 4
+_LSTAT, _OPENDIR = 7, 11
+_EOF, _DENIED, _FAILURE, _UNSUPPORTED = 1, 3, 4, 8
 
 
 class Faults:
@@ -89,6 +92,8 @@ class Filter:
                 packet = self._lied(kind, packet)
             elif kind == _REPLY and number in self._spaces and self._faults[SPACE] >= 0:
                 packet = packet[:5] + struct.pack(">11Q", 1, 1, 1, *[self._faults[SPACE]] * 2, *[0] * 6)
+            if kind in {_ATTRS, _NAME} and self._faults[BARE] >= 1:
+                packet = _bare(kind, packet)
             self._say(packet)
 
     # -- faults ------------------------------------------------------------------------------------------------
@@ -101,6 +106,10 @@ class Filter:
         )
         if self._faults[REFUSES] >= 0 and writes:
             return _status(number, _DENIED)
+        if kind == _OPENDIR and packet.endswith(b"/bad") and self._faults[BARE] >= 2:
+            return _status(number, _FAILURE)
+        if kind == _LSTAT and self._faults[BARE] >= 3:
+            return _status(number, _UNSUPPORTED)
         if kind == _WRITE and self._faults[SPACE] >= 0:
             size = len(_write_data(packet))
             if size > self._faults[SPACE]:
@@ -184,6 +193,22 @@ class Filter:
         with self._lock:
             while data:
                 data = data[os.write(1, data) :]
+
+
+def _bare(kind: int, packet: bytes) -> bytes:
+    """Take the type bits out of modes, and all but the name out of the lines of a listing."""
+    if kind == _ATTRS:
+        return packet[:21] + (int.from_bytes(packet[21:25]) & 0o7777).to_bytes(4) + packet[25:]
+    found, at = bytearray(packet[:9]), 9
+    for _ in range(int.from_bytes(packet[5:9])):
+        size = int.from_bytes(packet[at : at + 4])
+        name = packet[at : at + 4 + size]
+        at += len(name)
+        at += 4 + int.from_bytes(packet[at : at + 4])
+        attrs, at = packet[at : at + 32], at + 32
+        mode = int.from_bytes(attrs[20:24]) & 0o7777
+        found += name + name + attrs[:20] + mode.to_bytes(4) + attrs[24:]
+    return bytes(found)
 
 
 def _open_flags(packet: bytes) -> int:

@@ -71,6 +71,18 @@ def test_latest_is_settled_by_what_was_seen() -> None:
     assert nights.settle_newest(set()).evenings == []
 
 
+def test_open_wants_every_night_back_to_a_day_and_reports_yesterday_evening() -> None:
+    nights = Nights.parse(["open"], now=NOW, longitude=0.0, since=date(2026, 3, 1))
+    assert (nights.unclosed, nights.named) == (True, frozenset({date(2026, 9, 12)}))
+    assert nights.wants(date(2026, 3, 1))
+    assert not nights.wants(date(2026, 2, 28))
+    assert nights.among([date(2026, 2, 28), date(2026, 3, 2)]).evenings == [date(2026, 3, 2)]
+
+
+def test_a_named_night_is_wanted_however_old() -> None:
+    assert Nights.parse(["20260101"], now=NOW, longitude=0.0, since=date(2026, 3, 1)).wants(date(2026, 1, 1))
+
+
 @pytest.mark.parametrize("word", ["yesterday", "2026-13-01", "20260931", "", "2026/09/12"])
 def test_a_word_that_is_no_night_says_what_was_expected(word: str) -> None:
     with pytest.raises(Misconfigured, match="expected YYYYMMDD"):

@@ -14,6 +14,7 @@ from nightferry.core.night import Nights
 from nightferry.core.receipt import Outcome
 from nightferry.core.store import Arrival, Entry, Oddity, StorePath, Traits, Want
 from nightferry.disk.errors import translated
+from nightferry.passes.receipts import now_us
 from nightferry.passes.route import locked
 from nightferry.passes.run import Orders
 from nightferry.stores.memory import MemoryFile, MemoryStore
@@ -463,3 +464,86 @@ def test_every_receipt_tells_step_version_host_and_time(bench: Bench) -> None:
 
 def on_shelf(bench: Bench) -> list[Path]:
     return [path for path in bench.shelf.root.rglob("*") if path.is_file()]
+
+
+def test_a_look_that_failed_is_none(bench: Bench) -> None:
+    plant(bench, 1)
+    assert bench.carry().looked
+
+    class Away(MemoryStore):
+        def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
+            raise Unreachable("switched off")
+
+    done = bench.carry(route=bench.route(Away(bench.telescope.disk)))
+    assert (done.looked, done.complete, done.balances[0].delivered) == (False, False, 1)
+
+
+def open_nights(since: date | None = None) -> Nights:
+    return Nights(every=True, unclosed=True, since=since)
+
+
+def test_a_run_over_open_nights_carries_what_days_off_left_behind(bench: Bench) -> None:
+    plant(bench, 1)
+    bench.telescope.plant(StorePath(OTHER_NIGHT), frame_bytes(9))
+    bench.carry(nights=Nights(named=frozenset({date(2026, 10, 2)})))
+    done = bench.carry(nights=open_nights())
+    assert [(one.night, one.delivered) for one in done.balances] == [(NIGHT, 1)], "the closed night is not told again"
+    assert bench.bins() == {light(1): "delivered", OTHER_NIGHT: "delivered"}
+
+
+def test_a_late_frame_of_a_closed_night_is_carried_by_a_run_over_open_nights(bench: Bench) -> None:
+    plant(bench, 1)
+    assert bench.carry(nights=open_nights()).balances[0].closed
+    plant(bench, 2)
+    (balance,) = bench.carry(nights=open_nights()).balances
+    assert (balance.delivered, balance.closed) == (2, True)
+
+
+def test_a_night_with_held_frames_is_told_by_each_run_over_open_nights(bench: Bench) -> None:
+    bench.telescope.plant(light(1), frame_bytes(1)[:3000])
+    assert [one.held for one in bench.carry(nights=open_nights()).balances] == [1]
+    assert [one.held for one in bench.carry(nights=open_nights()).balances] == [1]
+
+
+def test_nights_before_since_are_left_at_the_telescope(bench: Bench) -> None:
+    plant(bench, 1)
+    bench.telescope.plant(StorePath(OTHER_NIGHT), frame_bytes(9))
+    done = bench.carry(nights=open_nights(date(2026, 10, 1)))
+    assert [str(one.night.date) for one in done.balances] == ["2026-10-02"]
+    assert bench.bins() == {OTHER_NIGHT: "delivered"}, "folders of older nights are not even entered"
+
+
+def test_frames_sighted_before_since_was_said_are_left(bench: Bench) -> None:
+    plant(bench, 1)
+    bench.settle = 3600.0
+    bench.carry(Orders(settle=False))
+    bench.settle = 0.0
+    bench.carry(nights=open_nights(date(2026, 10, 1)))
+    assert bench.bins() == {light(1): "pending"}
+
+
+def test_the_oldest_night_that_was_pulled_bounds_open_nights(bench: Bench) -> None:
+    assert bench.ledger.oldest_pulled("vespera") is None
+    plant(bench, 1)
+    bench.telescope.plant(StorePath(OTHER_NIGHT), frame_bytes(9))
+    bench.carry(nights=Nights(named=frozenset({date(2026, 10, 2)})))
+    assert bench.ledger.oldest_pulled("vespera") == date(2026, 10, 2)
+    bench.carry()
+    assert bench.ledger.oldest_pulled("vespera") == NIGHT.date
+
+
+def test_a_run_never_waits_longer_than_the_settle_time_though_our_clock_was_ahead(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(bench, 1)
+    bench.settle = 0.3
+    with monkeypatch.context() as ahead:
+        real = now_us
+        ahead.setattr("nightferry.passes.scan.now_us", lambda: real() + 8 * 3600 * 1_000_000)
+        bench.carry(Orders(settle=False))
+    assert bench.bins() == {light(1): "pending"}
+    waits: list[float] = []
+    monkeypatch.setattr(bench.witness, "settling", lambda _files, seconds: waits.append(seconds))
+    bench.carry()
+    assert 0.0 < max(waits) <= bench.settle
+    assert bench.bins() == {light(1): "delivered"}

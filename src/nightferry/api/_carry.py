@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import date
 
 from nightferry.api._routes import nights_of, opened_route
 from nightferry.assemble import Hands, telescope_names
@@ -11,6 +12,7 @@ from nightferry.core.balance import Bin
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
+from nightferry.disk.errors import unforeseen
 from nightferry.folders import make_new_folders, refuse_overlap
 from nightferry.machine import prepare
 from nightferry.monitor import monitored
@@ -30,11 +32,14 @@ def run(
     *,
     take: list[str] | None = None,
     program: str = "",
+    since: date | None = None,
     hands: Hands | None = None,
 ) -> Pass:
-    """Make one pass over a telescope's nights (``YYYYMMDD``, ``last``, ``latest``, ``all``; None: ``last``).
+    """Make one pass over a telescope's nights (``YYYYMMDD``, ``open``, ``last``, ``latest``, ``all``; None: ``open``).
 
-    ``program`` is the observing programme of the frames' headers, in place of the configuration's. Raises `Busy` when
+    ``program`` is the observing programme of the frames' headers, in place of the configuration's. ``since`` is the
+    first night that ``open`` and ``all`` go back to; without it, ``open`` goes back to the configuration's, else to
+    the oldest night that anything was ever pulled of. Raises `Busy` when
     another nightferry is at this telescope. What else kept it from doing all is told as the pass' ``trouble``, and
     frame by frame in the ledger.
     """
@@ -42,7 +47,10 @@ def run(
     _require(config, telescope, night=nights is not None)
     refuse_overlap(config, telescope)
     with opened_route(config, telescope, hands) as (route, given):
-        wanted, orders = nights_of(nights or ("last",), route), orders or Orders()
+        words, orders = nights or ("open",), orders or Orders()
+        if "open" in words:
+            since = since or config.resolved[telescope].since or ledger.oldest_pulled(telescope)
+        wanted = nights_of(words, route, since)
         if orders.until not in route.steps:
             raise Misconfigured(f"--until {orders.until!r}: expected one of {', '.join(route.steps)}")
         if not orders.dry_run:
@@ -88,6 +96,7 @@ def watch(
             live=rules.live,
             empty=rules.empty,
             then=rules.then,
+            since=config.resolved[telescope].since,
             onlooker=given.onlooker,
             stop=given.stop,
         )
@@ -111,6 +120,7 @@ def run_each(
     nights: Sequence[str] | None = None,
     orders: Orders | None = None,
     *,
+    since: date | None = None,
     again: bool = False,
     progress: Onlooker,
     done: Callable[[Mapping[str, Pass]], None] = lambda _: None,
@@ -140,10 +150,11 @@ def run_each(
                 if again:
                     found = retry(config, ledger, name, orders, hands=hands)
                 else:
-                    found = run(config, ledger, name, nights, orders, hands=hands)
-            except (TryAgain, Misconfigured) as err:
-                shown.note(f"{name}: {err}")
-                found = Pass(trouble=err)
+                    found = run(config, ledger, name, nights, orders, since=since, hands=hands)
+            except (TryAgain, Misconfigured, OSError) as err:
+                trouble = unforeseen(err) if isinstance(err, OSError) else err
+                shown.note(f"{name} could not be carried: {trouble}")
+                found = Pass(trouble=trouble)
             if monitor is not None:
                 monitor.passed(name, found)
             return found
@@ -180,10 +191,11 @@ def watch_each(
                 for look in watch(config, ledger, name, hands=hands):
                     monitor.watched(name, look)
                     seen(name, look)
-            except (TryAgain, Misconfigured) as err:
-                progress.note(f"{name}: {err}")
-                seen(name, err)
-                monitor.passed(name, err)
+            except (TryAgain, Misconfigured, OSError) as err:
+                trouble = unforeseen(err) if isinstance(err, OSError) else err
+                progress.note(f"{name}: {trouble}")
+                seen(name, trouble)
+                monitor.passed(name, trouble)
             else:
                 monitor.done(name)
 

@@ -24,9 +24,10 @@ def opened_route(
         route.close()
 
 
-def nights_of(words: Sequence[str], route: Route) -> Nights:
+def nights_of(words: Sequence[str], route: Route, since: date | None = None) -> Nights:
     """Parse nights as people name them, by the longitude of the route's telescope."""
-    return Nights.parse(list(words), now=datetime.now(UTC), longitude=route.telescope.layout.longitude)
+    longitude = route.telescope.layout.longitude
+    return Nights.parse(list(words), now=datetime.now(UTC), longitude=longitude, since=since)
 
 
 def evenings_of(words: Sequence[str], longitude: float | None = None) -> list[date] | None:

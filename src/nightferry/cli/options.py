@@ -14,7 +14,7 @@ Telescope = Annotated[str, typer.Argument(help="A telescope's name from the conf
 OneNight = Annotated[str, typer.Argument(help="YYYYMMDD or YYYY-MM-DD (the evening's date), last, or latest.")]
 NightOption = Annotated[
     list[str] | None,
-    typer.Option("--night", help="YYYYMMDD, YYYY-MM-DD, last (yesterday evening), latest (newest there), all."),
+    typer.Option("--night", help="YYYYMMDD, YYYY-MM-DD, open (not closed yet), last (yesterday evening), latest, all."),
 ]
 TakeOption = Annotated[
     str | None, typer.Option("--take", help="Kinds of files, with commas: fits, tiff, previews, sidecars.")

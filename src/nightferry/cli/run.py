@@ -23,6 +23,8 @@ from nightferry.core.display import size_text
 from nightferry.core.errors import Misconfigured, NightferryError
 
 if TYPE_CHECKING:  # `--help`, too, comes by here
+    from datetime import date
+
     from nightferry.core.progress import Onlooker
 
 
@@ -35,12 +37,16 @@ def run(
     ] = "clear",
     take: TakeOption = None,
     program: ProgramOption = None,
+    since: Annotated[
+        str | None, typer.Option(help="The first night that open and all go back to; older ones are left there.")
+    ] = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make one pass: carry the nights' frames as far as they can be carried now."""
     config = api.for_run(api.load(context.obj), program=program or "", take=read_take(take))
-    _carry(config, _names(config, telescopes or (), night=bool(night)), night, until, dry_run=dry_run, as_json=as_json)
+    names = _names(config, telescopes or (), night=bool(night))
+    _carry(config, names, night, until, since=_since(since, night), dry_run=dry_run, as_json=as_json)
 
 
 def retry(
@@ -95,6 +101,7 @@ def _carry(
     nights: Sequence[str] | None,
     until: str,
     *,
+    since: "date | None" = None,
     again: bool = False,
     dry_run: bool,
     as_json: bool,
@@ -111,8 +118,21 @@ def _carry(
             for name in names:
                 _show_pass(name, passes[name], as_json=as_json, dry_run=dry_run)
 
-        passes = api.run_each(config, ledger, names, nights, orders, again=again, progress=shown, done=done)
+        passes = api.run_each(
+            config, ledger, names, nights, orders, since=since, again=again, progress=shown, done=done
+        )
     sys.exit(_worst([_code(one, until, dry_run=dry_run) for one in passes.values()]))
+
+
+def _since(word: str | None, nights: Sequence[str] | None) -> "date | None":
+    """Parse ``--since DATE``, which bounds ``open`` and ``all``."""
+    from nightferry.core.night import parse_evening
+
+    if word is None:
+        return None
+    if nights and nights not in (["open"], ["all"]):
+        raise Misconfigured(f"--since {word} goes with --night open or --night all, not with {' '.join(nights)}")
+    return parse_evening(word)
 
 
 def _names(config: "api.Config", chosen: Sequence[str], *, night: bool) -> list[str]:
@@ -134,7 +154,12 @@ def _code(done: "api.Pass", until: str, *, dry_run: bool) -> int:
 
 
 def _worst(codes: Sequence[int]) -> int:
-    """Choose the exit code of several telescopes: misconfigured, then what needs a person, then the rest."""
+    """Choose the exit code of several telescopes: what needs a person comes before what is tried again.
+
+    Misconfigured means that nothing was started; where others were carried, one that could not be has failed.
+    """
+    if any(code != MISCONFIGURED for code in codes):
+        codes = [FAILED if code == MISCONFIGURED else code for code in codes]
     return next((code for code in (MISCONFIGURED, HELD, FAILED) if code in codes), DONE)
 
 
@@ -142,7 +167,8 @@ def _show_pass(name: str, done: "api.Pass", *, as_json: bool, dry_run: bool) -> 
     """Print the summary of a pass: what would be done, or what was, and the balances."""
     if as_json:
         for balance in done.balances:
-            say_json(balance_json(balance, done.seconds))
+            said = balance_json(balance, done.seconds)
+            say_json(said | {"complete": balance.complete and done.looked})
         return
     if dry_run:
         rows = [[str(plan.night.date), plan.stage, size_text(plan.size), plan.path] for plan in done.plan]

@@ -4,6 +4,7 @@ import re
 import string
 import warnings
 from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -212,6 +213,18 @@ class SolveConfig(_Section):
         return self
 
 
+def _read_evening(value: object) -> object:
+    """Read an evening's date as a text or as TOML's own date."""
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise ValueError(f"expected the date of an evening, such as '2026-03-01', found {str(value)!r}")
+
+
 class TelescopeConfig(_StoreSection):
     """``[telescope.NAME]``: one telescope."""
 
@@ -222,6 +235,7 @@ class TelescopeConfig(_StoreSection):
     archives: Annotated[list[Name], Field(min_length=1)]
     site: str | None = None
     settle: Duration | None = None
+    since: Annotated[date, BeforeValidator(_read_evening)] | None = None  #: older nights are counted, not carried
     night: NightRule | None = None  #: what decides the night; the preset's rule is the default
     take: Take | None = None
     route: StepNames | None = None  #: the steps between telescope and archives; the preset's where not said

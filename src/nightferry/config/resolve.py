@@ -5,6 +5,7 @@ This is done once, when the configuration is loaded; everything that follows rea
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -45,6 +46,7 @@ class ResolvedTelescope:
 
     ``store`` is the section with URL, user and number of connections filled in; secrets are references still.
     ``settle`` and ``clear_after`` are in seconds (None: never cleared). ``require`` lists what a run must name yet.
+    ``since`` is the first night that is carried unless a run says otherwise; None where nobody says.
     ``folder`` is the configuration's, beside which dialects and profiles of the user's own are.
     """
 
@@ -63,6 +65,7 @@ class ResolvedTelescope:
     cube: CubeConfig
     clear_after: float | None
     watch: WatchConfig
+    since: date | None
     folder: Path
 
     def missing(self, *, night: bool) -> list[str]:
@@ -158,6 +161,7 @@ def _resolved(
         cube=section.cube,
         clear_after=section.clear.after if section.clear else None,
         watch=section.watch,
+        since=section.since,
         folder=folder or config_path().parent,
     )
 

@@ -338,6 +338,10 @@ class Ledger(Protocol):
         """Tell the nights of a telescope, oldest first."""
         ...
 
+    def oldest_pulled(self, telescope: str) -> date | None:
+        """Return the oldest night that it was ever tried to pull a frame of; None where it never was."""
+        ...
+
     def greet(self, contact: Contact) -> None:
         """Write down how a telescope answered a look; times of 0 change nothing."""
         ...

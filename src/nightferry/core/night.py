@@ -1,7 +1,7 @@
 """The night: the unit of grouping, locking, closing and reporting, and the one place that decides it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -142,7 +142,14 @@ def evening_of_stamp(day: str, time: str, clock: Clock, longitude: float | None)
         return None
     if not time:
         return start.date()
+    if not in_calendar(start):
+        return None
     return evening_of(start) if clock is Clock.LOCAL else evening_at(start.replace(tzinfo=UTC), longitude)
+
+
+def in_calendar(instant: datetime) -> bool:
+    """Whether an instant is clear of both ends of the calendar, where no night can be told."""
+    return date.min.year < instant.year < date.max.year
 
 
 def instant_at(instant_us: int) -> datetime | None:
@@ -151,7 +158,7 @@ def instant_at(instant_us: int) -> datetime | None:
         instant = _EPOCH + timedelta(microseconds=instant_us)
     except OverflowError:
         return None
-    return instant if date.min.year < instant.year < date.max.year else None
+    return instant if in_calendar(instant) else None
 
 
 _CHANGED = "time of change"
@@ -199,35 +206,60 @@ def _moment(instant: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Nights:
-    """Which nights a run is about: everything, the newest at the telescope, or the named evenings."""
+    """Which nights a run is about: everything, what is not closed yet, the newest there, or the named evenings.
+
+    ``since`` is the first evening that everything goes back to; what is older is left at the telescope. With
+    ``unclosed`` (and ``every``) the run reports the nights that it found not at their end, and the ``named`` ones.
+    """
 
     named: frozenset[date] = frozenset()
     every: bool = False
     newest: bool = False
+    unclosed: bool = False
+    since: date | None = None
 
     @classmethod
-    def parse(cls, words: list[str], *, now: datetime, longitude: float | None) -> Self:
-        """Read ``YYYYMMDD``, ``YYYY-MM-DD``, ``last``, ``latest`` and ``all``; raise `Misconfigured` for others."""
+    def parse(cls, words: list[str], *, now: datetime, longitude: float | None, since: date | None = None) -> Self:
+        """Parse ``YYYYMMDD``, ``YYYY-MM-DD``, ``open``, ``last``, ``latest`` and ``all``.
+
+        ``since`` bounds ``open`` and ``all``; nights that are named are wanted however old. Raises `Misconfigured`.
+        """
         named: set[date] = set()
+        last = evening_at(now, longitude) - timedelta(days=1)
         for word in words:
-            if word in {"all", "latest"}:
+            if word in {"open", "all", "latest"}:
                 if len(words) > 1:
                     raise Misconfigured(f"--night {word} stands alone; it cannot be joined with other nights")
-                return cls(every=word == "all", newest=word == "latest")
+                if word == "open":  # yesterday evening is reported even where nothing was observed
+                    return cls(frozenset({last}), every=True, unclosed=True, since=since)
+                return cls(every=word == "all", newest=word == "latest", since=since if word == "all" else None)
             if word == "last":
-                named.add(evening_at(now, longitude) - timedelta(days=1))
+                named.add(last)
             else:
                 named.add(parse_evening(word))
         return cls(named=frozenset(named))
 
     def wants(self, evening: date) -> bool:
         """Whether frames of this evening belong to the run (the newest is found by `settle_newest` first)."""
-        return self.every or evening in self.named
+        if self.every:
+            return self.since is None or evening >= self.since
+        return evening in self.named
+
+    @property
+    def chooses(self) -> bool:
+        """Whether some evenings are wanted and others not."""
+        return bool(self.named or self.since) if not self.every else self.since is not None
 
     @property
     def evenings(self) -> list[date] | None:
         """The named evenings, oldest first; None for all there are."""
         return None if self.every else sorted(self.named)
+
+    def among(self, known: Iterable[date]) -> "Nights":
+        """Name the wanted ones of the known evenings, where everything goes back only to a day."""
+        if not self.every or self.since is None:
+            return self
+        return Nights(named=frozenset(evening for evening in known if self.wants(evening)))
 
     def settle_newest(self, seen: set[date]) -> "Nights":
         """Turn ``latest`` into the newest evening that was seen; any other choice stays as it is."""
@@ -244,5 +276,6 @@ def parse_evening(word: str) -> date:
         except ValueError:
             continue
     raise Misconfigured(
-        f"{word!r} is not a night: expected YYYYMMDD or YYYY-MM-DD (the evening's date), 'last', 'latest' or 'all'"
+        f"{word!r} is not a night: expected YYYYMMDD or YYYY-MM-DD (the evening's date), 'open', 'last', 'latest' "
+        "or 'all'"
     )

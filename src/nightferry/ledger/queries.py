@@ -24,7 +24,7 @@ from nightferry.core.frame import FrameId
 from nightferry.core.ledger import Account, Known, Stamps, made_account
 from nightferry.core.night import Night
 from nightferry.core.receipt import Outcome, Receipt
-from nightferry.core.step import DELIVER
+from nightferry.core.step import DELIVER, PULL
 from nightferry.core.store import StorePath
 from nightferry.ledger.derive import pages
 from nightferry.ledger.revision import DIGEST_INDEXED, MADE_INDEXED
@@ -257,3 +257,13 @@ def nights(connection: Connection, telescope: str) -> list[Night]:
     evening = standings.c.evening
     asked = select(evening).where(standings.c.telescope == telescope).distinct().order_by(evening)
     return [Night(telescope, day) for day in connection.execute(asked).scalars()]
+
+
+def oldest_pulled(connection: Connection, telescope: str) -> date | None:
+    """Return the oldest night that it was ever tried to pull a frame of; a frame that was gone was not tried."""
+    tried = select(receipts.c.seq).where(
+        receipts.c.frame == standings.c.frame, receipts.c.step == PULL, receipts.c.outcome != Outcome.HELD.value
+    )
+    evening = standings.c.evening
+    asked = select(evening).where(chosen(telescope, None), tried.exists()).order_by(evening).limit(1)
+    return connection.execute(asked).scalars().first()

@@ -189,6 +189,11 @@ class SqlLedger:
         with self.database.reading() as connection:
             return queries.nights(connection, telescope)
 
+    def oldest_pulled(self, telescope: str) -> date | None:
+        """Return the oldest night that it was ever tried to pull a frame of."""
+        with self.database.reading() as connection:
+            return queries.oldest_pulled(connection, telescope)
+
     def greet(self, contact: Contact) -> None:
         """Write down how a telescope answered a look."""
         with self.database.writing() as connection:

@@ -28,16 +28,20 @@ _LAST = select(
     sightings.c.role,
     sightings.c.ignored,
     sightings.c.refused,
+    sightings.c.seen_us,
 ).where(sightings.c.seq.in_(_LAST_OF_PATHS))
 
 _NEW_RECEIPTS, _NEW_SIGHTINGS, _NEW_STANDINGS = insert(receipts), insert(sightings), insert(standings)
 
-#: All that a sighting says beyond its path and time.
+#: All that a sighting says beyond its path; of a last one its time, too.
 _Saying = tuple[object, ...]
 
 
 def append_sightings(connection: Connection, seen: Iterable[Sighting]) -> None:
-    """Append sightings in their order; one that says nothing but what its path's last says is left out."""
+    """Append sightings in their order; one that says nothing but what its path's last says is left out.
+
+    One that is earlier than the last is kept: the last was stamped by a clock that was ahead.
+    """
     expected = expectations_of(connection)
     seq: int = connection.execute(select(func.coalesce(func.max(sightings.c.seq), 0))).scalar_one()
     for page in _path_pages(seen):
@@ -76,7 +80,7 @@ def _append_page(connection: Connection, page: list[Sighting], seq: int, expecte
     for sighting in page:
         frame = sighting.id
         last = before.get(sighting.path)
-        if last == _saying(frame, sighting):
+        if last is not None and last[:-1] == _saying(frame, sighting) and not _is_earlier(sighting, last):
             continue
         seq += 1
         rows.append(sighting_row(seq, frame, sighting))
@@ -89,6 +93,11 @@ def _append_page(connection: Connection, page: list[Sighting], seq: int, expecte
     write_rows(connection, _NEW_STANDINGS, new_standings)
     restate(connection, changed)
     return seq
+
+
+def _is_earlier(sighting: Sighting, last: _Saying) -> bool:
+    """Whether a state was seen before the time that its last sighting tells: our clock was ahead then."""
+    return isinstance(last[-1], int) and sighting.seen_us < last[-1]
 
 
 def _last_sayings(connection: Connection, telescope: str, paths: list[str]) -> dict[str, _Saying]:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from nightferry.core.balance import Balance
 from nightferry.core.errors import Misconfigured, NightferryError, NotMounted, TryAgain
@@ -44,9 +45,9 @@ class Pass:
     """What one pass found and did.
 
     ``listed`` files were shown, ``news`` of them not seen before; ``pulled`` frames of ``moved`` bytes came;
-    ``cleared`` were deleted at the source. ``complete`` says whether the look behind it was whole. ``moving`` of its
-    ``seconds`` were spent on carrying, the others on listing, settling and clearing. ``trouble`` is what kept the pass
-    from doing all it should.
+    ``cleared`` were deleted at the source. ``complete`` says whether the look behind it was whole, ``looked`` whether
+    there was one. ``moving`` of its ``seconds`` were spent on carrying, the others on listing, settling and clearing.
+    ``trouble`` is what kept the pass from doing all it should.
     """
 
     balances: Sequence[Balance] = ()
@@ -61,6 +62,7 @@ class Pass:
     trouble: NightferryError | None = None
     plan: Sequence[Planned] = ()
     complete: bool = True
+    looked: bool = True
 
     @property
     def empty(self) -> bool:
@@ -106,13 +108,16 @@ def run_pass(
             raise
         chosen = nights.settle_newest({found.newest} if found.newest else set())
         if orders.dry_run:
-            plan = _plan(route, ledger, found, chosen)
+            chosen = chosen.among(night.date for night in ledger.nights(name))
+            plan = _plan(route, ledger, found, nights if nights.every else chosen, chosen.evenings)
             return _report(found, Pass(trouble=trouble, plan=plan), _balances(ledger, name, chosen), started)
         ledger.greet(_contact(name, found, trouble))
         ledger.sight(found.news)
         _tell_doubts(found.doubts, onlooker)
         ledger.record([*found.doubts, *_never_pulled(ledger, found.gone), *_back_again(route, ledger, found.held)])
         astray = {} if orders.brief else archives_astray(route, ledger, onlooker)
+        told = _not_at_their_end(ledger, name, nights) if nights.unclosed else None
+        chosen = chosen.among(night.date for night in ledger.nights(name))
         tally = _carry(
             route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None, shut=astray
         )
@@ -120,7 +125,7 @@ def run_pass(
         cleared = 0
         if orders.brief:
             done = Pass(moving=tally.seconds, pulled=tally.pulled, moved=tally.bytes, trouble=trouble)
-            return _report(found, done, _balances(ledger, name, chosen), started)
+            return _report(found, done, _balances(ledger, name, chosen, told), started)
         if trouble is None and not stop.is_set() and orders.until in {DELIVER, CLEAR, _gather_name(route)}:
             trouble = carry_groups(
                 route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop, shut=astray
@@ -134,7 +139,7 @@ def run_pass(
             onlooker.note(str(err))
             trouble = trouble or err
         done = Pass(moving=tally.seconds, pulled=tally.pulled, moved=tally.bytes, cleared=cleared, trouble=trouble)
-        return _report(found, done, _balances(ledger, name, chosen), started)
+        return _report(found, done, _balances(ledger, name, chosen, told), started)
 
 
 def _gather_name(route: Route) -> str:
@@ -151,6 +156,7 @@ def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float
         news=len(found.news),
         odd=found.odd,
         complete=done.trouble is None and found.complete,
+        looked=found.looked,
     )
 
 
@@ -166,7 +172,7 @@ def _scan(
             _require_reason(route, ledger, ledger.known(route.telescope.name))
     except TryAgain as err:
         onlooker.note(str(err))
-        return Scan(0, (), (), (), None, 0), err
+        return Scan(0, (), (), (), None, 0, looked=False), err
     return found, None
 
 
@@ -274,7 +280,8 @@ def _let_settle(
 ) -> None:
     """Wait until the files are old enough, then look whether they are still the same."""
     newest = max(account.sighting.seen_us for account in fresh)
-    seconds = max(0.0, newest / 1e6 + route.telescope.settle - now_us() / 1e6)
+    settle = route.telescope.settle  # the most to wait: our clock may have been ahead when they were sighted
+    seconds = min(max(0.0, newest / 1e6 + settle - now_us() / 1e6), settle)
     onlooker.settling(len(fresh), seconds)
     if stop.wait(seconds):
         return
@@ -300,16 +307,27 @@ def _clear(route: Route, ledger: Ledger, chosen: Nights, orders: Orders, onlooke
     return sum(clearance.outcome is Outcome.DONE for clearance in cleared)
 
 
-def _balances(ledger: Ledger, telescope: str, chosen: Nights) -> Sequence[Balance]:
-    """Strike the balance of each night; one that was asked for and has no frames is told as empty."""
-    found = {balance.night: balance for balance in ledger.balances(telescope, chosen.evenings)}
-    for evening in chosen.named:
+def _not_at_their_end(ledger: Ledger, telescope: str, nights: Nights) -> frozenset[date]:
+    """Return the evenings that a pass over open nights reports: with work for us or for a person, or named."""
+    waiting = {
+        balance.night.date
+        for balance in ledger.balances(telescope)
+        if (balance.held or not balance.closed) and nights.wants(balance.night.date)
+    }
+    return frozenset(waiting | nights.named)
+
+
+def _balances(ledger: Ledger, telescope: str, chosen: Nights, told: frozenset[date] | None = None) -> Sequence[Balance]:
+    """Strike the balance of each night, or of those that are ``told``; one that was asked for may be empty."""
+    evenings = chosen.evenings if told is None else sorted(told)
+    found = {balance.night: balance for balance in ledger.balances(telescope, evenings)}
+    for evening in chosen.named if told is None else told:
         night = Night(telescope, evening)
         found.setdefault(night, Balance(night))
     return [found[night] for night in sorted(found)]
 
 
-def _plan(route: Route, ledger: Ledger, found: Scan, chosen: Nights) -> list[Planned]:
+def _plan(route: Route, ledger: Ledger, found: Scan, chosen: Nights, evenings: Sequence[date] | None) -> list[Planned]:
     """Tell what a pass would do, and write nothing."""
     plan = [
         Planned(sighting.night, sighting.path, sighting.size, PULL)
@@ -319,7 +337,7 @@ def _plan(route: Route, ledger: Ledger, found: Scan, chosen: Nights) -> list[Pla
     replaced = {sighting.path for sighting in found.news}
     plan += [
         Planned(account.sighting.night, account.sighting.path, account.sighting.size, account.standing.stage)
-        for account in ledger.open_work(route.telescope.name, chosen.evenings, now_us=now_us(), retry=True)
+        for account in ledger.open_work(route.telescope.name, evenings, now_us=now_us(), retry=True)
         if account.sighting.path not in replaced
     ]
     return plan

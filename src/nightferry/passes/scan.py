@@ -62,6 +62,7 @@ class Scan:
     could not be carried at all. ``doubts`` are receipts of what speaks against a frame's night or the telescope's
     clock. ``bare`` says that there was nothing at all, not even a folder. ``unseen`` are the places that may hide
     frames, for they were not listed whole and nobody said that they do not matter.
+    Without ``looked`` the listing failed, and tells nothing.
     """
 
     listed: int
@@ -73,11 +74,12 @@ class Scan:
     doubts: Sequence[Receipt] = ()
     bare: bool = False
     unseen: Sequence[StorePath] = ()
+    looked: bool = True
 
     @property
     def complete(self) -> bool:
         """Whether everything was seen that the telescope has."""
-        return not self.unseen
+        return self.looked and not self.unseen
 
 
 def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooker: Onlooker) -> Scan:
@@ -164,6 +166,7 @@ class _Seen:
         self.odd: list[Oddity] = []
         self.stems: set[str] | None = set() if sidecars else None
         self._folders = False
+        self._now_us = now_us()
 
     @property
     def bare(self) -> bool:
@@ -184,6 +187,9 @@ class _Seen:
             self.stems.add(entry.path[: len(entry.path) - len(suffix_of(entry.path.rpartition("/")[2]))])
         if last is None or not entry.agrees_with(last.size, last.mtime_us):
             self.candidates.append(entry)
+        elif last.bin is Bin.PENDING and last.seen_us > self._now_us:
+            # our clock was ahead when it was sighted: it settles from now on
+            self.candidates.append(Entry(entry.path, last.size, last.mtime_us))
         elif last.bin is Bin.IGNORED:
             # what is ignored depends on the configuration, so the rules are asked on every pass
             self.ignored.append(Entry(entry.path, last.size, last.mtime_us))
@@ -205,7 +211,7 @@ def _absurd(entry: Entry) -> Oddity:
 
 
 def _enters(layout: Layout, nights: Nights, folder: StorePath) -> bool:
-    evening = layout.evening_of_folder(folder) if nights.named else None
+    evening = layout.evening_of_folder(folder) if nights.chooses else None
     return evening is None or nights.wants(evening)
 
 
@@ -353,7 +359,7 @@ def _path_of(oddity: Oddity) -> StorePath:
 def _is_news(sighting: Sighting, last: Known | None) -> bool:
     if last is None or sighting.id != last.id:
         return True
-    return (sighting.ignored or sighting.refused) != last.rule
+    return (sighting.ignored or sighting.refused) != last.rule or sighting.seen_us < last.seen_us
 
 
 def _later(one: date | None, other: date | None) -> date | None:

@@ -18,6 +18,7 @@ from nightferry.core.ledger import Ledger
 from nightferry.core.night import Nights, evening_at
 from nightferry.core.progress import Onlooker
 from nightferry.core.sun import NightHours, night_hours
+from nightferry.disk.errors import unforeseen
 from nightferry.passes.receipts import now_us
 from nightferry.passes.route import Route
 from nightferry.passes.run import Orders, Pass, run_pass
@@ -117,6 +118,7 @@ def watch(
     onlooker: Onlooker,
     stop: threading.Event,
     live: float = 15.0,
+    since: date | None = None,
 ) -> Iterator[Watched]:
     """Sweep every so many seconds, look briefly in between, and carry what is new; yield after each look.
 
@@ -129,7 +131,7 @@ def watch(
     while not stop.is_set():
         ended = plan.ended()
         sweeping = ended is not None or plan.sweeps()
-        result = _look(route, ledger, plan, sweeping=sweeping, onlooker=onlooker, stop=stop)
+        result = _look(route, ledger, plan, sweeping=sweeping, since=since, onlooker=onlooker, stop=stop)
         if result is None:
             stop.wait(every)
             continue
@@ -150,10 +152,17 @@ def watch(
 
 
 def _look(
-    route: Route, ledger: Ledger, plan: _Plan, *, sweeping: bool, onlooker: Onlooker, stop: threading.Event
+    route: Route,
+    ledger: Ledger,
+    plan: _Plan,
+    *,
+    sweeping: bool,
+    since: date | None,
+    onlooker: Onlooker,
+    stop: threading.Event,
 ) -> Pass | None:
     """Make one pass; None while another nightferry is at the telescope."""
-    nights = Nights(every=True) if sweeping else Nights(named=plan.unsettled | {plan.tonight()})
+    nights = Nights(every=True, since=since) if sweeping else Nights(named=plan.unsettled | {plan.tonight()})
     try:
         return run_pass(route, ledger, nights, _SWEEP if sweeping else _BRIEF, onlooker=onlooker, stop=stop)
     except Busy as err:
@@ -162,6 +171,10 @@ def _look(
     except TryAgain as err:  # a full disk, say: it may be over by the next look
         onlooker.note(str(err))
         return Pass(trouble=err)
+    except OSError as err:  # a shelf or a ledger's folder that does not answer: as much the world's affair
+        trouble = unforeseen(err)
+        onlooker.note(str(trouble))
+        return Pass(trouble=trouble)
     except Misconfigured as err:
         if not ledger.contact(route.telescope.name).reached_us:
             raise  # it never worked, so a person must say what is right

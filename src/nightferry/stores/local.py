@@ -14,6 +14,7 @@ from nightferry.core.store import ROOT, Arrival, Entry, Load, Oddity, PutAnswer,
 from nightferry.disk.errors import NOT_THERE, error_of, patiently
 from nightferry.disk.folders import NO_FOLLOW, Folder, is_link, lstat
 from nightferry.stores.kit.loads import size_of
+from nightferry.stores.kit.tree import Tree
 from nightferry.stores.local_folders import Folders, refusal
 from nightferry.stores.local_put import Memory, put_group
 from nightferry.stores.paths import is_part, name_refusal, split
@@ -27,6 +28,8 @@ _READ_FLAGS = (
 )
 #: Loads that are made durable together, by number and by bytes; answers wait for it.
 _GROUP_LOADS, _GROUP_BYTES = 64, 256 * 1024 * 1024
+#: Paths of so many characters are shown by Windows and, unless it was told otherwise, not found.
+_LONGEST_ON_WINDOWS = 248
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +60,25 @@ class LocalStore:
         """Walk the tree; our own unfinished files are left out.
 
         A folder or file that may not be read is an `Oddity` ``closed``, so that one of them (``lost+found``,
-        ``System Volume Information``) never hides all others. Raises `Misconfigured` when the root is not there
-        or may not be read.
+        ``System Volume Information``) never hides all others; a folder with any other trouble (a dead mount) is one
+        that is ``unread``. Raises `Misconfigured` when the root is not there or may not be read, and `Unreachable`
+        when its disk is away.
         """
         with self._folders() as folders:
-            waiting = [ROOT]
+            waiting, tree = [ROOT], Tree()
             while waiting:
                 path = waiting.pop()
                 try:
                     found, below = _scan(folders.open(path), path)
                 except OSError as err:
-                    if path and isinstance(err, PermissionError):
-                        above, name = split(path)
-                        yield Oddity("closed", above, name)
-                    elif not path or err.errno not in NOT_THERE:  # else it vanished, which is no matter
-                        raise error_of(err, f"{self._label}: cannot list {path or 'the root'!r}") from err
+                    if not path:
+                        raise self._rootless(err) from err
+                    yield from _unread(path, err)
                     continue
                 yield from found
-                waiting.extend(folder for folder in below if enter is None or enter(folder))
+                ahead, odd = tree.sorted(below, enter)
+                waiting += ahead
+                yield from odd
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
         """Tell each file's size and time; None for what is not there, no plain file, or a path that is refused."""
@@ -127,6 +131,11 @@ class LocalStore:
     @property
     def _label(self) -> str:
         return f"file://{self.root.as_posix()}"
+
+    def _rootless(self, err: OSError) -> NightferryError:
+        """Return the error of a root that cannot be listed: without it there is no store, whatever ails it."""
+        trouble = error_of(err, f"{self._label}: cannot list the root folder")
+        return trouble if isinstance(trouble, Misconfigured) else Unreachable(str(trouble))
 
     def _folders(self) -> Folders:
         return Folders(str(self.root.absolute()), self._label)
@@ -225,6 +234,15 @@ class _LocalArrival:
         return trouble if isinstance(trouble, TryAgain) else TryAgain(f"cannot read {self._place}: {err.strerror}")
 
 
+def _unread(path: StorePath, err: OSError) -> Iterator[Oddity]:
+    """Yield what hides behind the trouble of one folder; nothing for one that vanished since its parent was listed."""
+    above, name = split(path)
+    if isinstance(err, PermissionError):
+        yield Oddity("closed", above, name)
+    elif err.errno not in NOT_THERE or _is_long(path):
+        yield Oddity("unread", path, err.strerror or str(err))
+
+
 def _scan(folder: Folder, path: StorePath) -> tuple[list[Entry | Oddity], list[StorePath]]:
     """Read one folder: its files and what is odd, and the folders in it."""
     found: list[Entry | Oddity] = []
@@ -236,22 +254,38 @@ def _scan(folder: Folder, path: StorePath) -> tuple[list[Entry | Oddity], list[S
             if reason := name_refusal(name):
                 if not is_part(name):
                     found.append(Oddity("name", path, reason))
-            elif item.is_file(follow_symlinks=False):
-                try:
-                    status = _status(item)
-                except FileNotFoundError:
-                    continue
-                except PermissionError:
-                    found.append(Oddity("closed", path, name))
-                    continue
-                found.append(Entry(StorePath(prefix + name), status.st_size, status.st_mtime_ns // 1000))
-            elif item.is_symlink() or _is_junction(item):
-                found.append(Oddity("link", path, name))
-            elif item.is_dir(follow_symlinks=False):
-                below.append(StorePath(prefix + name))
+                continue
+            try:
+                one = _told(item, path, StorePath(prefix + name))
+            except FileNotFoundError:  # it vanished, or this system shows longer names than it can be asked about
+                if _is_long(item.path):
+                    found.append(Oddity("unknown", path, name))
+            except PermissionError:
+                found.append(Oddity("closed", path, name))
+            except OSError as err:
+                found.append(Oddity("unknown", path, f"{name}: {err.strerror or err}"))
             else:
-                found.append(Oddity("special", path, name))
+                if one is None:
+                    below.append(StorePath(prefix + name))
+                else:
+                    found.append(one)
     return found, below
+
+
+def _told(item: "os.DirEntry[str]", folder: StorePath, path: StorePath) -> Entry | Oddity | None:
+    """Return what stands under a name; None for a folder."""
+    if item.is_file(follow_symlinks=False):
+        return _entry(path, _status(item))
+    if item.is_symlink() or _is_junction(item):
+        return Oddity("link", folder, item.name)
+    if item.is_dir(follow_symlinks=False):
+        return None
+    return Oddity("special", folder, item.name)
+
+
+def _is_long(path: str) -> bool:
+    """Whether a path may be longer than this system takes, though it shows the name."""
+    return sys.platform == "win32" and len(path) >= _LONGEST_ON_WINDOWS
 
 
 if sys.platform == "win32":

@@ -1,5 +1,6 @@
 """How far a walk through a store's folders goes: nothing that a server shows may keep it busy for ever."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from nightferry.core.store import Oddity, StorePath
@@ -30,6 +31,21 @@ class Tree:
             return f"there are more than {MOST_FOLDERS:,} folders"
         self.folders += 1
         return ""
+
+    def sorted(
+        self, folders: Iterable[StorePath], enter: Callable[[StorePath], bool] | None
+    ) -> tuple[list[StorePath], list[Oddity]]:
+        """Return the folders to go into, of those that somebody wants, and the oddities of those that lead too far."""
+        ahead: list[StorePath] = []
+        odd: list[Oddity] = []
+        for folder in folders:
+            if enter is not None and not enter(folder):
+                continue
+            if (one := self.unread(folder)) is None:
+                ahead.append(folder)
+            else:
+                odd.append(one)
+        return ahead, odd
 
     def unread(self, folder: StorePath) -> Oddity | None:
         """Return the oddity of a folder that is not entered; None for one to enter."""

@@ -24,12 +24,15 @@ def walk(service: Service, enter: Callable[[StorePath], bool] | None) -> Iterato
     to show an empty one (an empty object whose key ends with a slash) is no file.
     """
     inside = entering(enter)
-    page = _page(service, "")
+    page, last = _page(service, ""), ""
     while True:
         token = page.text("NextContinuationToken")
         more = page.fields.get("IsTruncated") is True
         if more and not token:
             raise TryAgain(f"{service.label}: the listing was cut short without a way to go on; tried again later")
+        if more and token == last:
+            raise TryAgain(f"{service.label}: the listing goes in circles, it came to the same page twice")
+        last = token
         coming = service.beside(partial(_page, service, token)) if more else None
         for row in page.rows("Contents"):
             yield from _told(service, row, inside)

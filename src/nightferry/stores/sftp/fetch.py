@@ -51,7 +51,7 @@ class SftpTransfer:
             return
         place = session.place(self.want.path)
         self.session, self._asked = session, self.want.offset
-        self._looking = session.ask(Kind.LSTAT, place)
+        self._looking = session.ask_look(self.want.path)
         self._opening = session.ask(Kind.OPEN, place, OPEN_READ, NO_ATTRS)
 
     def go_on(self, room: int) -> int:
@@ -153,7 +153,7 @@ class SftpTransfer:
 
     def finish(self, session: Session, pump: Callable[[], None]) -> Entry:
         """Ask once more what stands under the name, and close the file; see `Transfer.finish`."""
-        looking = session.ask(Kind.LSTAT, session.place(self.want.path))
+        looking = session.ask_look(self.want.path)
         self._close(session)
         pump()
         return self._compared(session, session.looked(self.want.path, session.wait(looking)))

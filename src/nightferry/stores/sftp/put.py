@@ -7,7 +7,7 @@ its folder are synced (``fsync@openssh.com``) before the answer, where the serve
 
 from collections import deque
 
-from nightferry.core.errors import Gone, NightferryError, NoSpace, Occupied, TryAgain
+from nightferry.core.errors import Gone, Misconfigured, NightferryError, NoSpace, Occupied, TryAgain
 from nightferry.core.store import ROOT, Load, StorePath
 from nightferry.stores.kit.loads import Content, occupied, stored, sweep, unfinished
 from nightferry.stores.kit.sessions import Cut, Garbled, Silence
@@ -16,6 +16,7 @@ from nightferry.stores.sftp.session import Session, SftpLease
 from nightferry.stores.sftp.wire import (
     NO_ATTRS,
     OPEN_NEW,
+    OPEN_PLAIN,
     OPEN_READ,
     Attrs,
     Code,
@@ -81,6 +82,9 @@ class Putter:
         folder = above(part)
         place = session.place(part)
         handle = session.handle(session.wait(session.ask(Kind.OPEN, place, OPEN_NEW, mode_attrs(_FILE_MODE))))
+        if isinstance(handle, Status) and handle.code == Code.OP_UNSUPPORTED and session.look(part) is None:
+            # no exclusive open here; a name by chance of our own, which was looked for, is as good
+            handle = session.handle(session.wait(session.ask(Kind.OPEN, place, OPEN_PLAIN, mode_attrs(_FILE_MODE))))
         if isinstance(handle, Status):
             raise self._refusal(session, handle, folder, content.size)
         trouble = self._write(session, content, handle)
@@ -94,6 +98,8 @@ class Putter:
             raise self._refusal(session, trouble, folder, content.size)
         if trouble is not None:
             raise trouble
+        if isinstance(found, Status) and found.code == Code.OP_UNSUPPORTED:
+            found = session.look(part) or found
         kept = found.size if isinstance(found, Attrs) else found
         if kept != content.size:
             raise content.kept(self._label, kept)
@@ -139,6 +145,11 @@ class Putter:
                 return
         if session.look(target) is not None:
             raise occupied(self._label, target)
+        if status.code == Code.OP_UNSUPPORTED:
+            raise Misconfigured(
+                f"{self._label}: the server knows neither RENAME nor hard links ({status}), without which no file can "
+                "be there whole or not at all; switch one of them on there, or use another protocol of that server"
+            )
         raise session.refusal(status, f"giving a file the name {target!a}")
 
     def _sync_folder(self, session: Session, folder: StorePath) -> None:

@@ -131,6 +131,7 @@ class Session:
         self._framer = Framer()
         self._out = bytearray()
         self._number = 0
+        self._looking = Kind.LSTAT
         self._awaited: set[int] = set()
         self._forgotten: set[int] = set()
         self._arrived: dict[int, Answer] = {}
@@ -264,7 +265,11 @@ class Session:
 
     def look(self, path: StorePath) -> Attrs | None:
         """Return what stands under a path, not following a link; None for nothing."""
-        return self.looked(path, self.wait(self.ask(Kind.LSTAT, self.place(path))))
+        return self.looked(path, self.wait(self.ask_look(path)))
+
+    def ask_look(self, path: StorePath) -> int:
+        """Ask what stands under a path; a server without LSTAT is asked by STAT, which follows links."""
+        return self.ask(self._looking, self.place(path))
 
     def looked(self, path: StorePath, answer: Answer) -> Attrs | None:
         """Read the answer to a stat of a path; raises `TryAgain` when it tells neither."""
@@ -273,6 +278,13 @@ class Session:
             return attrs
         if attrs.code == Code.NO_SUCH_FILE:
             return None
+        if attrs.code == Code.OP_UNSUPPORTED:
+            self._looking = Kind.STAT
+            attrs = self.attrs(self.wait(self.ask_look(path)))
+            if isinstance(attrs, Attrs):
+                return attrs
+            if attrs.code == Code.NO_SUCH_FILE:
+                return None
         raise self.refusal(attrs, f"looking at {path!a}")
 
     def need_root(self) -> None:

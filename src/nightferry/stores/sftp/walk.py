@@ -8,7 +8,9 @@ from itertools import islice
 from nightferry.core.errors import Misconfigured
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
 from nightferry.stores.kit.listings import Names
+from nightferry.stores.kit.tree import Tree
 from nightferry.stores.paths import path_refusal, split
+from nightferry.stores.sftp.kinds import with_kinds
 from nightferry.stores.sftp.session import Session, SftpLease
 from nightferry.stores.sftp.wire import Attrs, Code, Kind, Named, Status, read_names
 
@@ -31,7 +33,7 @@ class Reading:
 def walk(lease: SftpLease, enter: Callable[[StorePath], bool] | None) -> Iterator[Entry | Oddity]:
     """Yield every file below the root, with all that cannot be carried; see `Store.list`."""
     session = lease.session
-    waiting = deque([ROOT])
+    waiting, tree = deque([ROOT]), Tree()
     readings: deque[Reading] = deque()
     while waiting or readings:
         while waiting and len(readings) < _WIDE:
@@ -48,10 +50,15 @@ def walk(lease: SftpLease, enter: Callable[[StorePath], bool] | None) -> Iterato
         names = _piece(session, reading)
         if names is None:
             continue
+        if isinstance(names, Oddity):
+            yield names
+            continue
         readings.append(reading)
-        found, folders = _sorted(reading.folder, names)
-        waiting.extend(inner for inner in folders if enter is None or enter(inner))
+        found, folders = _sorted(reading.folder, with_kinds(session, reading.folder, names))
+        ahead, odd = tree.sorted(folders, enter)
+        waiting += ahead
         yield from found
+        yield from odd
 
 
 def _opened(session: Session, reading: Reading) -> list[Oddity] | None:
@@ -67,7 +74,7 @@ def _opened(session: Session, reading: Reading) -> list[Oddity] | None:
         return []
     if answer.code == Code.PERMISSION_DENIED:
         return [Oddity("closed", *split(reading.folder))]
-    raise session.refusal(answer, f"listing the folder {reading.folder!a}")
+    return [Oddity("unread", reading.folder, f"the server answered {answer}")]
 
 
 def _rootless(session: Session, answer: Status) -> Exception:
@@ -78,8 +85,8 @@ def _rootless(session: Session, answer: Status) -> Exception:
     return session.refusal(answer, "listing the root folder")
 
 
-def _piece(session: Session, reading: Reading) -> list[Named] | None:
-    """Take the next piece of a folder; None at its end, when it is closed."""
+def _piece(session: Session, reading: Reading) -> list[Named] | Oddity | None:
+    """Take the next piece of a folder; None at its end, an oddity where that comes too early."""
     handle = reading.handle or b""
     kind, body = session.wait(reading.requests.popleft())
     if kind == Kind.NAME:
@@ -92,7 +99,9 @@ def _piece(session: Session, reading: Reading) -> list[Named] | None:
     session.forget(session.ask(Kind.CLOSE, handle))
     if status.code in {Code.EOF, Code.NO_SUCH_FILE}:
         return None
-    raise session.refusal(status, f"listing the folder {reading.folder!a}")
+    if reading.folder:
+        return Oddity("unread", reading.folder, f"the server broke off its listing: {status}")
+    raise session.refusal(status, "listing the root folder")
 
 
 def _sorted(folder: StorePath, names: list[Named]) -> tuple[list[Entry | Oddity], list[StorePath]]:
@@ -116,7 +125,7 @@ def _sorted(folder: StorePath, names: list[Named]) -> tuple[list[Entry | Oddity]
         elif kind == "link":
             found.append(Oddity("link", folder, name))
         else:
-            found.append(Oddity("special" if kind == "special" else "line", folder, name))
+            found.append(Oddity("special" if kind == "special" else "unknown", folder, name))
     return found, folders
 
 
@@ -125,7 +134,7 @@ def stat_all(lease: SftpLease, paths: Iterable[StorePath]) -> Iterator[Entry | N
     rest = iter(paths)
     while batch := list(islice(rest, _WINDOW)):
         session = lease.session
-        asked = [None if path_refusal(path) else session.ask(Kind.LSTAT, session.place(path)) for path in batch]
+        asked = [None if path_refusal(path) else session.ask_look(path) for path in batch]
         answers = [
             None if request is None else as_entry(path, session.looked(path, session.wait(request)))
             for path, request in zip(batch, asked, strict=True)

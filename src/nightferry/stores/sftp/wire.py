@@ -5,6 +5,7 @@ additions: the file PROTOCOL of its sources. Pure functions and one buffer; what
 raises anything but `Garbled`, and nothing grows beyond a fixed size.
 """
 
+import re
 import stat
 import struct
 from enum import IntEnum
@@ -49,7 +50,9 @@ class Kind(IntEnum):
     REMOVE = 13
     MKDIR = 14
     REALPATH = 16
+    STAT = 17
     RENAME = 18
+    READLINK = 19
     STATUS = 101
     HANDLE = 102
     DATA = 103
@@ -76,6 +79,8 @@ class Code(IntEnum):
 OPEN_READ = U32.pack(1)
 #: Write, create, and fail if it is there.
 OPEN_NEW = U32.pack(2 | 8 | 32)
+#: Write and create, for servers that do not know the last of these.
+OPEN_PLAIN = U32.pack(2 | 8)
 NO_ATTRS = U32.pack(0)
 
 
@@ -146,6 +151,7 @@ _KINDS: dict[int, Literal["file", "folder", "link", "special", ""]] = {
 }
 # Some servers tell permissions without the kind of the file, and that only as ``ls -l`` would.
 _LETTERS: dict[bytes, Literal["file", "folder", "link", "special", ""]] = {b"-": "file", b"d": "folder", b"l": "link"}
+_MODE = re.compile(rb"([-dlbcpsD])[-r][-w][-xsS][-r][-w][-xsS][-r][-w][-xtT]")
 
 
 def read_status(body: bytes) -> Status:
@@ -202,7 +208,8 @@ def _odd_name(body: bytes, at: int) -> tuple[Named, int]:
     long, at = _text_at(body, at)
     attrs, at = _attrs_at(body, at)
     if not attrs.kind:
-        attrs = attrs._replace(kind=_LETTERS.get(long[:1], "special" if long else ""))
+        shown = _MODE.match(long)  # some servers send the bare name instead, which tells nothing
+        attrs = attrs._replace(kind=_LETTERS.get(shown[1], "special") if shown else "")
     return Named(name, attrs), at
 
 

@@ -6,9 +6,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 
-from nightferry.core.errors import Misconfigured, NightferryError
+from nightferry.core.errors import Misconfigured, NightferryError, Unreachable
 from nightferry.core.store import ROOT, Entry, Oddity, StorePath
 from nightferry.stores.kit.listings import Names
+from nightferry.stores.kit.sessions import Cut
+from nightferry.stores.kit.tree import Tree
 from nightferry.stores.paths import is_text, path_refusal, split
 from nightferry.stores.smb import wire
 from nightferry.stores.smb.session import Session, SmbLease
@@ -22,6 +24,8 @@ _MANY = 40
 _FIRST, _THEN = 64 * 1024, 512 * 1024
 #: Files that are asked about in one go.
 _WINDOW = 64
+#: What is answered of a folder that is there: it leads elsewhere, or its name is shown and not taken.
+_SHOWN_ALL_THE_SAME = {Status.STOPPED_ON_SYMLINK, Status.OBJECT_NAME_INVALID, Status.NAME_TOO_LONG}
 
 
 @dataclass(slots=True)
@@ -41,27 +45,42 @@ def walk(lease: SmbLease, enter: Callable[[StorePath], bool] | None) -> Iterator
     with ExitStack() as stack:
         sessions, alone = [lease.session], True
         waiting: deque[tuple[StorePath, frozenset[int]]] = deque([(ROOT, frozenset())])
+        tree = Tree()
         readings: deque[Reading] = deque()
         while waiting or readings:
             if alone and len(waiting) > _MANY:
                 alone = False
                 sessions += _second(lease, stack)
-            while waiting and len(readings) < _WIDE * len(sessions):
-                readings.append(_begun(sessions[0], *waiting.popleft()))
-                sessions.append(sessions.pop(0))
+            yield from _begin(sessions, waiting, readings)
+            if not readings:
+                continue
             reading = readings.popleft()
-            if reading.handle is None:
-                unread = _opened(reading)
-                if unread is not None:
-                    yield from unread
-                    continue
+            if reading.handle is None and (unread := _opened(reading)) is not None:
+                yield from unread
+                continue
             names = _piece(reading)
-            if names is None:
+            if names is None or isinstance(names, Oddity):
+                yield from () if names is None else (names,)
                 continue
             readings.append(reading)
             found, folders = _sorted(reading, names)
-            waiting.extend((inner, above) for inner, above in folders if enter is None or enter(inner))
+            ahead, odd = tree.sorted(folders, enter)
+            waiting.extend((inner, folders[inner]) for inner in ahead)
             yield from found
+            yield from odd
+
+
+def _begin(
+    sessions: list[Session], waiting: deque[tuple[StorePath, frozenset[int]]], readings: deque[Reading]
+) -> Iterator[Oddity]:
+    """Ask for as many folders as are read side by side, on each session in turn."""
+    while waiting and len(readings) < _WIDE * len(sessions):
+        begun = _begun(sessions[0], *waiting.popleft())
+        sessions.append(sessions.pop(0))
+        if isinstance(begun, Reading):
+            readings.append(begun)
+        else:
+            yield begun
 
 
 def _second(lease: SmbLease, stack: ExitStack) -> list[Session]:
@@ -77,11 +96,13 @@ def _second(lease: SmbLease, stack: ExitStack) -> list[Session]:
         return []
 
 
-def _begun(session: Session, folder: StorePath, above: frozenset[int]) -> Reading:
+def _begun(session: Session, folder: StorePath, above: frozenset[int]) -> Reading | Oddity:
     """Ask for a folder, its first names, and what comes after them, in one go."""
     place = session.place(folder)
     if place is None:  # a name of a listing of this very server
-        raise Misconfigured(f"{session.label}: the folder {folder!a} cannot be asked for by this name; rename it there")
+        if folder:
+            return Oddity("unread", folder, "it cannot be asked for by this name; rename it there")
+        raise Misconfigured(f"{session.label}: the folder cannot be asked for by this name; correct the URL's path")
     opening, *rest = session.chain(
         [
             wire.create(place, wire.LIST | wire.READ_ATTRIBUTES, options=wire.FOLDER_ONLY),
@@ -103,11 +124,19 @@ def _opened(reading: Reading) -> list[Oddity] | None:
         session.forget(request)
     if not reading.folder:
         raise _rootless(session, status)
-    if status in NOT_THERE:  # it vanished since its parent was listed
+    if status in NOT_THERE - _SHOWN_ALL_THE_SAME:  # it vanished since its parent was listed
         return []
     if status == Status.ACCESS_DENIED:
         return [Oddity("closed", *split(reading.folder))]
-    raise session.refusal(status, f"listing the folder {reading.folder!a}")
+    return [_unread(reading, status)]
+
+
+def _unread(reading: Reading, status: int) -> Oddity:
+    """Return the oddity of a folder that is not listed whole; raises what concerns the whole share."""
+    err = reading.session.refusal(status, f"listing the folder {reading.folder!a}")
+    if isinstance(err, Unreachable | Cut) or not reading.folder:
+        raise err
+    return Oddity("unread", reading.folder, told(status))
 
 
 def _rootless(session: Session, status: int) -> NightferryError:
@@ -118,8 +147,8 @@ def _rootless(session: Session, status: int) -> NightferryError:
     return session.refusal(status, "listing the folder that the URL names")
 
 
-def _piece(reading: Reading) -> list[Named] | None:
-    """Take the next piece of a folder; None at its end, when it is closed."""
+def _piece(reading: Reading) -> list[Named] | Oddity | None:
+    """Take the next piece of a folder; None at its end, an oddity where that comes too early."""
     session, handle = reading.session, reading.handle or b""
     status, body = session.wait(reading.requests.popleft())
     if not status:
@@ -133,15 +162,13 @@ def _piece(reading: Reading) -> list[Named] | None:
     session.forget(session.ask(wire.close(handle)))
     if status in {Status.NO_MORE_FILES, Status.NO_SUCH_FILE} or status in NOT_THERE:
         return None
-    raise session.refusal(status, f"listing the folder {reading.folder!a}")
+    return _unread(reading, status)
 
 
-def _sorted(
-    reading: Reading, names: list[Named]
-) -> tuple[list[Entry | Oddity], list[tuple[StorePath, frozenset[int]]]]:
-    """Return the files and oddities, and the folders, of a piece of a listing."""
+def _sorted(reading: Reading, names: list[Named]) -> tuple[list[Entry | Oddity], dict[StorePath, frozenset[int]]]:
+    """Return the files and oddities of a piece of a listing, and its folders with the numbers of those above."""
     found: list[Entry | Oddity] = []
-    folders: list[tuple[StorePath, frozenset[int]]] = []
+    folders: dict[StorePath, frozenset[int]] = {}
     folder = reading.folder
     path_of = Names(folder).path
     for raw, (size, mtime_us, attributes), link, number in names:
@@ -162,7 +189,7 @@ def _sorted(
         elif link or (attributes & wire.IS_FOLDER and number in reading.above):
             found.append(Oddity("link", folder, name))  # the server follows some by itself, and then goes in circles
         elif attributes & wire.IS_FOLDER:
-            folders.append((path, reading.above | ({number} - {0})))
+            folders[path] = reading.above | ({number} - {0})
         elif attributes & wire.IS_DEVICE:
             found.append(Oddity("special", folder, name))
         else:
