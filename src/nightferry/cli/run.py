@@ -167,7 +167,8 @@ def _show_pass(name: str, done: "api.Pass", *, as_json: bool, dry_run: bool) -> 
     """Print the summary of a pass: what would be done, or what was, and the balances."""
     if as_json:
         for balance in done.balances:
-            say_json(balance_json(balance, done.seconds))
+            said = balance_json(balance, done.seconds)
+            say_json(said | {"complete": balance.complete and done.looked})
         return
     if dry_run:
         rows = [[str(plan.night.date), plan.stage, size_text(plan.size), plan.path] for plan in done.plan]
