@@ -283,6 +283,19 @@ if sys.platform != "win32":
         assert code == DONE, found
         assert "is enabled" in found[0]
 
+    def test_check_names_a_timer_that_carries_yesterday_evening_alone(set_up: Desk) -> None:
+        service(set_up, "--timer", "--at", "09:05")
+        wants = units(set_up) / "timers.target.wants"
+        wants.mkdir()
+        (wants / "nightferry.timer").symlink_to(units(set_up) / "nightferry.timer")
+        assert check(set_up)[0] == DONE
+        unit = units(set_up) / "nightferry-run.service"
+        unit.write_text(unit.read_text().replace("--night open", "--night last"))
+        code, found = check(set_up)
+        assert code == MISCONFIGURED
+        assert "says --night last" in found[0]
+        assert "nightferry service --timer --at 09:05" in found[0]
+
     def test_check_sees_a_service_that_starts_something_else(set_up: Desk) -> None:
         service(set_up)
         unit = units(set_up) / "nightferry.service"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nightferry.core.store import Entry, Oddity, StorePath
-from nightferry.stores.ftp.listing import Clock, Listing, entries_of, facts_of, read_machine, read_plain
+from nightferry.core.store import ROOT, Entry, Oddity, StorePath
+from nightferry.stores.ftp.listing import Clock, Listing, entries_of, facts_of, read_machine, read_plain, read_time
 from nightferry.stores.paths import name_refusal, part_name, path_refusal
 
 NIGHT = StorePath("night")
@@ -158,7 +158,7 @@ def test_lines_that_carry_nothing_are_passed_over(line: str) -> None:
     [
         "-rw-r--r-- 1 0 0 notanumber Nov 20 22:15 a.fits",
         "-rw-r--r-- 1 0 0 99999999999999999999 Nov 20 22:15 a.fits",
-        "-rw-r--r-- 1 0 0 5 20 novembre 22:15 a.fits",
+        "-rw-r--r-- 1 0 0 5 20 novembre 22h15 a.fits",
         "- [RWCEAFMS] supervisor 512 Jan 16 18:53 a.fits",
         "+i8388621.48594,m825718503,r,s280,\ta.fits",
         "what is this?",
@@ -346,3 +346,39 @@ def test_long_lines_of_blanks_and_digits_are_read_in_no_time() -> None:
     text = "\n".join(["-rw-r--r-- " + "1 " * 50_000, "-rw-r--r-- " + " " * 100_000, "type=" + "a=;" * 50_000])
     assert [oddity.kind for oddity in plain(text).oddities] == ["line"] * 3
     assert [oddity.kind for oddity in read_machine(text, NIGHT).oddities] == ["line"] * 3
+
+
+ABROAD = [
+    "juil. 15",
+    "Mär 15",
+    "M\udce4r 15",
+    "11月 15",
+    "11月 15日",
+    "15. Mai",
+    "août 15",
+    "ноя 15",
+    "12월 15",
+    "Okt 15",
+]
+
+
+@pytest.mark.parametrize("day", ABROAD)
+@pytest.mark.parametrize("clock", ["22:10", " 2024"])
+def test_month_of_another_language_costs_no_line(day: str, clock: str) -> None:
+    listing = read_plain(f"-rw-r--r-- 1 telescope 50 5760 {day} {clock} img 1.fits\r\n", ROOT)
+    assert listing.oddities == []
+    [(size, when, name, _)] = listing.rows
+    assert (size, name) == ("5760", "img 1.fits")
+    listed = read_time(when)
+    assert listed is not None
+    assert listed.day == 15
+
+
+def test_month_that_nobody_knows_leaves_a_file_without_time() -> None:
+    listing = read_plain("-rw-r--r-- 1 pi pi 5760 brumaire 15 22:10 a.fits\r\n", ROOT)
+    assert listing.oddities == []
+    assert entries_of(listing, Clock(0).tell) == [Entry(StorePath("a.fits"), 5760, None, 0)]
+
+
+def test_folder_with_a_month_of_another_language_is_entered() -> None:
+    assert read_plain("drwxr-xr-x 2 pi pi 4096 févr. 3 2024 night\r\n", ROOT).folders == ["night"]

@@ -178,3 +178,24 @@ def test_without_the_guard_an_empty_place_is_believed(bench: Bench) -> None:
     bench.carry(Orders(until="pull"))
     bench.telescope.disk.files.clear()
     assert bench.carry().trouble is None
+
+
+@pytest.mark.parametrize("start", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "1E999", "2026-02-30T00:00:00"])
+@pytest.mark.parametrize("rule", [NightRule.HEADER, NightRule.FOLDER])
+def test_a_date_at_the_end_of_the_calendar_ends_no_look(bench: Bench, start: str, rule: NightRule) -> None:
+    odd, good = StorePath("loose/a.fits"), StorePath("loose/b.fits")
+    bench.telescope.plant(odd, frame(start))
+    bench.telescope.plant(good, frame("2026-09-01T22:00:00", seed=2))
+    done = bench.carry(route=ruled(bench, rule))
+    assert done.trouble is None
+    nights = {account.sighting.path: account.sighting.night.date for account in bench.ledger.accounts("vespera")}
+    assert nights[odd] == date(2026, 9, 11), "the file's own time tells it"
+    assert bench.bins() == {odd: "delivered", good: "delivered"}
+
+
+@pytest.mark.parametrize("stamp", ["0001-01-01_00-00-00", "9999-12-31_23-59-59"])
+def test_a_folder_dated_at_the_end_of_the_calendar_ends_no_look(bench: Bench, stamp: str) -> None:
+    bench.telescope.plant(StorePath(f"{stamp}_observation_M31/01-images-initial/img-0001.fits"), frame())
+    bench.telescope.plant(light(1), frame(seed=2))
+    assert bench.carry().trouble is None
+    assert bench.bins()[light(1)] == "delivered"

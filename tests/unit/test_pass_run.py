@@ -466,6 +466,18 @@ def on_shelf(bench: Bench) -> list[Path]:
     return [path for path in bench.shelf.root.rglob("*") if path.is_file()]
 
 
+def test_a_look_that_failed_is_none(bench: Bench) -> None:
+    plant(bench, 1)
+    assert bench.carry().looked
+
+    class Away(MemoryStore):
+        def list(self, enter: Callable[[StorePath], bool] | None = None) -> Iterator[Entry | Oddity]:
+            raise Unreachable("switched off")
+
+    done = bench.carry(route=bench.route(Away(bench.telescope.disk)))
+    assert (done.looked, done.complete, done.balances[0].delivered) == (False, False, 1)
+
+
 def open_nights(since: date | None = None) -> Nights:
     return Nights(every=True, unclosed=True, since=since)
 

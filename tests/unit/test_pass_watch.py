@@ -1,5 +1,6 @@
 """Watching: look after look, until enough of them were empty or somebody says stop."""
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -99,6 +100,15 @@ def test_a_telescope_that_does_not_answer_is_an_empty_look(bench: Bench) -> None
     seen = list(looks(bench, Scripted(bench, away, away)))
     assert [look.empty_in_a_row for look in seen] == [1, 2]
     assert str(seen[-1].result.trouble) == "switched off"
+
+
+def test_a_mount_that_died_under_a_look_is_a_trouble_of_this_look_only(bench: Bench) -> None:
+    def died() -> None:
+        raise OSError(errno.ENOTCONN, "the mount is dead", "/srv/shelf")
+
+    seen = list(looks(bench, Scripted(bench, died, nothing)))
+    assert str(seen[0].result.trouble).startswith("/srv/shelf: the mount is dead (ENOTCONN)")
+    assert seen[1].result.trouble is None
 
 
 def test_without_a_limit_it_goes_on_until_it_is_stopped(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from nightferry.core.balance import Bin
 from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.ledger import Ledger
 from nightferry.core.progress import Onlooker
+from nightferry.disk.errors import unforeseen
 from nightferry.folders import make_new_folders
 from nightferry.machine import prepare
 from nightferry.monitor import monitored
@@ -148,9 +149,10 @@ def run_each(
                     found = retry(config, ledger, name, orders, hands=hands)
                 else:
                     found = run(config, ledger, name, nights, orders, since=since, hands=hands)
-            except (TryAgain, Misconfigured) as err:
-                shown.note(f"{name}: {err}")
-                found = Pass(trouble=err)
+            except (TryAgain, Misconfigured, OSError) as err:
+                trouble = unforeseen(err) if isinstance(err, OSError) else err
+                shown.note(f"{name} could not be carried: {trouble}")
+                found = Pass(trouble=trouble)
             if monitor is not None:
                 monitor.passed(name, found)
             return found
@@ -187,10 +189,11 @@ def watch_each(
                 for look in watch(config, ledger, name, hands=hands):
                     monitor.watched(name, look)
                     seen(name, look)
-            except (TryAgain, Misconfigured) as err:
-                progress.note(f"{name}: {err}")
-                seen(name, err)
-                monitor.passed(name, err)
+            except (TryAgain, Misconfigured, OSError) as err:
+                trouble = unforeseen(err) if isinstance(err, OSError) else err
+                progress.note(f"{name}: {trouble}")
+                seen(name, trouble)
+                monitor.passed(name, trouble)
             else:
                 monitor.done(name)
 

@@ -24,6 +24,7 @@ from nightferry.core.display import counted, size_text
 from nightferry.core.errors import Changed, Gone, Misconfigured, NightferryError
 from nightferry.core.step import SOLVE
 from nightferry.core.store import Entry, Oddity, Store
+from nightferry.disk.errors import unforeseen
 from nightferry.folders import is_unused, local_folder
 from nightferry.ledger.sqlite import database_path
 from nightferry.steps.probe import try_archive
@@ -120,6 +121,9 @@ def _try(what: str, look: Callable[[], str]) -> Check:
         return Check(what, look())
     except NightferryError as err:
         return Check(what, str(err), err)
+    except OSError as err:  # a dead mount, say: the others are looked at all the same
+        trouble = unforeseen(err)
+        return Check(what, str(trouble), trouble)
 
 
 def _ledger(config: Config) -> str:

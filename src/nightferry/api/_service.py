@@ -10,12 +10,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 from nightferry.config import config_path, load
 from nightferry.core.errors import Misconfigured
 
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_AT = "13:45"
+_LEFT_BEHIND = "says --night last, so that what comes late or while it is off is left behind"
 _UNITS = ("nightferry.service", "nightferry.timer")
 _SYSTEM = Path("/etc/systemd/system")
 
@@ -49,7 +52,7 @@ def service(
     place: Path | None = None,
     *,
     timer: bool = False,
-    at: str = "13:45",
+    at: str = _AT,
     into: Path | None = None,
     dry_run: bool = False,
 ) -> Units:
@@ -67,7 +70,7 @@ def service(
     return Units(tuple(done), folder == _SYSTEM)
 
 
-def cron_line(place: Path | None = None, *, at: str = "13:45") -> str:
+def cron_line(place: Path | None = None, *, at: str = _AT) -> str:
     """Return the line for cron that carries last night once a day; a per cent sign means a new line to cron."""
     config = _checked(place)
     paths = {"PROGRAM": _program(), "CONFIG": config, "FOLDER": config.parent}
@@ -167,7 +170,21 @@ def _judge(path: Path, config: Path) -> Service:
     if not (path.parent / f"{target}.wants" / path.name).exists():
         user = "" if path.parent == _SYSTEM else "--user "
         return Service(good=False, found=f"{path} is not enabled; run: systemctl {user}enable --now {path.name}")
+    if _says_last(command):
+        renew = f"nightferry service --timer --at {_time_of(path)}" if path.suffix == ".timer" else "nightferry service"
+        return Service(good=False, found=f"{path} {_LEFT_BEHIND}; write it again with: {renew}")
     return Service(good=True, found=f"{path} is enabled")
+
+
+def _says_last(command: list[str]) -> bool:
+    """Whether a command carries yesterday evening alone."""
+    return "--night=last" in command or ("--night", "last") in pairwise(command)
+
+
+def _time_of(timer: Path) -> str:
+    """Return a timer's time of day; the usual one where it has none."""
+    found = _TIME.search(_option(timer, "Timer", "OnCalendar"))
+    return found[0] if found else _AT
 
 
 def _option(path: Path, section: str, key: str) -> str:
@@ -190,5 +207,10 @@ def _cron_lines(config: Path) -> Iterator[Service]:
         return
     for line in told.stdout.splitlines():
         if "nightferry" in line and not line.lstrip().startswith("#"):
+            if _says_last(line.split()):
+                yield Service(
+                    good=False, found=f"cron {_LEFT_BEHIND}; renew it with: nightferry service --cron: {line}"
+                )
+                continue
             good = str(config) in line.replace(r"\%", "%") or "--config" not in line
             yield Service(good, f"cron: {line}" if good else f"cron is for another configuration: {line}")

@@ -12,7 +12,7 @@ from nightferry.core.errors import Held, Misconfigured, NightferryError
 if TYPE_CHECKING:  # --help, too, comes by here
     from nightferry.core.balance import Balance
 
-DONE, HELD, MISCONFIGURED, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, HELD, MISCONFIGURED, FAILED, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
 
 def guarded(command: Callable[[], object]) -> None:
@@ -32,6 +32,31 @@ def guarded(command: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         _say_stopped()
         sys.exit(INTERRUPTED)
+    except OSError as err:  # a disk or a network that fails is the world's affair
+        from nightferry.disk.errors import unforeseen
+
+        say_error(str(unforeseen(err)))
+        sys.exit(FAILED)
+    except Exception as err:  # noqa: BLE001 - the end of the command, whatever it was
+        say_error(_bug_words(err))
+        sys.exit(BUG)
+
+
+def _bug_words(err: Exception) -> str:
+    """Write the traceback into a file, and return what to report and where it is."""
+    import tempfile
+    import traceback
+
+    text = "".join(traceback.format_exception(err))
+    what = f"a bug in nightferry ended the command ({type(err).__name__}: {err})"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="nightferry-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as report:
+            report.write(text)
+    except OSError as no_room:
+        return f"{what}; its traceback could not be written: {no_room}\n{text}"
+    return f"{what}; please report it with the traceback in {report.name}"
 
 
 def _say_stopped() -> None:

@@ -154,7 +154,12 @@ def _code(done: "api.Pass", until: str, *, dry_run: bool) -> int:
 
 
 def _worst(codes: Sequence[int]) -> int:
-    """Choose the exit code of several telescopes: misconfigured, then what needs a person, then the rest."""
+    """Choose the exit code of several telescopes: what needs a person comes before what is tried again.
+
+    Misconfigured means that nothing was started; where others were carried, one that could not be has failed.
+    """
+    if any(code != MISCONFIGURED for code in codes):
+        codes = [FAILED if code == MISCONFIGURED else code for code in codes]
     return next((code for code in (MISCONFIGURED, HELD, FAILED) if code in codes), DONE)
 
 
@@ -162,7 +167,8 @@ def _show_pass(name: str, done: "api.Pass", *, as_json: bool, dry_run: bool) -> 
     """Print the summary of a pass: what would be done, or what was, and the balances."""
     if as_json:
         for balance in done.balances:
-            say_json(balance_json(balance, done.seconds))
+            said = balance_json(balance, done.seconds)
+            say_json(said | {"complete": balance.complete and done.looked})
         return
     if dry_run:
         rows = [[str(plan.night.date), plan.stage, size_text(plan.size), plan.path] for plan in done.plan]

@@ -19,6 +19,7 @@ from nightferry.core.night import (
     contradictions,
     decide_night,
     evening_of_stamp,
+    in_calendar,
     instant_at,
 )
 from nightferry.core.objects import object_name
@@ -130,6 +131,7 @@ class Layout:
         in_folder = told if told is not None and in_name is None else self._searched(self.session, above)
         in_name = in_name or self._searched(self.stamp, name)
         seen = instant_at(seen_us) or datetime.now(UTC)
+        header = header if header is not None and in_calendar(header) else None
         evidence = Evidence(seen, in_folder, in_name, header, None if mtime_us is None else instant_at(mtime_us))
         evening = decide_night(self.night, evidence, self.longitude)
         if told is None:
@@ -154,6 +156,8 @@ class Layout:
 
     def doubt_header(self, evening: date, header: datetime) -> str:
         """Say that DATE-OBS, which came with the frame, tells another night by more than one; empty when not."""
+        if not in_calendar(header):
+            return ""
         evidence = Evidence(seen=header, header=header)
         return contradictions(self.night, evidence, self.longitude, evening)
 

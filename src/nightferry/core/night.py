@@ -142,7 +142,14 @@ def evening_of_stamp(day: str, time: str, clock: Clock, longitude: float | None)
         return None
     if not time:
         return start.date()
+    if not in_calendar(start):
+        return None
     return evening_of(start) if clock is Clock.LOCAL else evening_at(start.replace(tzinfo=UTC), longitude)
+
+
+def in_calendar(instant: datetime) -> bool:
+    """Whether an instant is clear of both ends of the calendar, where no night can be told."""
+    return date.min.year < instant.year < date.max.year
 
 
 def instant_at(instant_us: int) -> datetime | None:
@@ -151,7 +158,7 @@ def instant_at(instant_us: int) -> datetime | None:
         instant = _EPOCH + timedelta(microseconds=instant_us)
     except OverflowError:
         return None
-    return instant if date.min.year < instant.year < date.max.year else None
+    return instant if in_calendar(instant) else None
 
 
 _CHANGED = "time of change"

@@ -1,6 +1,7 @@
 """What the errors of a disk mean, by who must act; and patience with files that another program has open."""
 
 import errno
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -95,6 +96,13 @@ def own_error(err: OSError, place: Path, what: str) -> NightferryError:
     if err.errno == errno.EFBIG:
         return NoSpace(f"{what} {place}: the disk is full, or allows no file of that size. Make room there")
     return error_of(err, f"{what} {place}")
+
+
+def unforeseen(err: OSError) -> TryAgain:
+    """Return what is tried again after an error of the operating system that nobody foresaw where it was raised."""
+    place = f"{os.fsdecode(err.filename)}: " if isinstance(err.filename, str | bytes) else ""
+    number = "" if err.errno is None else f" ({errno.errorcode.get(err.errno, err.errno)})"
+    return TryAgain(f"{place}{err.strerror or err}{number}. Is its disk, share or server still there?")
 
 
 @contextmanager

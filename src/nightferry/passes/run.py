@@ -44,9 +44,9 @@ class Pass:
     """What one pass found and did.
 
     ``listed`` files were shown, ``news`` of them not seen before; ``pulled`` frames of ``moved`` bytes came;
-    ``cleared`` were deleted at the source. ``complete`` says whether the look behind it was whole. ``moving`` of its
-    ``seconds`` were spent on carrying, the others on listing, settling and clearing. ``trouble`` is what kept the pass
-    from doing all it should.
+    ``cleared`` were deleted at the source. ``complete`` says whether the look behind it was whole, ``looked`` whether
+    there was one. ``moving`` of its ``seconds`` were spent on carrying, the others on listing, settling and clearing.
+    ``trouble`` is what kept the pass from doing all it should.
     """
 
     balances: Sequence[Balance] = ()
@@ -61,6 +61,7 @@ class Pass:
     trouble: NightferryError | None = None
     plan: Sequence[Planned] = ()
     complete: bool = True
+    looked: bool = True
 
     @property
     def empty(self) -> bool:
@@ -148,6 +149,7 @@ def _report(found: Scan, done: Pass, balances: Sequence[Balance], started: float
         news=len(found.news),
         odd=found.odd,
         complete=done.trouble is None and found.complete,
+        looked=found.looked,
     )
 
 
@@ -163,7 +165,7 @@ def _scan(
             _require_reason(route, ledger, ledger.known(route.telescope.name))
     except TryAgain as err:
         onlooker.note(str(err))
-        return Scan(0, (), (), (), None, 0), err
+        return Scan(0, (), (), (), None, 0, looked=False), err
     return found, None
 
 

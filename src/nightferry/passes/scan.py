@@ -62,6 +62,7 @@ class Scan:
     could not be carried at all. ``doubts`` are receipts of what speaks against a frame's night or the telescope's
     clock. ``bare`` says that there was nothing at all, not even a folder. ``unseen`` are the places that may hide
     frames, for they were not listed whole and nobody said that they do not matter.
+    Without ``looked`` the listing failed, and tells nothing.
     """
 
     listed: int
@@ -73,11 +74,12 @@ class Scan:
     doubts: Sequence[Receipt] = ()
     bare: bool = False
     unseen: Sequence[StorePath] = ()
+    looked: bool = True
 
     @property
     def complete(self) -> bool:
         """Whether everything was seen that the telescope has."""
-        return not self.unseen
+        return self.looked and not self.unseen
 
 
 def scan(route: Route, known: Mapping[StorePath, Known], nights: Nights, onlooker: Onlooker) -> Scan:

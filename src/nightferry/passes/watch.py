@@ -18,6 +18,7 @@ from nightferry.core.ledger import Ledger
 from nightferry.core.night import Nights, evening_at
 from nightferry.core.progress import Onlooker
 from nightferry.core.sun import NightHours, night_hours
+from nightferry.disk.errors import unforeseen
 from nightferry.passes.receipts import now_us
 from nightferry.passes.route import Route
 from nightferry.passes.run import Orders, Pass, run_pass
@@ -170,6 +171,10 @@ def _look(
     except TryAgain as err:  # a full disk, say: it may be over by the next look
         onlooker.note(str(err))
         return Pass(trouble=err)
+    except OSError as err:  # a shelf or a ledger's folder that does not answer: as much the world's affair
+        trouble = unforeseen(err)
+        onlooker.note(str(trouble))
+        return Pass(trouble=trouble)
     except Misconfigured as err:
         if not ledger.contact(route.telescope.name).reached_us:
             raise  # it never worked, so a person must say what is right

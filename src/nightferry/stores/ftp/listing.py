@@ -15,6 +15,7 @@ from time import gmtime
 from typing import Literal, TypeAlias, cast
 
 from nightferry.core.store import Entry, Oddity, StorePath
+from nightferry.stores.ftp.months import month_of
 from nightferry.stores.paths import LONGEST_PATH, is_part, name_refusal
 
 # -- times: minutes or days, often without a year, in a time zone nobody tells ---------------------------------------
@@ -34,7 +35,7 @@ _STRETCH = 14
 #: Measures in one walk: each costs the server a command.
 _MOST = 60
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH_FIRST = re.compile(
     r"([A-Za-z]{3})\.? +([0-9]{1,2}),? +(?:([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)(?: +([0-9]{4}))?|([0-9]{4}))"
 )
@@ -104,7 +105,7 @@ class Listed:
 def read_time(text: str) -> Listed | None:
     """Read the time columns of a listing line, in any of the usual styles; None for what is none."""
     if found := _MONTH_FIRST.fullmatch(text):
-        return _listed(found[4] or found[5], _month(found[1]), found[2], found[3])
+        return _listed(found[4] or found[5], month_of(found[1]), found[2], found[3])
     if found := _DOS.fullmatch(text):
         year = found[3] if len(found[3]) > 2 else ("20" if found[3] < "70" else "19") + found[3]  # noqa: PLR2004
         return _listed(year, int(found[1]), found[2], found[4], found[5].lower())
@@ -115,12 +116,8 @@ def read_time(text: str) -> Listed | None:
             return replace(listed, offset_us=-ahead if found[5][0] == "-" else ahead)
         return listed
     if found := _DAY_FIRST.fullmatch(text):
-        return _listed(found[4], _month(found[2]), found[1], found[3])
+        return _listed(found[4], month_of(found[2]), found[1], found[3])
     return None
-
-
-def _month(name: str) -> int:
-    return _MONTHS.index(name.lower()) + 1 if name.lower() in _MONTHS else 0
 
 
 def _listed(year: str | None, month: int, day: str, clock: str | None, half: str = "") -> Listed | None:
@@ -235,6 +232,11 @@ _WHEN = re.compile(
     r"|[0-9]{1,2}\.? +[A-Za-z]{3}\.? +(?:[0-9]{1,2}:[0-9]{2}|[0-9]{4})"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?(?: [+-][0-9]{4})?)?))) "
 )
+# The same with a word of any language; a number before it is the size, so that no owner's name is taken for one.
+_WHEN_ABROAD = re.compile(
+    r"(?<=[0-9]) +(?:([^\s0-9]{2,12}|[0-9]{1,2}[月월]) *([0-9]{1,2})[.,日일]?|([0-9]{1,2})\.? +([^\s0-9]{2,12}))"
+    r" +([0-9]{1,2}:[0-9]{2}|(?:19|20)[0-9]{2})(?= )"
+)
 _DOS_LINE = re.compile(
     r"([0-9]{2}[-/.][0-9]{2}[-/.](?:[0-9]{4}|[0-9]{2}) {1,4}[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})? ?(?:[AaPp][Mm]?)?"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2} {1,4}[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)"
@@ -308,10 +310,24 @@ def _read_line(line: str, listing: Listing) -> None:
     if mode and when:
         columns = line[: when.start()].split()
         _take_unix(mode[1], columns[-1], when[1], line[when.end() :], listing)
+    elif mode and (abroad := _abroad(line, mode.end())):
+        size, told, name = abroad
+        _take_unix(mode[1], size, told, name, listing)
     elif dos := _DOS_LINE.fullmatch(line):
         _take_dos(dos[2], dos[3], dos[1], dos[4], listing)
     elif line.strip() and not _TOTAL.match(line):
         listing.odd("line", line)
+
+
+def _abroad(line: str, start: int) -> tuple[str, str, str] | None:
+    """Return size, time and name of a line whose month is in another language; the time in English where known."""
+    all_found = [*_WHEN_ABROAD.finditer(line, start)]
+    if not all_found:
+        return None
+    found = next((one for one in all_found if month_of(one[1] or one[4])), all_found[0])
+    month = month_of(found[1] or found[4])
+    told = f"{_MONTHS[month - 1]} {found[2] or found[3]} {found[5]}" if month else found[0].strip()
+    return line[: found.start()].rsplit(maxsplit=1)[-1], told, line[found.end() + 1 :]
 
 
 def _take_unix(kind: str, size: str, when: str, name: str, listing: Listing) -> None:
