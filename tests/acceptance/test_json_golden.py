@@ -52,6 +52,8 @@ TYPED: dict[str, tuple[str, ...]] = {
     "clear-dry-run": ("clear", "card", "--night", "all", "--dry-run"),
     "clear": ("clear", "card", "--night", "all"),
     "audit": ("audit", "callisto"),
+    "ledger-backup": ("ledger", "backup", "FOLDER/copy.db"),
+    "ledger-check": ("ledger", "check"),
     "alerts": ("alerts", "list"),
     "check": ("check", "callisto", "card"),
     "presets": ("presets",),

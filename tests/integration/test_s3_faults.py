@@ -407,3 +407,19 @@ def test_address_refuses_what_could_never_work() -> None:
 def test_removing_what_is_gone_says_so(server: S3Server) -> None:
     with opened(server) as store, pytest.raises(Gone):
         store.remove(A)
+
+
+CONDITION, DIGEST = "If-None-Match", "x-amz-checksum-sha256"
+
+
+@pytest.mark.parametrize("dislikes", [(CONDITION,), (DIGEST,), (CONDITION, DIGEST)])
+def test_headers_that_a_server_refuses_with_a_400_are_learnt(
+    server: S3Server, tmp_path: Path, dislikes: tuple[str, ...]
+) -> None:
+    with opened(server) as store, server.proxy.changed(dislikes=dislikes):
+        assert put_all(store, [load(tmp_path)]) == [None]
+        server.proxy.requests.clear()
+        assert put_all(store, [load(tmp_path, target="night/b.fits")]) == [None]
+        assert server.proxy.requests.count("put") == 1
+        assert store.traits.exclusive_put is (CONDITION not in dislikes)
+        assert carry(store, want_for(store, A.encode())) == generated(5000)

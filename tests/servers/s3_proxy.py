@@ -44,6 +44,7 @@ class Faults:
     flips_down: bool = False  #: one bit of what is fetched
     breaks: int | None = None  #: a fetch's connection is dropped after so many bytes, once
     unsure: bool = False  #: accepts wrong digests, as other servers do
+    dislikes: tuple[str, ...] = ()  #: headers that are answered with a 400
     old: bool = False  #: does not know ``If-None-Match``, and says so
 
 
@@ -267,13 +268,15 @@ class _Handler(BaseHTTPRequestHandler):
             return Word(403, "AccessDenied")
         if faults.old and "If-None-Match" in self.headers:
             return Word(501, "NotImplemented")
+        if asked.kind == "put" and any(name in self.headers for name in faults.dislikes):
+            return Word(400, "InvalidArgument")
         if asked.kind not in {"put", "part"}:
             return None
         if faults.space is not None:
             if len(body) > faults.space:
                 return Word(507, "XMinioStorageFull")
             faults.space -= len(body)
-        return None if faults.unsure else damage(dict(self.headers.items()), body)
+        return None if faults.unsure or faults.dislikes else damage(dict(self.headers.items()), body)
 
     def _kept(self, asked: Asked, body: bytes) -> bytes:
         """Cut down to what is kept of it."""

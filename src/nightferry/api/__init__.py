@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         index_status,
     )
     from nightferry.api._init import SetUp, Setup, config_file, init, move_over, write_moved
+    from nightferry.api._ledger import ledger_backup, ledger_check
     from nightferry.api._nights import (
         HeaderChange,
         History,
@@ -169,6 +170,8 @@ __all__ = [
     "index_sources",
     "index_status",
     "init",
+    "ledger_backup",
+    "ledger_check",
     "load",
     "loads",
     "monitored",
@@ -275,6 +278,7 @@ _HOMES = {
         "move_over",
         "write_moved",
     ),
+    "nightferry.api._ledger": ("ledger_backup", "ledger_check"),
     "nightferry.api._nights": (
         "HeaderChange",
         "History",
@@ -397,6 +401,8 @@ COMMANDS = {
     "validate": ("validate",),
     "cube": ("cube", "plan_cube", "split"),
     "demo": ("demo",),
+    "ledger backup": ("ledger_backup",),
+    "ledger check": ("ledger_check",),
     "index status": ("index_status",),
     "index build": ("index_build",),
     "index download": ("index_download", "index_offers"),

@@ -16,6 +16,7 @@ from nightferry.cli.exits import guarded
 from nightferry.cli.held import held, release
 from nightferry.cli.index import app as index
 from nightferry.cli.init import init
+from nightferry.cli.ledger import app as ledger
 from nightferry.cli.nights import night, nights, why
 from nightferry.cli.presets import discover, presets
 from nightferry.cli.restore import restore
@@ -42,6 +43,7 @@ for command in (
     standardise, solve, validate, cube, demo,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(ledger, name="ledger")
 app.add_typer(index, name="index")
 
 

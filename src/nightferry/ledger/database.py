@@ -109,7 +109,7 @@ def open_to_read(url: str, *, wait: float) -> Database:
     path = database_path(url)
     refuse_network(path)
     if not _is_there(path):
-        return _copy(path, None, wait)
+        return open_copy(path, None, wait)
 
     def connect() -> sqlite3.Connection:
         found = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=wait, check_same_thread=False)
@@ -122,7 +122,7 @@ def open_to_read(url: str, *, wait: float) -> Database:
             if not _outdated(connection, path):
                 return database
         with database.explained(), closing(connect()) as source:
-            copy = _copy(path, source, wait)
+            copy = open_copy(path, source, wait)
     except BaseException:
         database.close()
         raise
@@ -144,7 +144,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _copy(path: Path, source: sqlite3.Connection | None, wait: float) -> Database:
+def open_copy(path: Path, source: sqlite3.Connection | None, wait: float) -> Database:
     """Copy a ledger, or make an empty one, in a temporary file of SQLite's own, and migrate that."""
     copied = sqlite3.connect("", check_same_thread=False)
     # the file has no name, so this connection is all there is of it, and who asks at once takes turns

@@ -26,6 +26,8 @@ _WHO = {
     "InvalidSecurity", "NotSignedUp", "AccountProblem", "CredentialsNotSupported", "InvalidClientTokenId",
 }  # fmt: skip
 _DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
+#: What servers answer, with a 400, to headers that they do not know.
+UNSURE_REFUSALS = {"", "400", "InvalidArgument", "InvalidRequest", "NotImplemented", "BadRequest", "UnsupportedHeader"}
 _FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientCapacity", "InsufficientStorage", "EntityTooLarge"}
 _NAMES = {"KeyTooLongError", "InvalidObjectName", "XMinioInvalidObjectName", "InvalidURI", "InvalidKey"}
 _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}

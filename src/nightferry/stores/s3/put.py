@@ -23,7 +23,7 @@ from nightferry.stores.kit.listings import above_all
 from nightferry.stores.kit.loads import Content, occupied, opened
 from nightferry.stores.paths import part_name
 from nightferry.stores.s3.bucket import MOST_PARTS, key_of
-from nightferry.stores.s3.errors import Refusal, error_of
+from nightferry.stores.s3.errors import UNSURE_REFUSALS, Refusal, error_of
 from nightferry.stores.s3.service import Answer, Service
 from nightferry.stores.s3.walk import look
 
@@ -42,6 +42,8 @@ class ServerFacts:
     def __init__(self, service: Service) -> None:
         #: Whether ``If-None-Match`` is understood; without it two writers of one name may race.
         self.exclusive = True
+        #: Whether ``x-amz-checksum-sha256`` is understood.
+        self.sums = True
         self._service = service
         self._lock = threading.Lock()
         self._owed: list[tuple[str, str]] = []
@@ -254,7 +256,7 @@ class _Upload:
 
 # -- the put ---------------------------------------------------------------------------------------------------------
 
-_MISSING, _NOT_OURS, _NOT_OFFERED = 404, 412, 501
+_MISSING, _NOT_OURS, _NOT_OFFERED, _NOT_TAKEN = 404, 412, 501, 400
 #: How many names that begin with the wanted one are looked at to see whether that is taken, or a folder.
 _NEIGHBOURS = 50
 #: The SDK reads bytes that it signs in bigger pieces than those that it sends.
@@ -322,18 +324,35 @@ class Putter:
         return Stored(etag, sha256, blake3(data).hexdigest())
 
     def _send(self, key: str, target: StorePath, **what: object) -> str:
-        refused = (_NOT_OURS, _NOT_OFFERED)
-        never_over = {"IfNoneMatch": "*"} if self.server.exclusive else {}
-        said = f"storing {target!a}"
-        answer = self.service.ask("put_object", said, *refused, Key=key, **never_over, **what)
-        if isinstance(answer, Refusal) and answer.status == _NOT_OFFERED and never_over:
-            self.server.exclusive = False  # the name was looked for; two writers of one name may race from now on
-            answer = self.service.ask("put_object", said, *refused, Key=key, **what)
-        if isinstance(answer, Answer):
-            return answer.text("ETag")
-        if answer.status == _NOT_OURS:
-            raise occupied(self.service.label, target)
-        raise error_of(answer, said, self.service.address)
+        said, first = f"storing {target!a}", None
+        for without in self._less():
+            body = what["Body"]
+            if isinstance(body, io.BytesIO):
+                body.seek(0)
+            wanted = {name: value for name, value in {**what, "IfNoneMatch": "*"}.items() if name not in without}
+            answer = self.service.ask("put_object", said, _NOT_OURS, _NOT_OFFERED, _NOT_TAKEN, Key=key, **wanted)
+            if isinstance(answer, Answer):
+                self.server.exclusive = "IfNoneMatch" not in without
+                self.server.sums = "ChecksumSHA256" not in without
+                return answer.text("ETag")
+            if answer.status == _NOT_OURS:
+                raise occupied(self.service.label, target)
+            first = first or answer
+            if answer.status == _NOT_TAKEN and answer.code not in UNSURE_REFUSALS:
+                break
+        assert first is not None  # noqa: S101 - there is always one way
+        raise error_of(first, said, self.service.address)
+
+    def _less(self) -> list[set[str]]:
+        """Return what to leave out of a put, try after try: servers refuse conditions, digests, or both.
+
+        Without the condition two writers of one name may race, though it was looked for; without our digest the
+        server has the request's signature alone to compare with.
+        """
+        known = set() if self.server.exclusive else {"IfNoneMatch"}
+        known |= set() if self.server.sums else {"ChecksumSHA256"}
+        more = [{"IfNoneMatch"}, {"ChecksumSHA256"}, {"IfNoneMatch", "ChecksumSHA256"}]
+        return [known, *(known | one for one in more if not one <= known)]
 
     def _looked_at(self, content: Content, key: str, stored: Stored) -> PutAnswer:
         """See what came to lie there; what is not what was sent is taken away again."""
