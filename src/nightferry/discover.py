@@ -25,7 +25,7 @@ from nightferry.core.errors import Misconfigured, NightferryError, TryAgain
 from nightferry.core.store import Entry, StorePath
 from nightferry.stores.kinds import kind_of
 
-#: A look at a telescope ends after so many files, or folders so deep.
+#: A look at a telescope ends after this many files, or at this depth of folders.
 _ENOUGH, _DEEPEST = 300, 6
 #: Hosts that are tried side by side, and the largest range.
 _SIDE_BY_SIDE, _MOST_HOSTS = 64, 4096
@@ -209,7 +209,7 @@ def _look(candidate: Candidate, preset: Preset, timeout: float) -> list[Found]:
 
 
 def _in_doubt(candidate: Candidate, trouble: str) -> list[Found]:
-    """Tell of what answered and could not be looked into, where a preset knows the address."""
+    """Report what answered and could not be looked into, where a preset knows the address."""
     if not candidate.known or urlsplit(candidate.url).scheme == "file":
         return []
     return [Found(candidate.preset, candidate.url, trouble=trouble)]

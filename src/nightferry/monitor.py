@@ -27,9 +27,9 @@ from nightferry.passes.run import Pass
 from nightferry.passes.watch import Watched
 from nightferry.telemetry import LoggedProgress, Logs, serve_metrics, write_metrics
 
-#: A pass that neither ends nor moves anything for so many seconds is stuck, and the dead man's switch may fall.
+#: A pass that neither ends nor moves anything for this many seconds is stuck, and the dead man's switch may fall.
 STUCK = 1800.0
-#: A look that found nothing new is followed by a full judgement after so many seconds at the earliest.
+#: A look that found nothing new is followed by a full judgement after this many seconds at the earliest.
 _JUDGE = 60.0
 
 

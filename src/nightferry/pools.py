@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def crew(kind: Literal["threads", "processes"], workers: int) -> Executor:
-    """Hire a crew of so many workers."""
+    """Return a pool of this many workers."""
     return threads(workers, "crew") if kind == "threads" else SturdyProcesses(workers)
 
 

@@ -19,7 +19,7 @@ _LOOK = 0.5
 def side_by_side(
     names: Sequence[str], work: Callable[[str], T], most: int, stop: threading.Event, note: Callable[[str], None]
 ) -> dict[str, T]:
-    """Work at telescopes side by side, so many at once, and tell what came of each.
+    """Work at telescopes side by side, a number of them at once, and return what came of each.
 
     Ctrl-C and SIGTERM set ``stop``, of which a ``note`` is made; when everyone has come to a safe end,
     `KeyboardInterrupt` is raised. What one of them raises is raised when all have ended.

@@ -186,7 +186,7 @@ def _cube_words(held: int, failed: int) -> list[tuple[int, str]]:
 
 
 def _archive_of(reason: Reason) -> str:
-    """Tell the archive whose delivery this is about; empty for other steps."""
+    """Return the archive whose delivery this is about; empty for other steps."""
     word, _, archive = reason.stage.partition(" to ")
     return archive if word == DELIVER else ""
 

@@ -22,7 +22,7 @@ NIGHTS = 3
 _HOUR_US = 3600 * 1_000_000
 #: A night's frames should be here so long after it ended; a telescope that was not looked at since is waited for.
 _SWEEP_US, _LATEST_US = _HOUR_US, 4 * _HOUR_US
-#: An earlier digest stands among so many of the newest alerts, unless there is far more to worry about.
+#: An earlier digest stands among this many of the newest alerts, unless there is far more to worry about.
 _RECENT = 200
 
 

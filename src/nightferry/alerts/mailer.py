@@ -59,7 +59,7 @@ class Mailer:
             bell.set()
 
     def close(self, patience: float = 5.0) -> None:
-        """Send what can be sent within so many seconds, and let the rest wait.
+        """Send what can be sent within some seconds, and let the rest wait.
 
         A small computer may load the library for longer than that, for which no service is to blame: that time is free.
         """

@@ -34,7 +34,7 @@ def ping(url: str) -> None:
 
 
 class Pinger:
-    """Pings every so many seconds in a thread of its own, as long as ``alive`` says that work goes on."""
+    """Pings every ``every`` seconds in a thread of its own, as long as ``alive`` says that work goes on."""
 
     def __init__(
         self, read: Callable[[], str], every: float, alive: Callable[[], bool], note: Callable[[str], None]

@@ -19,7 +19,7 @@ from nightferry.passes.audit import audit as audit_route
 from nightferry.passes.audit import strangers as list_strangers
 from nightferry.passes.route import locked
 
-#: A watch's looks take seconds, mostly: for so many, whoever must know what they delivered waits for one to end.
+#: Seconds for which whoever must know what a look of a watch delivered waits for it to end; most take less.
 _LOOKS_LAST = 60.0
 _Found = TypeVar("_Found", Finding, Stranger)
 

@@ -38,7 +38,7 @@ take = [{take}]
 # A file counts as written when its size and time stay the same for so long.
 settle = "{settle}"
 
-# How `nightferry watch` looks: pause between two looks; end (or "alert") after so many empty ones in a row.
+# How `nightferry watch` looks: pause between two looks; end (or "alert") after this many empty ones in a row.
 [telescope.{key}.watch]
 every = "5 min"
 # empty = 10
@@ -235,7 +235,7 @@ def config_text(setup: Setup, preset: Preset) -> str:
 
 
 def _mount_of(source: str) -> Path | None:
-    """Tell the mount point that a folder is on, if it is one that may well be absent tomorrow."""
+    """Return the mount point that a folder is on, if it is one that may well be absent tomorrow."""
     parts = urlsplit(source)
     if parts.scheme != "file":
         return None

@@ -158,7 +158,7 @@ def _key(path: Path, folder: Path) -> str:
 
 
 def _state(path: Path) -> str:
-    """Tell a file's state: books are replaced as a whole, so another text has another time."""
+    """Return a file's state: books are replaced as a whole, so another text has another time."""
     status = path.stat()
     return f"{status.st_size}\t{status.st_mtime_ns}"
 

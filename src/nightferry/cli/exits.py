@@ -74,14 +74,14 @@ def say_error(text: str) -> None:
 
 
 def code_of(err: NightferryError) -> int:
-    """Tell the exit code of an error, by who must act."""
+    """Return the exit code of an error, by who must act."""
     if isinstance(err, Misconfigured):
         return MISCONFIGURED
     return HELD if isinstance(err, Held) else FAILED
 
 
 def code_of_balances(balances: "Sequence[Balance]", *, whole: bool = True) -> int:
-    """Tell the exit code of nights: what needs a person comes before what mends itself.
+    """Return the exit code of nights: what needs a person comes before what mends itself.
 
     Without ``whole`` the frames were not meant to go all the way, and those on their way are no failure.
     """

@@ -68,7 +68,7 @@ def watch(
     take: TakeOption = None,
     program: ProgramOption = None,
     every: Annotated[str | None, typer.Option(help="Pause between two looks, e.g. '5 min'.")] = None,
-    empty: Annotated[int | None, typer.Option(min=1, help="Stop (or alert) after so many empty looks.")] = None,
+    empty: Annotated[int | None, typer.Option(min=1, help="Stop (or alert) after this many empty looks.")] = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -107,7 +107,7 @@ def verdict_cell(balance: "Balance") -> tuple[str, str]:
 
 
 def balance_json(balance: "Balance", seconds: float | None = None) -> dict[str, Json]:
-    """Tell a balance in the contract's words."""
+    """Return a balance in the contract's words."""
     told: dict[str, Json] = {
         "telescope": balance.night.telescope,
         "night": balance.night.date.isoformat(),

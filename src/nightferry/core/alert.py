@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-#: A condition that comes and goes is raised again after so many seconds at the earliest.
+#: A condition that comes and goes is raised again after this many seconds at the earliest.
 RAISE_AGAIN = 6 * 3600
 #: So long a sender may take, in seconds; when it has not answered by then, its process is taken for dead.
 LEASE = 300
-#: More than so many alerts of one look are told in one message, and each of them is addressed to `TOGETHER`.
+#: More than this many alerts of one look are told in one message, and each of them is addressed to `TOGETHER`.
 MANY = 5
 TOGETHER = "together"
 _SECOND = 1_000_000
@@ -84,7 +84,7 @@ class Letter:
 
 
 def turn(condition: Condition, past: Past, now_us: int) -> Kind | None:
-    """Tell what a look at a condition means: an entry of this kind, or None for nothing new."""
+    """Return what a look at a condition means: an entry of this kind, or None for nothing new."""
     last = past.last.kind if past.last else None
     if condition.active is None:
         return None
@@ -115,15 +115,15 @@ class Outbox(Protocol):
         ...
 
     def standing(self) -> Sequence[Alert]:
-        """Tell the alerts that were raised and are not resolved, oldest first."""
+        """Return the alerts that were raised and are not resolved, oldest first."""
         ...
 
     def letters(self, limit: int) -> Sequence[Letter]:
-        """Tell the newest alerts that people are told, newest first, a letter for each channel."""
+        """Return the newest alerts that people are told, newest first, a letter for each channel."""
         ...
 
     def due(self, channel: str, now_us: int, *, hurry: bool = False) -> Sequence[Letter]:
-        """Tell what is to be sent to a channel now, oldest first; ``hurry`` does not wait for back-offs to end."""
+        """Return what is to be sent to a channel now, oldest first; ``hurry`` does not wait for back-offs to end."""
         ...
 
     def begin(self, letter: Letter, now_us: int) -> bool:

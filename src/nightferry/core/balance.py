@@ -73,12 +73,12 @@ def stage_name(step: str, target: str = "") -> str:
 
 
 def backoff_us(failures: int) -> int:
-    """How long to wait after so many failures in a row, in microseconds."""
+    """How long to wait after this many failures in a row, in microseconds."""
     return min(FIRST_BACKOFF << min(max(failures - 1, 0), 20), LONGEST_BACKOFF) * 1_000_000
 
 
 def standing_of(sighting: Sighting, receipts: Iterable[Receipt], expected: Expectation) -> Standing:
-    """Tell where a frame stands from its sighting and its receipts, oldest receipt first.
+    """Return where a frame stands from its sighting and its receipts, oldest receipt first.
 
     What every archive has is delivered, whatever a rule, a person or a new step says later: nothing is left
     to do for it. It is no longer when an audit finds the bytes gone or changed. Where a frame has several open
@@ -109,13 +109,13 @@ def open_stages(receipts: Iterable[Receipt], expected: Expectation) -> list[Open
 
 
 def overruled(receipts: Iterable[Receipt]) -> frozenset[str]:
-    """Tell the judges whose last verdict a person overruled."""
+    """Return the judges whose last verdict a person overruled."""
     history = _read(receipts)
     return frozenset(step for step, target in history.passed if step in JUDGES and (step, target) not in history.latest)
 
 
 def dropped(receipts: Iterable[Receipt]) -> str | None:
-    """Tell why a person left it out of all further work; None when nobody did."""
+    """Return why a person left it out of all further work; None when nobody did."""
     return _read(receipts).dropped
 
 

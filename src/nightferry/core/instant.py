@@ -83,7 +83,7 @@ class Instant:
         return Instant(day, micro)
 
     def minus(self, other: "Instant") -> float:
-        """Tell how many seconds this is after another; leap seconds between them are not counted."""
+        """Return how many seconds this is after another; leap seconds between them are not counted."""
         return (self.day - other.day) * 86_400 + (self.micro - other.micro) / MICROSECONDS
 
     def iso(self, digits: int = 3, separator: str = "T") -> str:
@@ -97,13 +97,13 @@ class Instant:
         return f"{self.date.isoformat()}{separator}{hour:02d}:{minute:02d}:{second:02d}{fraction}"
 
     def cut(self, digits: int) -> "Instant":
-        """Cut off digits of the second beyond so many."""
+        """Cut off digits of the second beyond this many."""
         step = 10 ** (6 - digits)
         return Instant(self.day, self.micro // step * step)
 
 
 def length_of(day: int) -> int:
-    """Tell how many microseconds a day of UTC has; ``day`` is a Modified Julian Date."""
+    """Return how many microseconds a day of UTC has; ``day`` is a Modified Julian Date."""
     return DAY + MICROSECONDS if day in _LEAP_DAYS else DAY
 
 
@@ -159,7 +159,7 @@ def read_date_obs(value: object) -> datetime | None:
 
 
 def tai_less_utc(day: int) -> int:
-    """Tell TAI-UTC in seconds on a day from 1972 on, the leap seconds that are known counted."""
+    """Return TAI-UTC in seconds on a day from 1972 on, the leap seconds that are known counted."""
     return 10 + _leaps_before(day)
 
 

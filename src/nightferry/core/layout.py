@@ -83,7 +83,7 @@ class Layout:
         return self.session is not None and self.night is NightRule.FOLDER
 
     def evening_of_folder(self, folder: StorePath) -> date | None:
-        """Tell the night that a whole folder belongs to, if its name decides it: others need not be listed."""
+        """Return the night that a whole folder belongs to, if its name decides it: others need not be listed."""
         return self._searched(self.session, folder) if self.night is NightRule.FOLDER else None
 
     def knows(self, path: StorePath) -> bool:
@@ -184,13 +184,13 @@ class Layout:
 
 
 def suffix_of(name: str) -> str:
-    """Tell the suffix of a file name, doubled ones such as ``.fits.fits`` whole."""
+    """Return the suffix of a file name, doubled ones such as ``.fits.fits`` whole."""
     found = _SUFFIX.search(name)
     return found[1] if found and found.start() else ""
 
 
 def kind_of(suffix: str) -> str:
-    """Tell which of `KINDS` a file is by its path or suffix; empty for none."""
+    """Return which of `KINDS` a file is by its path or suffix; empty for none."""
     last = suffix.lower().removesuffix(".gz").rpartition(".")[2]
     return next((kind for kind, suffixes in KINDS.items() if last in suffixes), "")
 
@@ -204,7 +204,7 @@ def _written(day: str, time: str) -> Mapping[str, str]:
 
 
 def sidecar_owner(path: StorePath) -> frozenset[str]:
-    """Tell the frames, as paths without suffix, that a sidecar would belong to.
+    """Return the frames, as paths without suffix, that a sidecar would belong to.
 
     Vaonis' telescopes write ``img-0001.json`` or ``img-0001-stacking.json`` beside ``img-0001.fits`` or
     ``img-0001r.fits``.

@@ -258,7 +258,7 @@ class Ledger(Protocol):
         ...
 
     def known(self, telescope: str, evenings: Sequence[date] | None = None) -> Mapping[StorePath, Known]:
-        """Tell the last sighting of every path that the telescope ever showed, or showed of these nights."""
+        """Return the last sighting of every path that the telescope ever showed, or showed of these nights."""
         ...
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
@@ -272,7 +272,7 @@ class Ledger(Protocol):
     def accounts(
         self, telescope: str | None = None, evenings: Sequence[date] | None = None, bins: Sequence[Bin] | None = None
     ) -> Sequence[Account]:
-        """Tell the frames of telescope, nights and bins (None: any), ordered by night and path."""
+        """Return the frames of telescope, nights and bins (None: any), ordered by night and path."""
         ...
 
     def open_work(
@@ -294,11 +294,11 @@ class Ledger(Protocol):
         ...
 
     def accounts_of(self, frames: Sequence[FrameId]) -> Sequence[Account]:
-        """Tell frames by their identities, in this order; those that there are none of are left out."""
+        """Return frames by their identities, in this order; those that there are none of are left out."""
         ...
 
     def history(self, frame: FrameId) -> Sequence[Receipt]:
-        """Tell the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""
+        """Return the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""
         ...
 
     def products(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> Sequence[Account]:
@@ -327,15 +327,15 @@ class Ledger(Protocol):
         ...
 
     def delivered_names(self, archive: str) -> frozenset[StorePath]:
-        """Tell every name that anything was ever delivered under in an archive, whichever telescope it came from."""
+        """Return every name that anything was ever delivered under in an archive, whichever telescope it came from."""
         ...
 
     def balances(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> Sequence[Balance]:
-        """Tell the balance of each night, oldest first."""
+        """Return the balance of each night, oldest first."""
         ...
 
     def nights(self, telescope: str) -> Sequence[Night]:
-        """Tell the nights of a telescope, oldest first."""
+        """Return the nights of a telescope, oldest first."""
         ...
 
     def oldest_pulled(self, telescope: str) -> date | None:
@@ -347,15 +347,15 @@ class Ledger(Protocol):
         ...
 
     def contact(self, telescope: str) -> Contact:
-        """Tell how a telescope last answered, and when it was last proven to be safe elsewhere."""
+        """Return how a telescope last answered, and when it was last proven to be safe elsewhere."""
         ...
 
     def overview(self, telescope: str, nights: int) -> Overview:
-        """Tell a telescope's last nights, newest first, and what is open in those before."""
+        """Return a telescope's last nights, newest first, and what is open in those before."""
         ...
 
     def open_nights(self, telescope: str, before: date) -> Sequence[NightLine]:
-        """Tell the nights before another with frames or cubes that are held or failed, newest first.
+        """Return the nights before another with frames or cubes that are held or failed, newest first.
 
         Nobody strikes their balance: ``seen`` is the sum of the others, and ``bytes`` are not counted.
         """

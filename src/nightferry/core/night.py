@@ -29,7 +29,7 @@ class Night:
 
 
 def evening_of(local: datetime) -> date:
-    """Tell the evening date of the night that a local clock time belongs to.
+    """Return the evening date of the night that a local clock time belongs to.
 
     A night lasts from local noon to local noon, so the hours after midnight belong to the evening before.
     """
@@ -37,7 +37,7 @@ def evening_of(local: datetime) -> date:
 
 
 def evening_at(instant: datetime, longitude: float | None) -> date:
-    """Tell the evening date at a site, from local mean solar time (daylight saving never enters).
+    """Return the evening date at a site, from local mean solar time (daylight saving never enters).
 
     ``instant`` is aware; ``longitude`` is in degrees, east positive. Without a site the machine's own time
     zone stands in for it.
@@ -82,7 +82,7 @@ class Evidence:
 
 
 def decide_night(rule: NightRule, evidence: Evidence, longitude: float | None) -> date:
-    """Tell a frame's evening by a rule; ``longitude`` in degrees, east positive.
+    """Return a frame's evening by a rule; ``longitude`` in degrees, east positive.
 
     Where the rule finds nothing, the next of folder, name, header, time of change and our own time is believed.
     """
@@ -166,7 +166,7 @@ _AUTHORITY = {NightRule.FOLDER: "folder", NightRule.NAME: "name", NightRule.HEAD
 
 
 def _evenings(rule: NightRule, evidence: Evidence, longitude: float | None) -> Iterator[tuple[str, date]]:
-    """Tell each piece of evidence that there is, as the evening it speaks for."""
+    """Yield each piece of evidence that there is, as the evening it speaks for."""
     if evidence.folder is not None:
         yield "folder", evidence.folder
     if evidence.name is not None:

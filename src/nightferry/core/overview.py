@@ -26,7 +26,7 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why so many frames of a night stand where they stand; ``reason`` is that of one of them."""
+    """Why a number of frames of a night stand where they stand; ``reason`` is that of one of them."""
 
     bin: Bin
     stage: str

@@ -11,31 +11,31 @@ class Onlooker(Protocol):
     """Is told of progress, from several threads; must answer fast and never raise."""
 
     def listed(self, files: int) -> None:
-        """Tell that so many files were listed until now."""
+        """Show how many files were listed until now."""
         ...
 
     def settling(self, files: int, seconds: float) -> None:
-        """Tell that so many files are too fresh; we wait so long for them to settle."""
+        """Show how many files are too fresh, and for how many seconds we wait for them to settle."""
         ...
 
     def planned(self, frames: int, size: int) -> None:
-        """Tell that so many more frames, of so many bytes, are to be carried."""
+        """Show how many more frames are to be carried, and their bytes."""
         ...
 
     def started(self, path: StorePath, size: int) -> None:
-        """Tell that a frame begins to arrive."""
+        """Show that a frame begins to arrive."""
         ...
 
     def moved(self, path: StorePath, count: int) -> None:
-        """Tell that so many more bytes of it arrived."""
+        """Show how many more bytes of it arrived."""
         ...
 
     def receipt(self, sighting: Sighting, receipt: Receipt) -> None:
-        """Tell a step's answer on a frame."""
+        """Show a step's answer on a frame."""
         ...
 
     def note(self, text: str) -> None:
-        """Tell that something happened that a person would like to know."""
+        """Show what a person would like to know."""
         ...
 
 

@@ -75,7 +75,7 @@ class ProcessingStep(Step[Frame], Protocol):
         ...
 
     def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
-        """Tell what an earlier call left of this input, from its receipt, which says done."""
+        """Return what an earlier call left of this input, from its receipt, which says done."""
         ...
 
 

@@ -164,7 +164,7 @@ class Store(Protocol):
         ...
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell each file's exact size and time as it is now, in order; None for a file that is not there."""
+        """Yield each file's exact size and time as it is now, in order; None for a file that is not there."""
         ...
 
     def fetch(self, wants: Sequence[Want]) -> Iterator[Arrival]:

@@ -40,7 +40,7 @@ class NightHours:
 
 @lru_cache(maxsize=64)
 def night_hours(evening: date, site: Site | None) -> NightHours:
-    """Tell the hours of the night of an evening date, from the first sunset after noon to the next sunrise.
+    """Return the hours of the night of an evening date, from the first sunset after noon to the next sunrise.
 
     Without a site the machine's own noon stands at both ends.
     """
@@ -54,7 +54,7 @@ def night_hours(evening: date, site: Site | None) -> NightHours:
 
 
 def altitude(at_us: int, site: Site) -> float:
-    """Tell the sun's altitude in degrees, without refraction."""
+    """Return the sun's altitude in degrees, without refraction."""
     return _altitude(at_us / 1e6, site)
 
 
@@ -80,7 +80,7 @@ def _crossing(times: Sequence[int], heights: Sequence[float], before: int) -> fl
 
 
 def _altitude(seconds: float, site: Site) -> float:
-    """Tell the sun's altitude in degrees at a time in seconds since 1970 UTC."""
+    """Return the sun's altitude in degrees at a time in seconds since 1970 UTC."""
     days = (seconds - _J2000) / _DAY  # UT1 is within a second of UTC, and Terrestrial Time makes 0.001 degrees
     anomaly = radians(357.528 + 0.9856003 * days)
     longitude = radians(280.460 + 0.9856474 * days + 1.915 * sin(anomaly) + 0.020 * sin(2 * anomaly))

@@ -38,7 +38,7 @@ class Piece:
 
 
 def split_cube(cube: BinaryIO) -> Iterator[Piece]:
-    """Return for each plane what its frame was; the data are left to whoever copies them.
+    """Yield for each plane what its frame was; the data are left to whoever copies them.
 
     Raises `Held` for a file that is no cube with a table METADATA of ours.
     """

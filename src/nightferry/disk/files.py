@@ -15,7 +15,7 @@ from nightferry.disk.names import give_name, replace
 from nightferry.disk.parts import part_name, sweep_once
 from nightferry.disk.sync import sync_file, sync_file_system, sync_folder
 
-#: From so many files on, one sync of the file system is cheaper than one of each file (measured: 64 KiB files,
+#: From this many files on, one sync of the file system is cheaper than one of each file (measured: 64 KiB files,
 #: 312 a second with a sync each, 6,400 with one for all).
 _SYNC_TOGETHER = 4
 

@@ -271,7 +271,7 @@ def read_tiff(flow: Flow, report: Report) -> Reading[None]:
 
 
 def _note_facts(directories: list[_Directory], report: Report) -> None:
-    """Return the shape of the first directory, and how many there are."""
+    """Note the shape of the first directory, and how many there are."""
     report.facts["pages"] = len(directories)
     shape = directories[0].shape if directories else {}
     if _WIDTH in shape and _HEIGHT in shape:

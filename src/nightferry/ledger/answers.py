@@ -78,14 +78,14 @@ class Ask(Protocol):
 
 
 def contact_of(ask: Ask, telescope: str) -> Contact:
-    """Tell how a telescope last answered."""
+    """Return how a telescope last answered."""
     for looked, reached, news, proven, trouble in ask(_CONTACT, {"telescope": telescope}):
         return Contact(telescope, int(looked), int(reached), int(news), int(proven), read_text(str(trouble)))
     return Contact(telescope)
 
 
 def balances(ask: Ask, telescope: str | None, evenings: Sequence[date] | None) -> list[Balance]:
-    """Tell each night's balance, oldest first."""
+    """Return each night's balance, oldest first."""
     chosen, values = _chosen(telescope, evenings)
     # counted from sightings and receipts alone, so that the balance is a check of the standings
     seen = {_night(name, day): int(count) for name, day, count in ask(_SEEN.format(chosen=chosen), values)}

@@ -28,7 +28,7 @@ def write_rows(connection: Connection, statement: Insert, rows: Sequence[Mapping
 def _prepared(
     statement: Insert, dialect: Dialect
 ) -> tuple[str, tuple[str, ...], tuple[tuple[int, Callable[[object], object]], ...]]:
-    """Tell a statement's text, the columns of its parameters in order, and what is done to those of them by place."""
+    """Return a statement's text, the columns of its parameters in order, and what is done to those of them by place."""
     compiled = statement.compile(dialect=dialect)
     if compiled.positiontup is None:
         raise AssertionError(f"{dialect.name} does not number its parameters")

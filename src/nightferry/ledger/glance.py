@@ -23,7 +23,7 @@ class Telling(Protocol):
     """What can tell the overview of telescopes: a glance, or a whole ledger."""
 
     def overview(self, telescope: str, nights: int) -> Overview:
-        """Tell a telescope's last nights, and what is open in those before; raises as the ledger does."""
+        """Return a telescope's last nights, and what is open in those before; raises as the ledger does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Glance:
     path: Path
 
     def overview(self, telescope: str, nights: int) -> Overview:
-        """Tell a telescope's last nights, and what is open in those before; all reads see one state."""
+        """Return a telescope's last nights, and what is open in those before; all reads see one state."""
         try:
             self.connection.execute("BEGIN")
             try:

@@ -59,14 +59,14 @@ class SqlOutbox:
         return True
 
     def standing(self) -> list[Alert]:
-        """Tell the alerts that were raised and are not resolved, oldest first."""
+        """Return the alerts that were raised and are not resolved, oldest first."""
         raised = alerts.c.kind == Kind.RAISED.value
         asked = select(alerts).where(alerts.c.seq.in_(_LAST_OF_KEYS), raised).order_by(alerts.c.seq)
         with self.database.reading() as connection:
             return [_alert(row) for row in connection.execute(asked)]
 
     def letters(self, limit: int) -> list[Letter]:
-        """Tell the newest alerts that people are told, newest first, a letter for each channel."""
+        """Return the newest alerts that people are told, newest first, a letter for each channel."""
         asked = select(alerts).where(alerts.c.kind.in_(_TOLD)).order_by(alerts.c.seq.desc()).limit(limit)
         with self.database.reading() as connection:
             rows = [_alert(row) for row in connection.execute(asked)]
@@ -78,7 +78,7 @@ class SqlOutbox:
         ]
 
     def due(self, channel: str, now_us: int, *, hurry: bool = False) -> list[Letter]:
-        """Tell what is to be sent to a channel now, oldest first; ``hurry`` does not wait for back-offs to end."""
+        """Return what is to be sent to a channel now, oldest first; ``hurry`` does not wait for back-offs to end."""
         sent = select(mailings.c.alert).where(mailings.c.channel == channel, mailings.c.outcome == "sent")
         asked = select(alerts).where(alerts.c.kind.in_(_TOLD), alerts.c.seq.not_in(sent)).order_by(alerts.c.seq)
         with self.database.reading() as connection:
@@ -107,7 +107,7 @@ class SqlOutbox:
 def _entries(
     connection: Connection, conditions: Sequence[Condition], now_us: int
 ) -> list[tuple[Condition, Kind, str, str]]:
-    """Tell the new entries that conditions ask for: kind, title and text of each."""
+    """Return the new entries that conditions ask for: kind, title and text of each."""
     found = []
     under_way = (Kind.RAISED.value, Kind.NOTICED.value)
     asked = select(alerts).where(alerts.c.seq.in_(_LAST_OF_KEYS), alerts.c.kind.in_(under_way))
@@ -170,7 +170,7 @@ _Try = tuple[int, str, str, int]  # number, outcome, reason, when
 
 
 def _tries(connection: Connection, numbers: Sequence[int]) -> dict[tuple[int, str], list[_Try]]:
-    """Tell the tries of alerts by alert and channel, oldest first."""
+    """Return the tries of alerts by alert and channel, oldest first."""
     found: dict[tuple[int, str], list[_Try]] = defaultdict(list)
     for start in range(0, len(numbers), 400):
         asked = select(mailings).where(mailings.c.alert.in_(numbers[start : start + 400])).order_by(mailings.c.seq)

@@ -62,7 +62,7 @@ _AFTER_DIGITS = "g"  # sorts behind every hexadecimal digit
 
 
 def known(connection: Connection, telescope: str, nights: Sequence[date] | None = None) -> dict[StorePath, Known]:
-    """Tell the last sighting of every path of a telescope, of all nights or these."""
+    """Return the last sighting of every path of a telescope, of all nights or these."""
     found: dict[StorePath, Known] = {}
     evenings: dict[str, date] = {}
     bins = {one.value: one for one in Bin}
@@ -242,7 +242,7 @@ def delivered_sample(connection: Connection, archive: str, count: int) -> list[S
 
 
 def delivered_names(connection: Connection, archive: str) -> frozenset[StorePath]:
-    """Tell every name that anything was ever delivered under in an archive."""
+    """Return every name that anything was ever delivered under in an archive."""
     asked = select(receipts.c.stored).where(
         receipts.c.stored.is_not(None),
         receipts.c.step == DELIVER,
@@ -253,7 +253,7 @@ def delivered_names(connection: Connection, archive: str) -> frozenset[StorePath
 
 
 def nights(connection: Connection, telescope: str) -> list[Night]:
-    """Tell the evenings of the frames that count, oldest first."""
+    """Return the evenings of the frames that count, oldest first."""
     evening = standings.c.evening
     asked = select(evening).where(standings.c.telescope == telescope).distinct().order_by(evening)
     return [Night(telescope, day) for day in connection.execute(asked).scalars()]

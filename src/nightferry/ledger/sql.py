@@ -68,7 +68,7 @@ class SqlLedger:
                 restate_all(connection, telescope)
 
     def known(self, telescope: str, evenings: Sequence[date] | None = None) -> dict[StorePath, Known]:
-        """Tell the last sighting of every path that the telescope ever showed, or showed of these nights."""
+        """Return the last sighting of every path that the telescope ever showed, or showed of these nights."""
         with self.database.reading() as connection:
             return queries.known(connection, telescope, evenings)
 
@@ -87,7 +87,7 @@ class SqlLedger:
     def accounts(
         self, telescope: str | None = None, evenings: Sequence[date] | None = None, bins: Sequence[Bin] | None = None
     ) -> list[Account]:
-        """Tell the frames of telescope, nights and bins (None: any), ordered by night and path."""
+        """Return the frames of telescope, nights and bins (None: any), ordered by night and path."""
         with self.database.reading() as connection:
             seqs = queries.places(connection, queries.chosen(telescope, evenings, bins))
             return queries.accounts_at(connection, seqs)
@@ -116,7 +116,7 @@ class SqlLedger:
         return next(iter(self.accounts_of([frame])), None)
 
     def accounts_of(self, frames: Sequence[FrameId]) -> list[Account]:
-        """Tell frames by their identities, in this order; those that there are none of are left out."""
+        """Return frames by their identities, in this order; those that there are none of are left out."""
         found: list[Account] = []
         with self.database.reading() as connection:
             for page in pages(frames):
@@ -129,7 +129,7 @@ class SqlLedger:
         return found
 
     def history(self, frame: FrameId) -> list[Receipt]:
-        """Tell the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""
+        """Return the receipts about one identity, oldest first: a frame's, or those of a product of many frames."""
         with self.database.reading() as connection:
             return queries.history(connection, frame)
 
@@ -175,17 +175,17 @@ class SqlLedger:
             return queries.delivered_sample(connection, archive, count)
 
     def delivered_names(self, archive: str) -> frozenset[StorePath]:
-        """Tell every name that anything was ever delivered under in an archive, whichever telescope it came from."""
+        """Return every name that anything was ever delivered under in an archive, whichever telescope it came from."""
         with self.database.reading() as connection:
             return queries.delivered_names(connection, archive)
 
     def balances(self, telescope: str | None = None, evenings: Sequence[date] | None = None) -> list[Balance]:
-        """Tell the balance of each night, oldest first."""
+        """Return the balance of each night, oldest first."""
         with self.database.reading() as connection:
             return answers.balances(_asking(connection), telescope, evenings)
 
     def nights(self, telescope: str) -> list[Night]:
-        """Tell the nights of a telescope, oldest first."""
+        """Return the nights of a telescope, oldest first."""
         with self.database.reading() as connection:
             return queries.nights(connection, telescope)
 
@@ -200,17 +200,17 @@ class SqlLedger:
             note_contact(connection, contact)
 
     def contact(self, telescope: str) -> Contact:
-        """Tell how a telescope last answered."""
+        """Return how a telescope last answered."""
         with self.database.reading() as connection:
             return answers.contact_of(_asking(connection), telescope)
 
     def overview(self, telescope: str, nights: int) -> Overview:
-        """Tell a telescope's last nights, and what is open in those before."""
+        """Return a telescope's last nights, and what is open in those before."""
         with self.database.reading() as connection:
             return answers.overview_of(_asking(connection), telescope, nights)
 
     def open_nights(self, telescope: str, before: date) -> list[NightLine]:
-        """Tell the nights before another with frames or cubes that are held or failed, newest first."""
+        """Return the nights before another with frames or cubes that are held or failed, newest first."""
         with self.database.reading() as connection:
             return answers.open_nights(_asking(connection), telescope, before)
 

@@ -25,7 +25,7 @@ SETTINGS = (
 
 
 def database_path(url: str) -> Path:
-    """Tell the file that a ledger URL names; raises `Misconfigured` when it names none."""
+    """Return the file that a ledger URL names; raises `Misconfigured` when it names none."""
     scheme, marked, rest = url.partition("://")
     host, _, name = rest.partition("/")
     if not marked:

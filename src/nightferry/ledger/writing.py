@@ -101,7 +101,7 @@ def _is_earlier(sighting: Sighting, last: _Saying) -> bool:
 
 
 def _last_sayings(connection: Connection, telescope: str, paths: list[str]) -> dict[str, _Saying]:
-    """Tell what the last sighting of each path says, for the paths that were ever seen."""
+    """Return what the last sighting of each path says, for the paths that were ever seen."""
     found = connection.execute(_LAST, {"telescope": telescope, "paths": paths})
     return {row[0]: tuple(row[1:]) for row in found}
 

@@ -39,7 +39,7 @@ from nightferry.passes.route import Route
 from nightferry.pools import threads
 from nightferry.steps.pull import Pull
 
-#: Receipts are written when there are so many, or the oldest is so many seconds old. What is lost with the power
+#: Receipts are written when there are this many, or the oldest is this many seconds old. What is lost with the power
 #: meanwhile is done again. Writing costs 53 us a receipt in groups of 64, 35 in groups of 256, 27 in thousands.
 FLUSH_RECEIPTS, FLUSH_SECONDS = 4096, 0.5
 #: Who makes frames of many, where archives and the telescope are named; no archive can have this name.
@@ -53,7 +53,7 @@ RETRY_PAUSES = (0.5, 2.0)
 
 @dataclass(slots=True)
 class Tally:
-    """What a pass did in so many seconds, as far as the balance does not tell.
+    """What a pass did in ``seconds``, as far as the balance does not tell.
 
     ``trouble`` is what ended the pulling early.
     """
@@ -195,7 +195,7 @@ class _Carrier:
                     self._start([_for_one(item, place) for item in batch])
 
     def _window(self, place: str) -> int:
-        """Tell how many frames may be in memory with the pool or an archive, and before it."""
+        """Return how many frames may be in memory with the pool or an archive, and before it."""
         delivery = self.route.deliveries.get(place)
         return max(WINDOW, 2 * BATCH_FRAMES * delivery.store.traits.connections) if delivery else WINDOW
 
@@ -203,7 +203,7 @@ class _Carrier:
         return self._window(place) - sum(len(job.items) for job in self._jobs.values() if job.place == place)
 
     def _admitted(self, place: str, items: Sequence[Item]) -> Sequence[Item]:
-        """Tell who stays in memory; the others wait outside. Who is tried again stays, so that tries are counted."""
+        """Return who stays in memory; the others wait outside. Who is tried again stays, so that tries are counted."""
         if self._room(place) > 0:
             return items
         self._waiting.leave(place, [item.sighting.id for item in items if not (item.tries or item.made_of)])
@@ -426,7 +426,7 @@ def _any(future: Future[Attempt] | Future[Passed] | Future[Made]) -> Future[obje
 
 
 def _outcome_of(future: Future[object]) -> object:
-    """Tell what a job answered; None when its worker died of it."""
+    """Return what a job answered; None when its worker died of it."""
     try:
         return future.result()
     except BrokenExecutor:

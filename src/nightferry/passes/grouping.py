@@ -222,7 +222,7 @@ def _is_in(step: GroupStep, account: Account, product: FrameId) -> bool:
 
 
 def _leave_out(step: GroupStep, ledger: Ledger, onlooker: Onlooker, left: Sequence[tuple[Account, str]]) -> None:
-    """Tell frames' histories, once, that the settings leave them out of every product of many."""
+    """Write into frames' histories, once, that the settings leave them out of every product of many."""
     told: list[Receipt] = []
     names: dict[str, list[str]] = {}
     for account, reason in left:
@@ -242,7 +242,7 @@ def _leave_out(step: GroupStep, ledger: Ledger, onlooker: Onlooker, left: Sequen
 
 
 def _member(route: Route, account: Account) -> Frame | None:
-    """Tell the frame as it was delivered: the product of the works, or the raw frame; None for one that was not.
+    """Return the frame as it was delivered: the product of the works, or the raw frame; None for one that was not.
 
     A frame that was delivered everywhere stays a member when an audit finds a copy damaged: its pixels are what they
     were, and a cube without it would be no better.

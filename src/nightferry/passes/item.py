@@ -16,7 +16,7 @@ from nightferry.passes.route import Route
 from nightferry.steps.deliver import Deliver
 from nightferry.steps.pull import Pull, described_frame, pulled_digest, pulled_frame
 
-#: A batch holds so many frames or bytes at the most: enough to sync small files together, while big frames
+#: The most frames and bytes of a batch: enough to sync small files together, while big frames
 #: still spread over all connections.
 BATCH_FRAMES, BATCH_BYTES = 64, 32 << 20
 
@@ -24,7 +24,7 @@ BATCH_FRAMES, BATCH_BYTES = 64, 32 << 20
 #: So many frames at the pool are kept in memory whole, under way or before their turn: 16 batches of frames of 2 MB. An
 #: archive with many connections keeps two batches for each of them.
 WINDOW = 256
-#: Called in are so many at once.
+#: The most that are resumed at once.
 RESUMED = 64
 
 
@@ -79,7 +79,7 @@ def processing_until(route: Route, until: str) -> tuple[ProcessingStep, ...]:
 def items_of(
     route: Route, works: Sequence[ProcessingStep], accounts: Iterable[Account], *, retry: bool
 ) -> Iterator[Item]:
-    """Tell what is to be done for each frame now; ``retry`` does not wait for back-offs to end."""
+    """Yield what is to be done for each frame now; ``retry`` does not wait for back-offs to end."""
     now, expected, versions = now_us(), route.expectation, versions_of(works)
     for account in accounts:
         stages = open_stages(account.receipts, expected)
@@ -158,7 +158,7 @@ class Waiting:
     _queues: dict[str, deque[FrameId]] = field(default_factory=dict)
 
     def places(self) -> Sequence[str]:
-        """Tell where anybody waits."""
+        """Return where anybody waits."""
         return [place for place, queue in self._queues.items() if queue]
 
     def leave(self, place: str, frames: Sequence[FrameId]) -> None:

@@ -74,7 +74,7 @@ def _chained(versions: Iterable[str]) -> list[str]:
 def passage_of(
     works: Sequence[ProcessingStep], versions: Sequence[Version], frame: Frame, receipts: Sequence[Receipt]
 ) -> Passage:
-    """Tell where a frame stands in the chain of works, from its receipts and what is on the shelf.
+    """Return where a frame stands in the chain of works, from its receipts and what is on the shelf.
 
     What a work made counts while its version does. Where an archive has the product already, it counts whatever the
     version says now: all archives get the same bytes.
@@ -160,7 +160,7 @@ class _Recheck:
     target: str = ""
 
     def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:
-        """Tell whether each frame's bytes are still its own."""
+        """Yield whether each frame's bytes are still its own."""
         for frame in batch:
             try:
                 found = changed_here(frame)

@@ -84,7 +84,7 @@ def restore(
 
 
 def recipe_of(receipts: Sequence[Receipt], digest: Digest | None) -> str:
-    """Tell the recipe that leads from a product back to its raw frame; empty when none is kept."""
+    """Return the recipe that leads from a product back to its raw frame; empty when none is kept."""
     for receipt in reversed(receipts):
         if receipt.outcome is Outcome.DONE and receipt.digest == digest and receipt.proof.get("recipe"):
             return str(receipt.proof["recipe"])
@@ -92,7 +92,7 @@ def recipe_of(receipts: Sequence[Receipt], digest: Digest | None) -> str:
 
 
 def _copies(route: Route, account: Account, raw: Frame, product: Path | None) -> Iterator[_Copy]:
-    """Tell what there is to restore from, the nearest first."""
+    """Yield what there is to restore from, the nearest first."""
     receipts = account.receipts
     if product is not None:
         digest = digest_of(product)

@@ -197,7 +197,7 @@ def _tell_doubts(doubts: Sequence[Receipt], onlooker: Onlooker) -> None:
 
 
 def _contact(telescope: str, found: Scan, trouble: NightferryError | None) -> Contact:
-    """Tell how the telescope answered this look."""
+    """Return how the telescope answered this look."""
     now = now_us()
     if trouble is not None:
         return Contact(telescope, looked_us=now, trouble=str(trouble))
@@ -328,7 +328,7 @@ def _balances(ledger: Ledger, telescope: str, chosen: Nights, told: frozenset[da
 
 
 def _plan(route: Route, ledger: Ledger, found: Scan, chosen: Nights, evenings: Sequence[date] | None) -> list[Planned]:
-    """Tell what a pass would do, and write nothing."""
+    """Return what a pass would do, and write nothing."""
     plan = [
         Planned(sighting.night, sighting.path, sighting.size, PULL)
         for sighting in found.news

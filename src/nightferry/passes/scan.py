@@ -48,7 +48,7 @@ _WHOLE_SINCE = "a later look found it whole"
 _OF_THE_SYSTEM = {"lost+found", "System Volume Information", "$RECYCLE.BIN", "FOUND.000", ".Trashes", ".Spotlight-V100"}
 #: What sizes and times of files are below; more is what a broken server says.
 _SIZES_END, _TIMES_END_US = 1 << 63, 253_402_300_800_000_000
-#: Headers longer than so many blocks of 2880 bytes are read no further.
+#: Headers longer than this many blocks of 2880 bytes are read no further.
 _MOST_BLOCKS = 40
 _DATE_OBS = frozenset({b"DATE-OBS= "})
 

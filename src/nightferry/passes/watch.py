@@ -23,9 +23,9 @@ from nightferry.passes.receipts import now_us
 from nightferry.passes.route import Route
 from nightferry.passes.run import Orders, Pass, run_pass
 
-#: Frames "keep coming" for so many seconds after the last new one.
+#: Frames "keep coming" for this many seconds after the last new one.
 _COMING = 1800.0
-#: A night's last frame may be read out and written so many seconds after sunrise, and then it has to settle.
+#: A night's last frame may be read out and written this many seconds after sunrise, and then it has to settle.
 _LAST_FRAME = 60.0
 #: With more unsettled nights than this, a sweep is the simpler look.
 _FEW = 5
@@ -35,7 +35,7 @@ _BRIEF = Orders(patient=True, settle=False, brief=True)
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One look at the telescope. ``limit_reached`` is true once, when so many sweeps in a row were empty.
+    """One look at the telescope. ``limit_reached`` is true once, when that many sweeps in a row were empty.
 
     ``ended`` is the evening of the night that this sweep ended, if it did.
     """
@@ -60,11 +60,11 @@ class _Plan:
     _hours: NightHours | None = field(default=None)
 
     def tonight(self) -> date:
-        """Tell the evening of the present night."""
+        """Return the evening of the present night."""
         return evening_at(datetime.fromtimestamp(now_us() / 1e6, UTC), self.route.telescope.layout.longitude)
 
     def ended(self) -> date | None:
-        """Tell the night that has come to its end since it was begun; it is then no longer the present one."""
+        """Return the night that has come to its end since it was begun; it is then no longer the present one."""
         tonight = self.tonight()
         if self.evening is None:
             hours = night_hours(tonight, self.route.telescope.site)
@@ -101,7 +101,7 @@ class _Plan:
         self.unsettled = (self.unsettled - shown) | waiting
 
     def pause(self, result: Pass) -> float:
-        """Tell how many seconds to wait for the next look."""
+        """Return how many seconds to wait for the next look."""
         until_sweep = max(0.0, self.sweep_at - time.monotonic())
         soon = max(self.route.telescope.settle, 1.0) if result.news else until_sweep  # new files settle meanwhile
         brief = self.live if self.lively() and self.route.telescope.layout.parts_nights else until_sweep
@@ -120,7 +120,7 @@ def watch(
     live: float = 15.0,
     since: date | None = None,
 ) -> Iterator[Watched]:
-    """Sweep every so many seconds, look briefly in between, and carry what is new; yield after each look.
+    """Sweep every ``every`` seconds, look briefly in between, and carry what is new; yield after each look.
 
     A sweep that found nothing new since the last one, or no telescope, is an empty one. After ``empty`` of them in a
     row the watch ends, or says so once and goes on, until something comes again. Raises `Misconfigured` for a telescope

@@ -99,7 +99,7 @@ def _span(seconds: float) -> str:
 def _doubtful(
     candidate: Candidate, answers: Mapping[str, Digest | NightferryError], seconds: float
 ) -> Clearance | None:
-    """Tell of the archive that does not have what it was given; None when all do."""
+    """Report the archive that does not have what it was given; None when all do."""
     for name, answer in answers.items():
         if isinstance(answer, NightferryError):
             outcome = Outcome.HELD if isinstance(answer, Gone) else Outcome.FAILED

@@ -222,7 +222,7 @@ def _parts(text: str) -> tuple[str, str, int]:
 
 
 def _stamp(group: Group) -> Instant:
-    """Tell the time of writing: now, or when the cube was made that is made again."""
+    """Return the time of writing: now, or when the cube was made that is made again."""
     told = group.memory.get("written")
     return parse_instant(told)[0] if isinstance(told, str) else instant_of(datetime.now(UTC))
 

@@ -15,7 +15,7 @@ TRAITS = "traits"
 
 
 def product_of(shelf: Shelf, raw: Frame, receipt: Receipt) -> Frame | None:
-    """Tell the product that a receipt is about, whether it is on the shelf still or not; None when it names none."""
+    """Return the product that a receipt is about, whether it is on the shelf still or not; None when it names none."""
     told = receipt.proof
     product, size, name = told.get("product"), told.get("size"), told.get("name")
     if not isinstance(product, str) or not isinstance(size, int) or receipt.digest is None:
@@ -35,12 +35,12 @@ def product_of(shelf: Shelf, raw: Frame, receipt: Receipt) -> Frame | None:
 
 
 def place_of(shelf: Shelf, raw: Frame, product: FrameId) -> Path:
-    """Tell where a product lies on the shelf."""
+    """Return where a product lies on the shelf."""
     return shelf.folder(raw.night) / PRODUCTS / f"{raw.id}.{product[:12]}"
 
 
 def raw_of(product: Path) -> FrameId:
-    """Tell the raw frame that a product on the shelf, or its part, was made of."""
+    """Return the raw frame that a product on the shelf, or its part, was made of."""
     return FrameId(product.name.partition(".")[0])
 
 

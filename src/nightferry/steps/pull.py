@@ -283,19 +283,19 @@ def frame_of(sighting: Sighting, path: Path, digest: Digest, facts: Mapping[str,
 
 
 def pulled_digest(receipts: Sequence[Receipt]) -> Digest | None:
-    """Tell the digest of what the last pull landed."""
+    """Return the digest of what the last pull landed."""
     done = [receipt for receipt in receipts if receipt.step == PULL and receipt.outcome is Outcome.DONE]
     return done[-1].digest if done else None
 
 
 def pulled_frame(sighting: Sighting, receipts: Sequence[Receipt], shelf: Shelf) -> Frame | None:
-    """Tell the frame that an earlier pull landed, from its receipt; None when it is not on the shelf (any more)."""
+    """Return the frame that an earlier pull landed, from its receipt; None when it is not on the shelf (any more)."""
     frame = described_frame(sighting, receipts, shelf)
     return frame if frame and shelf.has(sighting.id, sighting.night, sighting.size) else None
 
 
 def described_frame(sighting: Sighting, receipts: Sequence[Receipt], shelf: Shelf) -> Frame | None:
-    """Tell the frame that an earlier pull landed, whether it is on the shelf still or not; None when none did."""
+    """Return the frame that an earlier pull landed, whether it is on the shelf still or not; None when none did."""
     done = [receipt for receipt in receipts if receipt.step == PULL and receipt.outcome is Outcome.DONE]
     if not done or done[-1].digest is None:
         return None

@@ -21,22 +21,22 @@ class Shelf:
     _folders: dict[Night, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def folder(self, night: Night) -> Path:
-        """Tell the folder of a night's raw frames."""
+        """Return the folder of a night's raw frames."""
         known = self._folders.get(night)
         if known is None:
             known = self._folders[night] = self.root / night.telescope / night.date.isoformat()
         return known
 
     def file(self, sighting: Sighting) -> Path:
-        """Tell where a frame stands once it is whole. Names from outside never become a path here."""
+        """Return where a frame stands once it is whole. Names from outside never become a path here."""
         return self.folder(sighting.night) / sighting.id
 
     def part(self, sighting: Sighting) -> Path:
-        """Tell where a frame stands while it arrives. The name is that of one state of the file only."""
+        """Return where a frame stands while it arrives. The name is that of one state of the file only."""
         return Path(part_of(self.file(sighting)))
 
     def require_room(self, size: int, *, onward: bool = False) -> None:
-        """Raise `NoSpace` when so many more bytes would fill the disk past its floor.
+        """Raise `NoSpace` when that many more bytes would fill the disk past its floor.
 
         What takes a frame on the shelf ``onward`` to its archives may use the room below the floor, for only what is
         delivered makes room again. Makes the shelf's own folder if need be, but never the one above it.

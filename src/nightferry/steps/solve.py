@@ -201,7 +201,7 @@ class Notes:
                 into[instrument] = lesson if known is None else known.plus(lesson)
 
     def warps(self) -> "dict[str, Warp]":
-        """Tell the distortions that are known by now."""
+        """Return the distortions that are known by now."""
         found = {}
         for instrument in {*self._own, *self._others}:
             known = [lessons[instrument] for lessons in (self._own, self._others) if instrument in lessons]

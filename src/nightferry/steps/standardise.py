@@ -95,7 +95,7 @@ class Standardise:
         object.__setattr__(self, "former", _former_version(self.settings))
 
     def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
-        """Tell the product that is on the shelf, or how the one that was is made again."""
+        """Return the product that is on the shelf, or how the one that was is made again."""
         product = product_of(self.shelf, frame, receipt)
         if product is None:
             return Recalled(frame, done=False)
@@ -141,7 +141,7 @@ class Standardise:
             raise trouble
 
     def _order(self, frame: Frame) -> tuple[int, int, str]:
-        """Tell what frames are sorted by before names are given: start, then name; unreadable ones come last."""
+        """Return what frames are sorted by before names are given: start, then name; unreadable ones come last."""
         try:
             with frame.file.open("rb", buffering=0) as file:
                 start = draft_of(file, _raw_name(frame), self.settings).reading.canonical.start
@@ -219,12 +219,12 @@ class Standardise:
         return Result(frame, Outcome.DONE, "", proof, product, made.seconds + time.perf_counter() - began)
 
     def _product(self, frame: Frame, version: str) -> FrameId:
-        """Tell a product's identity: it follows from its parent's and the step's version."""
+        """Return a product's identity: it follows from its parent's and the step's version."""
         return FrameId(fingerprint(self.name, version, frame.id))
 
 
 def _traits(product: Path, name: str) -> str:
-    """Tell a product's traits, or why it can be no plane of a cube, which is no fault of its own."""
+    """Return a product's traits, or why it can be no plane of a cube, which is no fault of its own."""
     try:
         return read_source(product, Reading(), name=name).traits.text()
     except Held as err:
@@ -240,7 +240,7 @@ def _raw_name(frame: Frame) -> str:
 
 
 def _stamp(frame: Frame) -> Instant:
-    """Tell the time of writing: now, or when the product was made that is made again."""
+    """Return the time of writing: now, or when the product was made that is made again."""
     told = frame.facts.get(_WRITTEN)
     return parse_instant(told)[0] if isinstance(told, str) else instant_of(datetime.now(UTC))
 

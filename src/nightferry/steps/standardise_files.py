@@ -124,7 +124,7 @@ def standardise_file(
 
 
 def draft_file(source: Path, settings: Settings) -> Standardised:
-    """Tell what standardising a file would make of its header, and write nothing; raises `Held` as that does."""
+    """Return what standardising a file would make of its header, and write nothing; raises `Held` as that does."""
     profile = settings.loaded()
     context = replace(settings.context, written=settings.context.written or instant_of(datetime.now(UTC)))
     with translated(source, "the raw frame"), source.open("rb", buffering=0) as file:
@@ -134,7 +134,7 @@ def draft_file(source: Path, settings: Settings) -> Standardised:
 
 
 def start_of(source: Path, settings: Settings) -> tuple[int, int, str]:
-    """Tell what frames are sorted by before names are given: start, then raw name; unreadable ones come last."""
+    """Return what frames are sorted by before names are given: start, then raw name; unreadable ones come last."""
     try:
         with source.open("rb", buffering=0) as file:
             start = draft_of(file, source.name, settings).reading.canonical.start

@@ -83,7 +83,7 @@ class Validate:
         }
 
     def recall(self, frame: Frame, receipt: Receipt) -> Recalled:
-        """Tell whether these bytes were found good before."""
+        """Return whether these bytes were found good before."""
         return Recalled(frame, receipt.digest == frame.digest)
 
     def __call__(self, batch: Sequence[Frame]) -> Iterator[Result]:

@@ -28,7 +28,7 @@ _READ_FLAGS = (
 )
 #: Loads that are made durable together, by number and by bytes; answers wait for it.
 _GROUP_LOADS, _GROUP_BYTES = 64, 256 * 1024 * 1024
-#: Paths of so many characters are shown by Windows and, unless it was told otherwise, not found.
+#: Paths of this many characters are shown by Windows and, unless it was told otherwise, not found.
 _LONGEST_ON_WINDOWS = 248
 
 
@@ -81,7 +81,7 @@ class LocalStore:
                 yield from odd
 
     def stat(self, paths: Iterable[StorePath]) -> Iterator[Entry | None]:
-        """Tell each file's size and time; None for what is not there, no plain file, or a path that is refused."""
+        """Yield each file's size and time; None for what is not there, no plain file, or a path that is refused."""
         with self._folders() as folders:
             for path in paths:
                 yield self._look(folders, path)
@@ -177,7 +177,7 @@ class _LocalArrival:
         return count
 
     def finish(self) -> Entry:
-        """Tell size and time of the file that was read, as they are now.
+        """Return size and time of the file that was read, as they are now.
 
         The open file is asked, not the name: a file that was renamed or deleted while it was read is still the
         whole file that was wanted, and may be gone for ever if it is not kept now.

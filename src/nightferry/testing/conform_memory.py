@@ -38,7 +38,7 @@ class FaultyWire:
             raise Unreachable("memory: is away")
 
     def size(self, true: int) -> int:
-        """Tell a size, true or not."""
+        """Return a size, true or not."""
         return max(true + self.lie, 0)
 
     def send(self, sent: int, ready: int) -> int:
@@ -106,7 +106,7 @@ class MemoryStage:
         return file.data if file else None
 
     def everything(self) -> frozenset[bytes]:
-        """Tell all paths of files."""
+        """Return all paths of files."""
         return frozenset(path.encode("utf-8", "surrogateescape") for path in self.disk.files)
 
     def link(self, path: bytes, target: bytes) -> None:
@@ -120,14 +120,14 @@ class MemoryStage:
 
     @contextmanager
     def dies(self, after: int) -> Iterator[None]:
-        """Be away after so many bytes."""
+        """Be away after this many bytes."""
         self.wire.lives = after
         yield
         self.wire.lives = None
 
     @contextmanager
     def freezes(self, after: int) -> Iterator[None]:
-        """Be silent after so many bytes."""
+        """Be silent after this many bytes."""
         self.wire.lives, self.wire.silent = after, True
         yield
         self.wire.lives, self.wire.silent = None, False
@@ -141,7 +141,7 @@ class MemoryStage:
 
     @contextmanager
     def lies_about_size(self, by: int) -> Iterator[None]:
-        """Tell wrong sizes."""
+        """Have wrong sizes told."""
         self.wire.lie = by
         yield
         self.wire.lie = 0
@@ -155,7 +155,7 @@ class MemoryStage:
 
     @contextmanager
     def full(self, after: int) -> Iterator[None]:
-        """Be full after so many bytes."""
+        """Be full after this many bytes."""
         self.wire.space = after
         yield
         self.wire.space = None

@@ -81,11 +81,11 @@ class StoreStage(Protocol):
         ...
 
     def content(self, path: bytes) -> bytes | None:
-        """Tell what truly stands under the name, not asking the store; None when there is no file."""
+        """Return what truly stands under the name, not asking the store; None when there is no file."""
         ...
 
     def everything(self) -> frozenset[bytes]:
-        """Tell the paths of all files that truly are there, temporary and hidden ones included."""
+        """Return the paths of all files that truly are there, temporary and hidden ones included."""
         ...
 
     def link(self, path: bytes, target: bytes) -> None:
@@ -115,7 +115,7 @@ class StoreStage(Protocol):
         ...
 
     def lies_about_size(self, by: int) -> AbstractContextManager[None]:
-        """Tell every size ``by`` bytes larger (smaller if negative) than it is, wherever sizes are told."""
+        """Return every size ``by`` bytes larger (smaller if negative) than it is, wherever sizes are told."""
         ...
 
     def refuses_write(self) -> AbstractContextManager[None]:

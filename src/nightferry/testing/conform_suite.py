@@ -56,7 +56,7 @@ def barred_by(*limits: Limit) -> Callable[[Test], Test]:
 
 
 def fits(test: object, faults: frozenset[Fault], limits: frozenset[Limit]) -> bool:
-    """Tell whether a test is made for a stage with these faults and a store with these limits."""
+    """Return whether a test is made for a stage with these faults and a store with these limits."""
     marks = getattr(test, "__dict__", {})
     return marks.get("needs", frozenset()) <= faults and not marks.get("barred_by", frozenset()) & limits
 

@@ -174,7 +174,7 @@ def _entropy_bits(blocks: npt.NDArray[np.int64]) -> Iterator[str]:
 
 
 def _amplitude(value: int) -> tuple[int, str]:
-    """Tell a coefficient's bit length and its bits; negative ones are one's complement (T.81, F.1.2.1)."""
+    """Return a coefficient's bit length and its bits; negative ones are one's complement (T.81, F.1.2.1)."""
     size = abs(value).bit_length()
     if size == 0:
         return 0, ""

@@ -105,6 +105,6 @@ def vespera_frame(
 
 
 def optics(size: tuple[int, int]) -> list[Card]:
-    """Tell a scale as headers do: the size of a pixel and the focal length."""
+    """Return a scale as headers do: the size of a pixel and the focal length."""
     focal = _MICROMETRES / FULL_SCALE * 206.26480624709636
     return [("XPIXSZ", _MICROMETRES * FULL_SIZE[0] / size[0], "[um]"), ("FOCALLEN", round(focal, 3), "[mm]")]

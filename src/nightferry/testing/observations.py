@@ -34,7 +34,7 @@ class Observation:
     foreign: bool = False
 
     def start_of(self, number: int) -> datetime:
-        """Tell when the frame of that number, from 1 on, begins."""
+        """Return when the frame of that number, from 1 on, begins."""
         return self.start + timedelta(seconds=30 + (number - 1) * CADENCE)
 
 
@@ -89,7 +89,7 @@ def folder_stamp(local: datetime) -> str:
 
 
 def horizon(target: Target, instant: datetime) -> tuple[float, float, float]:
-    """Tell a target's altitude, azimuth (from north over east) and parallactic angle at the telescope, in degrees.
+    """Return a target's altitude, azimuth (from north over east) and parallactic angle at the telescope, in degrees.
 
     To about a minute of arc, J2000 taken for the position of date. Source: the definition of Greenwich mean
     sidereal time, Aoki et al. 1982, A&A 105, 359 (linear part).

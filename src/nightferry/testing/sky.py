@@ -36,7 +36,7 @@ _SKY_PER_SECOND = np.array([42.0, 70.0, 38.0])  # R, G, B, in ADU
 _NOISE = 78.0  # of each of the two noise banks, in ADU
 _GAIN = 12.0  # ADU per electron, for the shot noise of stars
 _ZERO_MAG = 10.0  # a star of this magnitude ...
-_ZERO_PEAK = 2000.0  # ... peaks at so many ADU per second in green
+_ZERO_PEAK = 2000.0  # ... peaks at this many ADU per second in green
 _SIGMA = 1.3  # of a star's image, in pixels: FWHM 3 pixels
 _STAMP = 9  # half width of a star's stamp: 7 million ADU have fallen below 1 at 5.6 sigma
 

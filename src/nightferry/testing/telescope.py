@@ -52,7 +52,7 @@ HOST = "127.0.0.1"
 
 #: Says that a folder is ours to serve and to let clients delete from.
 _MARK = "simulated-telescope.txt"
-_PIECES = 16  # in so many writes a live frame comes to be
+_PIECES = 16  # in this many writes a live frame comes to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def grow_frames(
     target: str = "",
     stop: threading.Event | None = None,
 ) -> Iterator[PlannedFile]:
-    """Observe now: write a new observation's frames below ``root``, one ``every`` so many seconds.
+    """Observe now: write a new observation's frames below ``root``, one in ``every`` seconds.
 
     Each file grows in place under its final name for ``writing`` seconds, and is told when it is whole; then
     follows its sidecar. Without a ``target`` it is what stands highest. After ``stop`` is set, the frame in work
@@ -122,7 +122,7 @@ def grow_frames(
 
 
 def _write_slowly(root: Path, made: Made, seconds: float, stop: threading.Event) -> PlannedFile:
-    """Write a file in place, piece by piece over so many seconds."""
+    """Write a file in place, piece by piece over some seconds."""
     size = -(-len(made.data) // _PIECES)
     with (root / made.path).open("xb", buffering=0) as out:
         for at in range(0, len(made.data), size):

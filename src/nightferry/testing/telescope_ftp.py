@@ -40,14 +40,14 @@ class _Card(AbstractedFS):  # type: ignore[misc]  # pyftpdlib has no types
     top: str
 
     def ftp2fs(self, ftppath: str) -> str:
-        """Tell the real path behind a path of the client's."""
+        """Return the real path behind a path of the client's."""
         path = self.ftpnorm(ftppath)
         if path == self.top or path.startswith(f"{self.top}/"):
             return os.path.normpath(f"{self.tree}/{path[len(self.top) :]}")
         return os.path.normpath(f"{self.root}/{path}")
 
     def fs2ftp(self, fspath: str) -> str:
-        """Tell the client's path of a real one; ``/`` for what it must not see."""
+        """Return the client's path of a real one; ``/`` for what it must not see."""
         for base, shown in ((str(self.tree), self.top), (self.root, "")):
             if fspath == base or fspath.startswith(base + os.sep):
                 return shown + fspath[len(base) :].replace(os.sep, "/") or "/"

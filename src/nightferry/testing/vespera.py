@@ -187,7 +187,7 @@ def write_file(root: Path, made: Made) -> PlannedFile:
 
 
 def planned_file(made: Made, mtime_us: int) -> PlannedFile:
-    """Tell what must be found of a file that was written."""
+    """Return what must be found of a file that was written."""
     digest = Digest(blake3(made.data).hexdigest())
     return PlannedFile(StorePath(made.path), len(made.data), made.kind, made.object, digest, mtime_us, made.fault)
 

@@ -288,7 +288,7 @@ def _copy(source: BinaryIO, sock: Socket, pace: Callable[[int], None] | None) ->
 
 
 def _part(sock: ssl.SSLSocket) -> None:
-    """Tell the receiver of TLS data that they are whole, and let it finish.
+    """Say to the receiver of TLS data that they are whole, and let it finish.
 
     Closing with the receiver's own last messages unread would reset the connection and could cost it the tail of
     the data, so its farewell is waited for. One that does not answer it may have the data all the same: its reply

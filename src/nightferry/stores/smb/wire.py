@@ -313,7 +313,7 @@ def write(offset: int, data: bytes, handle: bytes) -> Ask:
 
 
 def query_folder(length: int, handle: bytes = THAT) -> Ask:
-    """Ask for the next names of a folder, in so many bytes; what stands beside each is all we need."""
+    """Ask for the next names of a folder, in at most this many bytes; what stands beside each is all we need."""
     pattern = b"*\0"
     fixed = _QUERY_DIRECTORY.pack(33, 38, 0, 0, handle, HEADER.size + _QUERY_DIRECTORY.size, len(pattern), length)
     return Ask(Command.QUERY_DIRECTORY, fixed + pattern, length)
