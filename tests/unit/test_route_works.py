@@ -26,7 +26,7 @@ from nightferry.core.night import Nights
 from nightferry.core.progress import Nobody
 from nightferry.core.receipt import Outcome, Receipt, Result
 from nightferry.core.step import Group, ProcessingStep
-from nightferry.core.store import StorePath
+from nightferry.core.store import Load, PutAnswer, Store, StorePath
 from nightferry.ledger.sql import SqlLedger, open_ledger
 from nightferry.passes.audit import audit, strangers
 from nightferry.passes.item import Waiting
@@ -34,6 +34,7 @@ from nightferry.passes.making import make_and_judge
 from nightferry.passes.processing import POOL
 from nightferry.passes.route import Route
 from nightferry.passes.run import Orders, Pass, run_pass
+from nightferry.steps.products import raw_of
 from nightferry.steps.rebuild import digest_of
 from nightferry.steps.shelf import Shelf
 from nightferry.steps.standardise import Standardise
@@ -139,6 +140,45 @@ def test_a_product_is_delivered_for_its_raw_frame_which_is_counted_once(dome: Do
     assert dome.told(FIRST) == [*STEPS, ("deliver", "done"), ("deliver", "done")]
     assert dome.files("eso") == dome.files("second")
     assert "SPECULOOS4.2026-02-23T01_02_03.456.fits" in dome.files()
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A store that asks another connection of the ledger, before it takes products, which steps have receipts."""
+
+    store: Store
+    url: str
+    asked: list[tuple[str, ...]]
+
+    def put(self, loads: Sequence[Load]) -> Iterator[PutAnswer]:
+        ledger = open_ledger(self.url)
+        try:
+            for account in ledger.accounts_of([raw_of(load.source) for load in loads]):
+                self.asked.append(tuple(receipt.step for receipt in account.receipts))
+        finally:
+            ledger.close()
+        return iter(self.store.put(loads))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+
+def test_receipts_of_a_product_are_durable_before_an_archive_is_given_its_name(dome: Dome) -> None:
+    dome.plant()
+    asked: list[tuple[str, ...]] = []
+
+    def asking(route: Route) -> Route:
+        url = f"sqlite:///{dome.home / 'ledger.db'}"
+        steps = {
+            name: replace(step, store=cast("Store", Asking(step.store, url, asked)))
+            for name, step in route.deliveries.items()
+        }
+        return replace(route, deliveries=steps)
+
+    (balance,) = dome.carry(change=asking).balances
+    assert balance.delivered == 4
+    assert len(asked) == 8
+    assert all({"standardise", "validate"} <= set(steps) for steps in asked), asked
 
 
 def test_frames_that_find_no_room_before_the_crew_wait_outside_and_are_made_once(

@@ -122,6 +122,7 @@ class _Carrier:
         self._flushed = time.monotonic()
         self._moved = 0  # stages that were passed; as long as there are more of them, trying again is worth it
         self._again: list[Item] = []
+        self._ready: list[Item] = []  # products whose receipts are not written yet
         self._waiting = Waiting()
         self._expected = route.expectation
         self.processing = processing_until(route, until)
@@ -282,12 +283,25 @@ class _Carrier:
                 future = self.pools[name].submit(attempt, delivery, frames)
                 self._jobs[_any(future)] = Job(delivery, seated, now_us(), name)
 
+    def _hand_over_products(self) -> None:
+        """Hand over what was made just now, once its receipts are durable.
+
+        A product has its time of writing in its header, so one that is made again without its receipt has other bytes:
+        a receipt that comes after the name in an archive would leave, after a kill, a name taken by "other bytes".
+        One write to the ledger is enough for all that came through together.
+        """
+        if self._ready:
+            self._flush()
+            ready, self._ready = self._ready, []
+            self._hand_over(ready)
+
     def _collect(self) -> None:
         """Wait until some job ends or receipts get old, and take in what ended."""
         if self._jobs:
             done, _ = wait(self._jobs, timeout=FLUSH_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 self._take(self._jobs.pop(future), _outcome_of(future))
+            self._hand_over_products()
         old = time.monotonic() - self._flushed > FLUSH_SECONDS
         if len(self._receipts) >= FLUSH_RECEIPTS or (self._receipts and old):
             self._flush()
@@ -329,7 +343,7 @@ class _Carrier:
         self._receipts += [told for receipt in answer.receipts[:1] for told in told_to_members(item, receipt)]
         item = replace(item, receipts=(*item.receipts, *answer.receipts))
         if answer.product is not None:
-            self._hand_over([replace(item, product=answer.product)])
+            self._ready.append(replace(item, product=answer.product))
         elif answer.receipts and answer.receipts[-1].outcome is Outcome.FAILED and item.tries < len(RETRY_PAUSES):
             self._try_again(item, MAKING)
 
@@ -350,7 +364,7 @@ class _Carrier:
             self._moved += receipt.outcome is Outcome.DONE
             if receipt.outcome is Outcome.FAILED and item.tries < len(RETRY_PAUSES):
                 self._try_again(items[told.origin], POOL)
-        self._hand_over([replace(items[origin], product=frame) for origin, frame in answer.products.items()])
+        self._ready += [replace(items[origin], product=frame) for origin, frame in answer.products.items()]
 
     def _take_death(self, job: Job) -> None:
         """Take in that a worker died of a batch, twice: each frame has a task of its own then, and dies alone."""
