@@ -181,7 +181,8 @@ def open_route(config: Config, name: str, *, working: bool = True, hands: Hands 
         pull=Pull(source, shelf, hands.onlooker, hands.stop),
         verify=Verify(doubt=night_doubt(telescope.layout)),
         deliveries={archive.name: _delivery(archive, telescope.layout) for archive in telescope.archives},
-        may_be_empty=frozenset(archive.name for archive in telescope.archives if archive.store.mount is False),
+        may_be_empty=frozenset(archive.name for archive in telescope.archives if _may_be_empty(archive, telescope)),
+        handover=frozenset(archive.name for archive in telescope.archives if archive.store.kind == "handover"),
         lock=lock_path(config, telescope.name),
         keep=config.shelf.keep,
         processing=works,
@@ -189,6 +190,16 @@ def open_route(config: Config, name: str, *, working: bool = True, hands: Hands 
         deadline=telescope.cube.deadline,
         pool=(hands.crew or crew(config.pool.kind, config.pool.workers)) if works or gather else None,
     )
+
+
+def _may_be_empty(archive: ResolvedArchive, telescope: ResolvedTelescope) -> bool:
+    """Whether an archive may hold nothing of what it was given: its owner says so, or it most likely is a hand-over.
+
+    Folders from which frames go to ESO are emptied by whoever collects them, and their sections of before say nothing
+    of it.
+    """
+    unsaid = archive.store.kind is None and (telescope.header.profile or "").startswith("eso")
+    return archive.store.mount is False or archive.store.kind == "handover" or unsaid
 
 
 def _carried(telescope: ResolvedTelescope) -> Telescope:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -138,7 +138,9 @@ class Bench:
     def shelf(self) -> Shelf:
         return Shelf(self.home / "shelf", self.floor)
 
-    def route(self, source: Store | None = None, archives: Mapping[str, Store] | None = None) -> Route:
+    def route(
+        self, source: Store | None = None, archives: Mapping[str, Store] | None = None, handover: Collection[str] = ()
+    ) -> Route:
         """Put the route together; any store may be another one."""
         preset = load_preset("vespera")
         layout = preset.as_layout(None, self.site.longitude if self.site else None)
@@ -154,6 +156,8 @@ class Bench:
             deliveries={name: Deliver(store, name, named) for name, store in stores.items()},
             lock=self.home / "lock",
             keep=self.keep,
+            may_be_empty=frozenset(handover),
+            handover=frozenset(handover),
         )
 
     def carry(self, orders: Orders | None = None, route: Route | None = None, nights: Nights | None = None) -> Pass:

@@ -8,7 +8,11 @@ import pytest
 
 from nightferry import api
 from nightferry.core.errors import Misconfigured, NotMounted
+from nightferry.core.receipt import Outcome
 from nightferry.folders import is_unused, make_new_folders, refuse_overlap
+from nightferry.passes.audit import audit
+from nightferry.passes.clear import clear
+from nightferry.passes.route import Route
 from tests.unit.conftest import Bench, Far, frame_bytes, light, name_of
 
 
@@ -153,3 +157,51 @@ def test_an_archive_that_took_a_delivery_is_never_made_anew(tmp_path: Path, benc
     library = tmp_path / "gone"
     make_new_folders(config_of(tmp_path, tmp_path / "source", library), bench.ledger, "t")
     assert not library.exists()
+
+
+def handing_over(bench: Bench, *, backup: Far | None = None) -> Route:
+    """Return a route whose library is emptied by others, maybe with an archive beside it that keeps frames."""
+    archives = {"library": bench.library.store} | ({"backup": backup.store} if backup else {})
+    return bench.route(archives=archives, handover=["library"])
+
+
+def test_a_hand_over_that_others_emptied_takes_the_next_frames(bench: Bench) -> None:
+    for number in range(1, 5):
+        bench.telescope.plant(light(number), frame_bytes(number))
+    bench.carry(route=handing_over(bench))
+    bench.library.disk.files.clear()
+    bench.telescope.plant(light(9), frame_bytes(9))
+    assert bench.carry(route=handing_over(bench)).trouble is None
+    assert list(bench.library.content()) == [name_of(9)]
+    assert set(bench.bins().values()) == {"delivered"}
+
+
+def test_an_audit_finds_no_fault_with_what_was_taken_away_from_a_hand_over(bench: Bench) -> None:
+    bench.telescope.plant(light(1), frame_bytes(1))
+    bench.telescope.plant(light(2), frame_bytes(2))
+    bench.carry(route=handing_over(bench))
+    del bench.library.disk.files[name_of(1)]
+    found = list(audit(handing_over(bench), bench.ledger, stop=bench.stop))
+    assert [(str(one.verdict), one.proof.name) for one in found] == [("good", name_of(2))]
+    assert set(bench.bins().values()) == {"delivered"}
+
+
+def test_a_hand_over_alone_clears_nothing(bench: Bench) -> None:
+    bench.telescope.plant(light(1), frame_bytes(1))
+    bench.carry(route=handing_over(bench))
+    bench.clear_after = 0.0
+    with pytest.raises(Misconfigured, match="keeps them nowhere"):
+        clear(handing_over(bench), bench.ledger, None, onlooker=bench.witness)
+    assert light(1) in bench.telescope.content()
+
+
+def test_an_archive_that_keeps_lets_a_frame_be_cleared_that_was_handed_over_and_taken_away(bench: Bench) -> None:
+    backup = Far("memory:backup")
+    bench.telescope.plant(light(1), frame_bytes(1))
+    bench.carry(route=handing_over(bench, backup=backup))
+    bench.library.disk.files.clear()
+    bench.clear_after = 0.0
+    (answer,) = clear(handing_over(bench, backup=backup), bench.ledger, None, onlooker=bench.witness)
+    assert answer.outcome is Outcome.DONE
+    assert bench.telescope.content() == {}
+    assert bench.library.content() == {}, "no probe is put where others take files away"

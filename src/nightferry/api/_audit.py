@@ -132,7 +132,8 @@ def _undelivered(config: Config, ledger: Ledger, archive: str, found: Sequence[S
 def own_archives(config: Config, telescopes: Sequence[str]) -> list[str]:
     """Return the telescopes' archives in which nobody else keeps files."""
     names = dict.fromkeys(archive for telescope in telescopes for archive in config.telescope[telescope].archives)
-    return [name for name in names if not config.archive[name].shared]
+    archives = config.archive
+    return [name for name in names if not archives[name].shared and archives[name].kind != "handover"]
 
 
 def _passed_on(

@@ -198,6 +198,8 @@ def _archive(config: Config, name: str) -> str:
     store = archive_store(config.archive[name])
     try:
         next(iter(store.list()), None)
+        if config.archive[name].kind == "handover":  # others take away what is put there
+            return "reached"
         try_archive(store, shelf_of(config).root / "check")
     finally:
         store.close()

@@ -162,7 +162,8 @@ def _telescope(name: str, found: Mapping[str, str], secrets: Path, moved: Moved)
     if not place.startswith("/"):
         moved.notes.append(f"{name}: ESO_DIR is no absolute folder; set archive.eso-{name}.url")
         place = "/CHANGE-ME"
-    lines += [f"[archive.eso-{name}]", f'url = "file://{quote(place.rstrip("/"))}"', ""]
+    url = f'url = "file://{quote(place.rstrip("/"))}"'
+    lines += [f"[archive.eso-{name}]", url, 'kind = "handover"   # ESO takes the files away', ""]
     return "\n".join(lines)
 
 

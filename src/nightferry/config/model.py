@@ -154,6 +154,7 @@ class ArchiveConfig(_StoreSection):
     verify: Literal["reread", "server"] = "reread"  #: how the proof is obtained
     conflict: Literal["hold"] = "hold"  #: what other bytes under the same name mean
     shared: bool = False  #: others keep files there, too: an audit does not tell of them
+    kind: Literal["keep", "handover"] | None = None  #: frames stay there (keep), or others take them away (handover)
 
 
 class ClearConfig(_Section):

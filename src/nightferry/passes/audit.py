@@ -63,6 +63,8 @@ def audit(
                 away = away or err
                 break
             found = [_judge(archive, proof, answer) for proof, answer in zip(batch, answers, strict=True)]
+            if archive in route.handover:  # whoever it was handed over to took it away
+                found = [one for one in found if one.verdict is not Verdict.MISSING]
             found = _still_so(route, ledger, archive, found)
             ledger.record([_receipt(finding) for finding in found])
             yield from found

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date
 
 from nightferry.core.balance import Bin
-from nightferry.core.errors import TryAgain
+from nightferry.core.errors import Misconfigured, TryAgain
 from nightferry.core.frame import FrameId
 from nightferry.core.instant import utc_text
 from nightferry.core.ledger import Ledger, Proof, Stamps
@@ -42,6 +42,11 @@ def clear(
     after = route.telescope.clear_after
     if after is None:
         return []
+    if route.handover >= route.deliveries.keys():
+        raise Misconfigured(
+            f"telescope.{route.telescope.name} hands its frames over to others and keeps them nowhere, so nothing is "
+            'deleted at the source: name an archive of kind = "keep" in its archives'
+        )
     candidates = _candidates(route, ledger, evenings)
     answers = _not_delivered(route, ledger, evenings, {candidate.frame for _, candidate in candidates})
     ready: list[tuple[Night, Candidate]] = []

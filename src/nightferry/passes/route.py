@@ -26,7 +26,8 @@ class Route:
     ``processing`` are the computing steps between verify and deliver, in order; ``pool`` does them, and is let go when
     the route is closed. ``group_step`` makes frames of a whole night's, which are delivered beside them; it waits
     ``deadline`` seconds after the end of a night for frames that are still to come, for ever where that is None.
-    ``may_be_empty`` names the archives that others may take everything from.
+    ``handover`` names the archives that others take frames away from: a delivery is proven there once, and its absence
+    later is no fault. ``may_be_empty`` names those that are not called astray when they hold nothing.
     """
 
     telescope: Telescope
@@ -42,6 +43,7 @@ class Route:
     deadline: float | None = None
     pool: Executor | None = field(default=None, repr=False)
     may_be_empty: frozenset[str] = frozenset()
+    handover: frozenset[str] = frozenset()
 
     @property
     def expectation(self) -> Expectation:
@@ -75,7 +77,7 @@ class Route:
 
     def clearing(self) -> Clear:
         """Make the step that deletes at the source."""
-        archives = {name: step.store for name, step in self.deliveries.items()}
+        archives = {name: step.store for name, step in self.deliveries.items() if name not in self.handover}
         return Clear(self.source, archives, self.shelf.root / self.telescope.name / CLEAR)
 
     def locked(self) -> AbstractContextManager[None]:
