@@ -110,6 +110,15 @@ def test_a_library_that_holds_nothing_of_what_it_was_given_gets_nothing_more(ben
     assert bench.told(light(9))[0] == ("pull", "done")
 
 
+def test_an_archive_that_is_away_is_told_also_where_nothing_is_to_be_delivered(bench: Bench) -> None:
+    carried(bench)
+    bench.library.disk.present = False
+    bench.library.wire.lives = 0
+    done = bench.carry()
+    assert isinstance(done.trouble, NotMounted)
+    assert "where frames were delivered before" in str(done.trouble)
+
+
 def test_pulling_and_other_archives_go_on_meanwhile(bench: Bench) -> None:
     other = Far("memory:backup")
     archives = {"library": bench.library.store, "backup": other.store}

@@ -16,7 +16,7 @@ from nightferry.core.progress import Onlooker
 from nightferry.core.receipt import Outcome, Receipt
 from nightferry.core.step import CLEAR, DELIVER, PULL
 from nightferry.core.store import Entry, StorePath
-from nightferry.passes.astray import archives_astray
+from nightferry.passes.astray import Looked, look_at_archives
 from nightferry.passes.carry import Tally, carry
 from nightferry.passes.clear import clear
 from nightferry.passes.grouping import carry_groups
@@ -115,11 +115,11 @@ def run_pass(
         ledger.sight(found.news)
         _tell_doubts(found.doubts, onlooker)
         ledger.record([*found.doubts, *_never_pulled(ledger, found.gone), *_back_again(route, ledger, found.held)])
-        astray = {} if orders.brief else archives_astray(route, ledger, onlooker)
+        archives = Looked() if orders.brief else look_at_archives(route, ledger, onlooker)
         told = _not_at_their_end(ledger, name, nights) if nights.unclosed else None
         chosen = chosen.among(night.date for night in ledger.nights(name))
         tally = _carry(
-            route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None, shut=astray
+            route, ledger, chosen, orders, onlooker=onlooker, stop=stop, reachable=trouble is None, shut=archives.astray
         )
         trouble = trouble or tally.trouble
         cleared = 0
@@ -128,9 +128,15 @@ def run_pass(
             return _report(found, done, _balances(ledger, name, chosen, told), started)
         if trouble is None and not stop.is_set() and orders.until in {DELIVER, CLEAR, _gather_name(route)}:
             trouble = carry_groups(
-                route, ledger, chosen.evenings, patient=orders.patient, onlooker=onlooker, stop=stop, shut=astray
+                route,
+                ledger,
+                chosen.evenings,
+                patient=orders.patient,
+                onlooker=onlooker,
+                stop=stop,
+                shut=archives.astray,
             )
-        trouble = trouble or next(iter(astray.values()), None)
+        trouble = trouble or archives.trouble
         try:
             if trouble is None and not stop.is_set():
                 cleared = _clear(route, ledger, chosen, orders, onlooker)
