@@ -23,6 +23,7 @@ from nightferry.headers.canonical import Finding, Severity
 from nightferry.headers.dialects import Reading, detect, load_dialect, load_dialects, translate, untranslated
 from nightferry.headers.dialects.header import Header
 from nightferry.headers.profiles import Made, Profile, load_profile, make_header
+from nightferry.headers.text import raw_file_text
 
 #: Milliseconds that a name may be moved, before too many frames claim one second.
 MOST_BUMPS = 999
@@ -200,7 +201,7 @@ def _same(target: Path, draft: Draft, file: BinaryIO, behind: int) -> Rewritten 
     if unit is None:
         return None
     header = Header(unit.cards)
-    if header.value("RAWFILE") != draft.raw_name:
+    if header.value("RAWFILE") not in {raw_file_text(draft.raw_name, long=long) for long in (True, False)}:
         return None
     file.seek(behind)
     sums = rewrite(file, Nowhere(), draft.unit, [])

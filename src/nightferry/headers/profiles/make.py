@@ -12,12 +12,15 @@ from nightferry.headers.dialects.header import Header, meant
 from nightferry.headers.dialects.meaning import is_applied
 from nightferry.headers.profiles.model import CardRule, Profile
 from nightferry.headers.profiles.values import FUNCTIONS, Facts, Span
+from nightferry.headers.text import raw_file_text, to_ascii
 
 #: Cards that describe how the data lie; they open the header, in this order (FITS 4.0, section 4.4.1).
 _STRUCTURE = re.compile(r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|BZERO|BSCALE|BLANK|GROUPS|PCOUNT|GCOUNT|CHECKSUM|DATASUM|END")
 #: Functions whose values all hang on the start, and on the type of image; see `check_type`.
 _OF_START = frozenset({"mjd_obs", "utc", "lst", "date_end", "mjd_end"})
 _OF_TYPE = frozenset({"dpr_catg", "dpr_type", "dpr_tech"})
+#: Where the raw file's name stands, in whatever form fits: it never holds a frame.
+_RAW_FILE = "RAWFILE"
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,68}")
 #: Kinds of values, by the types that may stand for them.
 _KINDS: dict[str, tuple[type, ...]] = {"text": (str,), "real": (float,), "whole": (int,), "logical": (bool,)}
@@ -165,11 +168,11 @@ class _Maker:
         kind = self.canonical.image_type
         if rule.key.startswith("@") or (rule.types and kind not in rule.types):
             return None
-        if rule.missing_only and self.header.value(rule.key) is not None:
+        if rule.missing_only and self._stays(rule.key):
             return None
         value = self._value(rule)
         if isinstance(value, str):
-            value = self._fitting(rule, value)
+            value = self._text(rule, value)
         if value is None:
             if rule.required and not self._told(rule):
                 self.find("V03", Severity.ERROR, rule.key, "", rule.comment or "a value")
@@ -203,6 +206,19 @@ class _Maker:
             if (value := meant(value)) is not None:
                 return str(value) if isinstance(value, ImageType) else value
         return rule.const
+
+    def _stays(self, key: str) -> bool:
+        """Whether the source's own card of a keyword is carried over."""
+        return self.header.value(key) is not None and not self.header.first[key].flaw
+
+    def _text(self, rule: CardRule, value: str) -> str | None:
+        """Return a text as a card can hold it, and tell what was written in another way; RAWFILE as it fits."""
+        if rule.key == _RAW_FILE:
+            return raw_file_text(value, long=self.profile.long_text)
+        plain = to_ascii(value)
+        if plain != value:
+            self.find("V40", Severity.WARNING, rule.key, value, f"printable ASCII; written as {plain!r}")
+        return self._fitting(rule, plain)
 
     def _fitting(self, rule: CardRule, value: str) -> str | None:
         """Judge a text's length: too long for the archive is odd, too long for a card an error."""
