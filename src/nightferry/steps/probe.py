@@ -83,5 +83,7 @@ def _planted(store: Store, path: StorePath, scratch: Path) -> Iterator[Nightferr
         yield answer if isinstance(answer, NightferryError) else None
     finally:
         file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: others have their probes there
+            scratch.rmdir()
         with contextlib.suppress(NightferryError):  # one that stays is known by its name, and nobody's frame
             store.remove(path)
