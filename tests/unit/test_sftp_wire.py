@@ -72,7 +72,14 @@ def test_what_servers_tell_of_files_is_read() -> None:
     assert read_attrs(extended) == Attrs(5, "", None)
 
 
-@pytest.mark.parametrize(("long", "kind"), [(b"-rw-r", "file"), (b"drwx", "folder"), (b"lrwx", "link"), (b"", "")])
+@pytest.mark.parametrize(
+    ("long", "kind"),
+    [
+        (b"-rw-r--r--    1 me   me   7 Jan  1 00:00 a", "file"), (b"drwxr-xr-x", "folder"),
+        (b"lrwxrwxrwx    1 me   me   7 Jan  1 00:00 a -> b", "link"), (b"a", ""),
+        (b"-rw", ""), (b"dark.fits", ""), (b"", ""),
+    ],
+)  # fmt: skip
 def test_a_kind_that_permissions_lack_is_read_from_the_long_name(long: bytes, kind: str) -> None:
     body = struct.pack(">I", 1) + text(b"a") + text(long) + struct.pack(">IQI", 5, 7, 0o644)
     assert read_names(body) == [Named(b"a", Attrs(7, kind, None))]  # type: ignore[arg-type] # a literal, by test

@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from nightferry.core.errors import Misconfigured, Unreachable
+from nightferry.core.errors import Misconfigured, NoSpace, Unreachable
 from nightferry.disk.errors import NOT_ALLOWED, error_of
 from nightferry.disk.folders import FOLDER_FLAGS, NO_FOLLOW, Folder, is_link, open_folder
 from nightferry.stores.paths import path_refusal, windows_refusal
@@ -107,7 +107,7 @@ class Folders:
             if err.errno in NOT_ALLOWED:
                 raise Misconfigured(f"{self.label}: may not open {self.root}: {err.strerror}. Mend the rights") from err
             trouble = error_of(err, f"{self.label}: cannot open {self.root}")
-            if isinstance(trouble, Misconfigured):
+            if isinstance(trouble, Misconfigured | NoSpace):
                 raise trouble from err
             raise Unreachable(str(trouble)) from err  # an I/O error of the root is one of all that lies below
 
