@@ -372,8 +372,9 @@ def test_put_whose_server_is_killed_is_swept_up_by_the_next_one(server: Smbd, tm
         relay.faults.freezes = None
         relay.cut()
         server.start()
-    with opened(server.address()) as store:
-        assert put_all(store, [load]) == [None]
+        limit = time.monotonic() + LONG
+        while put_all(store, [load]) != [None]:  # on a busy machine the hasty store gives up, and knows what it left
+            assert time.monotonic() < limit
     assert [path.name for path in server.folder.iterdir()] == ["a.fits"]
 
 
