@@ -193,11 +193,13 @@ def open_route(config: Config, name: str, *, working: bool = True, hands: Hands 
 
 
 def _may_be_empty(archive: ResolvedArchive, telescope: ResolvedTelescope) -> bool:
-    """Whether an archive may hold nothing of what it was given: its owner says so, or it most likely is a hand-over.
+    """Whether an archive may hold nothing of what it was given: its owner says so, or nobody can tell at once.
 
     Folders from which frames go to ESO are emptied by whoever collects them, and their sections of before say nothing
-    of it.
+    of it. A server is not asked before each pass: one that froze would keep the telescope waiting.
     """
+    if urlsplit(archive.store.url).scheme != "file":
+        return True
     unsaid = archive.store.kind is None and (telescope.header.profile or "").startswith("eso")
     return archive.store.mount is False or archive.store.kind == "handover" or unsaid
 
